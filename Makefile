@@ -1,0 +1,39 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+STAMP  := $(VENV)/.installed
+
+.PHONY: help setup demo test check bench notebooks clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## make a virtual environment and install everything
+
+demo: setup  ## the whole loop on a synthetic bank, then serve it (ARGS=--no-serve ends instead)
+	$(BIN)/recsys demo $(ARGS)
+
+test: setup  ## run the tests
+	$(BIN)/pytest $(ARGS)
+
+check: setup  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup  ## measurements, each a ratio against a named reference in the same run
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+notebooks: setup  ## run the notebooks top to bottom
+	@ls notebooks/*.ipynb 2>/dev/null | xargs -r -n1 $(BIN)/jupyter nbconvert --to notebook --execute --stdout > /dev/null
+
+clean:  ## remove what was built (RECSYS_HOME stays)
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

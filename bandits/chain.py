@@ -1,0 +1,83 @@
+"""The factorised reward: P(tapped | seen) × P(opened | tapped) × worth, summed over the stages.
+
+At a bank's base rates this form loses less value than a tap reward or a direct value reward and is
+least sensitive to its tuning (architecture.md, lessons; domain 3.9). A learner estimates each stage
+given the one before; a `Chain` multiplies and weighs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from recsys.errors import InvalidConfiguration
+from recsys.rewards import SEEN, Rewards, Stage
+from recsys.vocabulary import NOTHING, Floats, ProductId
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The stages a learner is taught and what each is worth; plain enough to travel in a snapshot."""
+
+    stages: tuple[str, ...]
+    parents: tuple[int, ...]  # row of the stage that must come first, -1 for "seen"
+    worths: tuple[float | None, ...]  # None: the product's own points
+    values: Mapping[ProductId, float]
+
+    @classmethod
+    def of(cls, rewards: Rewards) -> Chain:
+        """The chain of a reward configuration."""
+        names = tuple(stage.name for stage in rewards.stages)
+        parents = tuple(-1 if stage.given == SEEN else names.index(stage.given) for stage in rewards.stages)
+        return cls(names, parents, tuple(stage.worth for stage in rewards.stages), dict(rewards.values))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Chain:
+        """Back from `plain`."""
+        return cls(tuple(plain["stages"]), tuple(plain["parents"]), tuple(plain["worths"]), dict(plain["values"]))
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "stages": list(self.stages),
+            "parents": list(self.parents),
+            "worths": list(self.worths),
+            "values": dict(self.values),
+        }
+
+    def row(self, stage: str) -> int:
+        """Row of a stage; raises `InvalidConfiguration` for one that is not in the chain."""
+        try:
+            return self.stages.index(stage)
+        except ValueError:
+            raise InvalidConfiguration(
+                f'the reward configuration has no stage "{stage}", only {", ".join(self.stages)}'
+            ) from None
+
+    def expected(self, probabilities: Floats, products: Sequence[ProductId]) -> Floats:
+        """(stages, n) conditional probabilities → (n,) expected worth; the null choice is worth 0.
+
+        >>> chain = Chain(("tapped", "opened"), (-1, 0), (0.0, None), {"pot": 5.0})
+        >>> chain.expected(np.array([[0.2, 0.2], [0.5, 0.5]]), ["pot", "nothing"])
+        array([0.5, 0. ])
+        """
+        own = np.array([0.0 if p == NOTHING else self.values.get(p, 1.0) for p in products])
+        real = np.array([p != NOTHING for p in products])
+        joint = np.empty_like(probabilities)
+        total = np.zeros(len(products))
+        for row, (parent, worth) in enumerate(zip(self.parents, self.worths, strict=True)):
+            joint[row] = probabilities[row] if parent < 0 else probabilities[row] * joint[parent]
+            total += joint[row] * (own if worth is None else worth)
+        total[~real] = 0.0
+        return total
+
+
+def one_stage(name: str = "reward") -> Rewards:
+    """A reward configuration for logs that hold one immediate reward per row (public data)."""
+    stage = Stage(name=name, kind=name, given=SEEN, window=timedelta(0), grace=timedelta(0), worth=1.0)
+    return Rewards("one-stage", (stage,), 0.0, 1.0).with_values({})

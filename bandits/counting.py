@@ -1,0 +1,169 @@
+"""The learners of the baselines: one that counts, and one that learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bandits.baselines import Counts, PopularityPolicy, StaticPolicy, UniformPolicy
+from bandits.chain import Chain
+from bandits.policy import Policy
+from bandits.recipe import Recipe
+from bandits.state import pack, unpack
+from bandits.teaching import checked, checked_values
+from recsys.errors import Corrupt, InvalidConfiguration
+from recsys.rewards import Rewards
+from recsys.vocabulary import Candidate, Context, Lesson, ProductId
+
+
+class PopularityLearner:
+    """Counts lessons per stage and product. Options: `by` ("taps" or "value"), `strength` (lessons)."""
+
+    kind = "popularity"
+
+    def __init__(self, recipe: Recipe, *, chain: Chain) -> None:
+        if unknown := sorted(set(recipe.options) - {"by", "strength"}):
+            raise InvalidConfiguration(f"popularity has no option {unknown[0]}: use by, strength")
+        self.recipe = recipe
+        self.chain = chain
+        self._by = str(recipe.options.get("by", "taps"))
+        self._strength = float(recipe.options.get("strength", 20.0))
+        if self._by not in ("taps", "value") or not self._strength > 0:
+            raise InvalidConfiguration('popularity: by is "taps" or "value", and strength is above 0')
+        self._counts: list[dict[ProductId, tuple[float, float]]] = [{} for _ in chain.stages]
+        self._taught = 0
+
+    @property
+    def taught(self) -> int:
+        """Lessons learned from so far."""
+        return self._taught
+
+    def learn(self, lessons: Sequence[Lesson]) -> int:
+        """Check every lesson, then count each; how many taught. Raises `Misuse` before counting any."""
+        for one in [checked(lesson, chain=self.chain) for lesson in lessons]:
+            self._count(one.stage, one.candidate.product_id, label=one.label)
+        return len(lessons)
+
+    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
+        """One lesson without its decision; raises `Misuse` for poison."""
+        one = checked_values(context, candidate, stage=stage, label=label, chain=self.chain)
+        self._count(one.stage, candidate.product_id, label=label)
+
+    def _count(self, stage: int, product: ProductId, *, label: float) -> None:
+        happened, taught = self._counts[stage].get(product, (0.0, 0.0))
+        self._counts[stage][product] = (happened + label, taught + 1.0)
+        self._taught += 1
+
+    def snapshot(self, version: int) -> PopularityPolicy:
+        """An immutable policy cut from the counts as they are."""
+        return self._policy(f"{self.recipe.name}@{version}", [dict(of_stage) for of_stage in self._counts])
+
+    def live(self) -> PopularityPolicy:
+        """A policy over the very counts, without a copy."""
+        return self._policy(f"{self.recipe.name}@live", self._counts)
+
+    def _policy(self, name: str, counts: Sequence[Counts]) -> PopularityPolicy:
+        return PopularityPolicy(
+            name,
+            counts=counts,
+            chain=self.chain,
+            exploration=self.recipe.exploration,
+            by=self._by,
+            strength=self._strength,
+            lessons=self._taught,
+        )
+
+    def state(self) -> bytes:
+        """Chain and counts."""
+        counts = [{product: list(pair) for product, pair in of_stage.items()} for of_stage in self._counts]
+        options = {"by": self._by, "strength": self._strength}
+        return pack(
+            {
+                "kind": self.kind,
+                "options": options,
+                "chain": self.chain.plain,
+                "counts": counts,
+                "taught": self._taught,
+            }
+        )
+
+    @classmethod
+    def from_state(cls, recipe: Recipe, state: bytes) -> PopularityLearner:
+        """The learner that `state` was taken from."""
+        header, _ = unpack(state)
+        if header.get("kind") != cls.kind:
+            raise Corrupt(f"the state holds a {header.get('kind')} learner, not {cls.kind}")
+        learner = cls(recipe, chain=Chain.from_plain(header["chain"]))
+        if header["options"] != {"by": learner._by, "strength": learner._strength}:
+            raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")
+        learner._counts = [{p: (pair[0], pair[1]) for p, pair in of_stage.items()} for of_stage in header["counts"]]
+        learner._taught = header["taught"]
+        return learner
+
+
+class StillLearner:
+    """The learner of a policy that does not learn: checks and counts its lessons, nothing else.
+
+    Serves the recipes "uniform", and "static" with its option `order` ("pot, card").
+    """
+
+    def __init__(self, recipe: Recipe, *, chain: Chain, taught: int = 0) -> None:
+        allowed = {"order"} if recipe.learner == "static" else set()
+        if unknown := sorted(set(recipe.options) - allowed):
+            raise InvalidConfiguration(f"{recipe.learner} has no option {unknown[0]}")
+        self.recipe = recipe
+        self.chain = chain
+        self._taught = taught
+
+    @property
+    def kind(self) -> str:
+        """ "uniform" or "static"."""
+        return self.recipe.learner
+
+    @property
+    def taught(self) -> int:
+        """Lessons it was given so far."""
+        return self._taught
+
+    def learn(self, lessons: Sequence[Lesson]) -> int:
+        """Check and count; raises `Misuse` before counting any."""
+        self._taught += len([checked(lesson, chain=self.chain) for lesson in lessons])
+        return len(lessons)
+
+    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
+        """One lesson without its decision; raises `Misuse` for poison."""
+        checked_values(context, candidate, stage=stage, label=label, chain=self.chain)
+        self._taught += 1
+
+    def snapshot(self, version: int) -> Policy:
+        """The policy, which never changes but in name."""
+        return self._policy(f"{self.recipe.name}@{version}")
+
+    def live(self) -> Policy:
+        """The same."""
+        return self._policy(f"{self.recipe.name}@live")
+
+    def _policy(self, name: str) -> Policy:
+        if self.kind == "uniform":
+            return UniformPolicy(name)
+        order = [product.strip() for product in str(self.recipe.options.get("order", "")).split(",")]
+        return StaticPolicy([product for product in order if product], name=name)
+
+    def state(self) -> bytes:
+        """Chain and count."""
+        return pack({"kind": self.kind, "chain": self.chain.plain, "taught": self._taught})
+
+    @classmethod
+    def from_state(cls, recipe: Recipe, state: bytes) -> StillLearner:
+        """The learner that `state` was taken from."""
+        header, _ = unpack(state)
+        if header.get("kind") != recipe.learner:
+            raise Corrupt(f"the state holds a {header.get('kind')} learner, not {recipe.learner}")
+        return cls(recipe, chain=Chain.from_plain(header["chain"]), taught=header["taught"])
+
+
+def new(recipe: Recipe, rewards: Rewards) -> PopularityLearner | StillLearner:
+    """A learner that knows nothing yet."""
+    chain = Chain.of(rewards)
+    if recipe.learner == "popularity":
+        return PopularityLearner(recipe, chain=chain)
+    return StillLearner(recipe, chain=chain)

@@ -1,0 +1,122 @@
+"""Context × candidate → hashed features: the only place that says what a learner sees.
+
+For a candidate of product p in context x the features are
+
+    p × each x_j (and p × hats of x_j)   p × 1   the product's own features   1   p × affinity   affinity
+
+so that context matters per product (without crossings it has no effect at all, and nothing warns),
+a new product starts from what its family shares, and affinity, the only number that comes from
+embeddings, enters alone and crossed. Hats are piecewise-linear bumps at `knots` points of [-2, 2]
+that let a linear learner bend. `scale` makes context smaller beside the product's own level, so that the level
+is learned first: at rare outcomes that saves the first weeks. Names are hashed by BLAKE2 with a fixed seed, once each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.errors import Misuse
+from recsys.vocabulary import Candidate, Context, Floats
+
+Indices: TypeAlias = NDArray[np.int64]
+_SEED = b"recsys-1"
+_REACH = 2.0  # hats stand between -2 and 2: facts come scaled to about [-1, 2]
+_MOST_KNOWN = 20_000  # cached (context names, candidate) pairs before starting afresh
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """The feature rows of several candidates, end to end; row i starts at `starts[i]`."""
+
+    indices: Indices  # (F,) into a table of 2 ** bits weights
+    values: Floats  # (F,)
+    starts: Indices  # (n,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What never changes for one candidate under one tuple of context names."""
+
+    indices: Indices  # (f,)
+    tail: Floats  # own values, 1, and two places for affinity
+
+
+class Crossing:
+    """Makes feature tables; pure but for a cache of hashed names."""
+
+    def __init__(self, *, bits: int, knots: int = 0, scale: float = 1.0) -> None:
+        self._mask = (1 << bits) - 1
+        self._knots = np.linspace(-_REACH, _REACH, knots) if knots else np.empty(0)
+        self._scale = scale
+        self._known: dict[tuple[str, ...], dict[object, _Known]] = {}
+        self._n_known = 0
+
+    def table(self, context: Context, candidates: Sequence[Candidate]) -> Table:
+        """Feature rows of `candidates`; raises `Misuse` where names and values do not pair."""
+        head = self._head(context)
+        known = [self._known_of(context.names, candidate) for candidate in candidates]
+        values = np.concatenate([part for one in known for part in (head, one.tail)])
+        indices = np.concatenate([one.indices for one in known])
+        ends = np.cumsum([one.indices.size for one in known])
+        affinity = [0.0 if c.affinity is None else c.affinity for c in candidates]
+        values[ends - 1] = values[ends - 2] = affinity
+        starts = np.concatenate([[0], ends[:-1]])
+        return Table(indices, values, starts)
+
+    def _head(self, context: Context) -> Floats:
+        """Context values, their hats, and the 1 of the product's own level."""
+        if len(context.names) != len(context.values):
+            raise Misuse(f"a context with {len(context.names)} names and {len(context.values)} values")
+        x = np.array((*context.values, 1.0))
+        bumps = self._bumps(x[:-1])
+        x[:-1] *= self._scale
+        return np.concatenate([x, bumps * self._scale]) if bumps.size else x
+
+    def _bumps(self, x: Floats) -> Floats:
+        """(d,) → (d × knots,) how near each value stands to each knot, from 0 to 1."""
+        if not self._knots.size:
+            return np.empty(0)
+        width = self._knots[1] - self._knots[0]
+        bent = np.clip(x[:, None], -_REACH, _REACH)  # (d, 1)
+        return np.asarray(np.maximum(0.0, 1.0 - np.abs(bent - self._knots) / width).ravel())
+
+    def _known_of(self, names: tuple[str, ...], candidate: Candidate) -> _Known:
+        of_names = self._known.get(names)
+        if of_names is None:
+            of_names = self._known[names] = {}
+        key = (candidate.product_id, candidate.names, candidate.values)
+        known = of_names.get(key)
+        if known is None:
+            if self._n_known >= _MOST_KNOWN:
+                self._known, self._n_known, of_names = {names: {}}, 0, {}
+            known = of_names[key] = self._hashed(names, candidate)
+            self._known[names] = of_names
+            self._n_known += 1
+        return known
+
+    def _hashed(self, names: tuple[str, ...], candidate: Candidate) -> _Known:
+        if len(candidate.names) != len(candidate.values):
+            raise Misuse(
+                f"{candidate.product_id}: {len(candidate.names)} feature names and {len(candidate.values)} values"
+            )
+        product = candidate.product_id
+        bumps = [f"{name}#{k}" for name in names for k in range(self._knots.size)]
+        own = [(name, value) for name, value in zip(candidate.names, candidate.values, strict=True) if value]
+        indices = self._indices(
+            [(product, "context", name) for name in names]
+            + [(product, "level", "")]
+            + [(product, "context", bump) for bump in bumps]
+            + [("", "own", name) for name, _ in own]
+            + [("", "level", ""), (product, "affinity", ""), ("", "affinity", "")]
+        )
+        return _Known(indices, np.array([*(value for _, value in own), 1.0, 0.0, 0.0]))
+
+    def _indices(self, keys: Iterable[tuple[str, str, str]]) -> Indices:
+        digests = (hashlib.blake2b("\x1f".join(key).encode(), digest_size=8, key=_SEED).digest() for key in keys)
+        return np.array([int.from_bytes(digest, "big") & self._mask for digest in digests], dtype=np.int64)

@@ -1,0 +1,63 @@
+"""What a policy is, and the check that a distribution is one.
+
+A policy has two verbs. `scores` looks at the context and the candidates once; `pmf` turns those
+scores into a distribution over the candidates still open, and is asked again for every slot, so
+that greedy order and exact conditional propensities cost a single prediction.
+
+Laws (tests/laws): the pmf sums to one over the open candidates and is zero elsewhere; permuting the
+candidates permutes it; asking twice gives the same; one open candidate gets 1; every open candidate
+gets at least `floor / n_open`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from recsys.errors import InvalidPmf
+from recsys.vocabulary import Bools, Candidate, Context, Floats
+
+
+class Policy(Protocol):
+    """(context, candidates) → pmf; immutable, named `name@version`."""
+
+    @property
+    def name(self) -> str:
+        """`name@version`, as logged with every decision."""
+
+    @property
+    def floor(self) -> float:
+        """Total probability spread evenly over the open candidates whatever the scores; 0 if deterministic."""
+
+    def scores(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(n,) float64, higher is better; pure."""
+
+    def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
+        """(n,) float64 distribution over `open_` candidates; zero where closed."""
+
+
+def checked_pmf(pmf: Floats, *, open_: Bools, where: str) -> Floats:
+    """Return `pmf`, or raise `InvalidPmf` saying what is wrong with it.
+
+    >>> checked_pmf(np.array([0.25, 0.75]), open_=np.array([True, True]), where="uniform@1")
+    array([0.25, 0.75])
+    >>> checked_pmf(np.array([0.5, 0.6]), open_=np.array([True, True]), where="uniform@1")
+    Traceback (most recent call last):
+    ...
+    recsys.errors.InvalidPmf: uniform@1: not a probability distribution: sums to 1.1
+    """
+    if pmf.shape != open_.shape or not pmf.size:
+        raise InvalidPmf(f"{pmf.shape[0]} probabilities for {open_.shape[0]} candidates", where=where)
+    if not np.isfinite(pmf).all():
+        raise InvalidPmf("a value is not finite", where=where)
+    if (pmf < 0).any():
+        raise InvalidPmf(f"a value is negative ({pmf.min():g})", where=where)
+    if pmf[~open_].any():
+        raise InvalidPmf("a closed candidate has mass", where=where)
+    if abs(total := float(pmf.sum())) and abs(total - 1.0) > 1e-9:
+        raise InvalidPmf(f"sums to {total:g}", where=where)
+    if not total:
+        raise InvalidPmf("sums to 0", where=where)
+    return pmf

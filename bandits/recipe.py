@@ -1,0 +1,138 @@
+"""What is approved and promoted: a recipe (learner, options, exploration), never a bare snapshot.
+
+[[recipe]]
+name = "bandit"
+learner = "vowpal"
+[recipe.options]
+learning_rate = 0.5
+[recipe.exploration]
+kind = "epsilon_greedy"
+epsilon = 0.05
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from bandits.exploration import Exploration
+from bandits.policy import Policy
+from recsys.artefacts import canonical, digest_of
+from recsys.errors import InvalidConfiguration
+from recsys.vocabulary import Candidate, Context, Lesson
+
+LEARNERS = ("vowpal", "popularity", "uniform", "static")
+Options = Mapping[str, float | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a policy is made and how it explores; `digest` names it exactly."""
+
+    name: str
+    learner: str = "vowpal"
+    options: Options = field(default_factory=lambda: MappingProxyType({}))
+    exploration: Exploration = field(default_factory=Exploration)
+    shares_traffic: bool = False  # learn from all traffic, or (by default) only from one's own
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", self.name):
+            raise InvalidConfiguration(f'recipe "{self.name}": a name is lower-case letters, digits, "-" and "_"')
+        if self.learner not in LEARNERS:
+            raise InvalidConfiguration(
+                f'recipe {self.name}: "{self.learner}" is no learner: use one of {", ".join(LEARNERS)}'
+            )
+
+    @property
+    def digest(self) -> str:
+        """A digest of everything that is approved with the recipe."""
+        return digest_of(canonical(self.plain))
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "name": self.name,
+            "learner": self.learner,
+            "options": dict(self.options),
+            "exploration": asdict(self.exploration),
+            "shares_traffic": self.shares_traffic,
+        }
+
+
+class Learner(Protocol):
+    """Turns lessons into snapshots; mutable, one owner, its whole state is bytes.
+
+    Laws (tests/laws): a snapshot does not change when its learner goes on; learning, saving, loading
+    and learning on equals learning undisturbed, to the last byte of `state`; a batch with one bad
+    lesson teaches nothing.
+    """
+
+    @property
+    def kind(self) -> str:
+        """One of `LEARNERS`."""
+
+    @property
+    def taught(self) -> int:
+        """Lessons learned from so far."""
+
+    def learn(self, lessons: Sequence[Lesson]) -> int:
+        """Learn from lessons in their order; how many taught. Raises `Misuse` before learning any."""
+
+    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
+        """One lesson without its decision: `stage` given the one before came out as `label` in [0, 1]."""
+
+    def snapshot(self, version: int) -> Policy:
+        """An immutable policy named `recipe@version`."""
+
+    def live(self) -> Policy:
+        """The policy of this very moment, without a copy; void after the next lesson. For replay, never to serve."""
+
+    def state(self) -> bytes:
+        """Everything the learner is; equal states have equal bytes."""
+
+
+def parse_recipes(text: str, *, where: str = "recipes") -> tuple[Recipe, ...]:
+    """Read recipes from TOML; raises `InvalidConfiguration` saying which recipe and what to mend.
+
+    >>> parse_recipes('[[recipe]]\\nname = "fair"\\nlearner = "uniform"')[0].learner
+    'uniform'
+    """
+    try:
+        rows = tomllib.loads(text).get("recipe", [])
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidConfiguration(f"{where}: {error}") from None
+    recipes = tuple(_recipe(row, where=where) for row in rows)
+    names = [recipe.name for recipe in recipes]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidConfiguration(f"{where}: recipe {twice[0]} stands twice")
+    return recipes
+
+
+def _recipe(row: Mapping[str, Any], *, where: str) -> Recipe:
+    name = str(row.get("name", ""))
+    _known(row, [f.name for f in fields(Recipe)], where=f"{where}: recipe {name}")
+    exploration = row.get("exploration", {})
+    _known(exploration, [f.name for f in fields(Exploration)], where=f"{where}: recipe {name}: exploration")
+    options = row.get("options", {})
+    if wrong := sorted(k for k, v in options.items() if isinstance(v, bool) or not isinstance(v, int | float | str)):
+        raise InvalidConfiguration(f"{where}: recipe {name}: option {wrong[0]} must be a number or a text")
+    try:
+        return Recipe(
+            name,
+            str(row.get("learner", "vowpal")),
+            MappingProxyType(dict(options)),
+            Exploration(**exploration),
+            bool(row.get("shares_traffic", False)),
+        )
+    except TypeError as error:
+        raise InvalidConfiguration(f"{where}: recipe {name}: {error}") from None
+
+
+def _known(row: Mapping[str, Any], known: Sequence[str], *, where: str) -> None:
+    if unknown := sorted(set(row) - set(known)):
+        raise InvalidConfiguration(f"{where} has the unknown key {unknown[0]}: use {', '.join(known)}")

@@ -1,0 +1,78 @@
+"""How a stage is regressed: the options of a recipe, labels in, probabilities out. Names no engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from bandits.crossing import Crossing
+from bandits.recipe import Options
+from recsys.errors import InvalidConfiguration
+from recsys.vocabulary import Floats
+
+_EDGE = 0.01  # squared predictions bend smoothly inside (0, 1) from here on
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Options of a recipe; defaults by measurement (see the tests and the note of issue 2)."""
+
+    learning_rate: float = 0.2
+    loss: str = "logistic"  # logistic for rare outcomes; squared learns faster where outcomes are common
+    prior: float = 0.02  # probability of every stage before anything is learned
+    knots: int = 0  # hats per context feature: 5 lets a linear learner bend, at six times the features
+    scale: float = 0.5  # of context beside the product's own level, which is learned first
+    bits: int = 18  # the weight table has 2 ** bits rows
+
+    @classmethod
+    def of(cls, options: Options) -> Settings:
+        """Checked settings; raises `InvalidConfiguration`."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(options) - known):
+            raise InvalidConfiguration(f"vowpal has no option {unknown[0]}: use {', '.join(sorted(known))}")
+        return cls(**{name: type(getattr(cls(), name))(value) for name, value in options.items()})
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("logistic", "squared"):
+            raise InvalidConfiguration(f'vowpal: loss is "logistic" or "squared", not "{self.loss}"')
+        if not (0.0 < self.learning_rate <= 100.0 and 0.0 < self.prior < 1.0):
+            raise InvalidConfiguration("vowpal: learning_rate must be in (0, 100] and prior in (0, 1)")
+        if not 0.0 < self.scale <= 10.0:
+            raise InvalidConfiguration("vowpal: scale must be in (0, 10]")
+        if not (self.knots == 0 or 2 <= self.knots <= 20) or not 10 <= self.bits <= 24:
+            raise InvalidConfiguration("vowpal: knots must be 0 or 2 to 20, and bits 10 to 24")
+
+    @property
+    def arguments(self) -> list[str]:
+        """VW's command line."""
+        edges = ["-50", "50"] if self.loss == "logistic" else ["0", "1"]
+        return [
+            "--quiet", "--noconstant", "--adaptive", "--invariant",
+            "--loss_function", self.loss, "--learning_rate", repr(self.learning_rate),
+            "--bit_precision", str(self.bits), "--min_prediction", edges[0], "--max_prediction", edges[1],
+        ]  # fmt: skip
+
+    @property
+    def crossing(self) -> Crossing:
+        """How features are made under these settings."""
+        return Crossing(bits=self.bits, knots=self.knots, scale=self.scale)
+
+    @property
+    def start(self) -> float:
+        """The prior on the scale of the regression: every prediction starts here."""
+        return float(np.log(self.prior / (1.0 - self.prior))) if self.loss == "logistic" else self.prior
+
+    def label(self, happened: float) -> tuple[tuple[float, float], ...]:
+        """(label, weight) pairs that teach `happened` in [0, 1]."""
+        if self.loss == "squared":
+            return ((happened, 1.0),)
+        return tuple((y, w) for y, w in ((1.0, happened), (-1.0, 1.0 - happened)) if w > 0.0)
+
+    def probability(self, prediction: Floats) -> Floats:
+        """Regression output → (0, 1), monotone, so that nothing ties at an edge."""
+        if self.loss == "logistic":
+            return np.asarray(1.0 / (1.0 + np.exp(-np.clip(prediction, -50.0, 50.0))))
+        low = _EDGE * np.exp(np.clip(prediction / _EDGE - 1.0, -50.0, 0.0))
+        high = 1.0 - _EDGE * np.exp(np.clip((1.0 - prediction) / _EDGE - 1.0, -50.0, 0.0))
+        return np.where(prediction < _EDGE, low, np.where(prediction > 1.0 - _EDGE, high, prediction))

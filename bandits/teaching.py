@@ -1,0 +1,60 @@
+"""What a learner may be taught: every lesson is checked before the first one teaches.
+
+Engines accept poison: one infinite value spoils every later prediction for ever (architecture.md,
+lessons). What fails here raises `Misuse`; putting it in quarantine is the caller's work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bandits.chain import Chain
+from recsys.errors import InvalidPropensity, Misuse
+from recsys.vocabulary import NOTHING, Candidate, Context, Lesson
+
+BOUND = 100.0
+"""No feature may be larger in absolute value: facts come scaled to about [-1, 2]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A checked lesson, without its decision."""
+
+    context: Context
+    candidate: Candidate
+    stage: int  # row in the chain
+    label: float  # in [0, 1]
+
+
+def checked(lesson: Lesson, *, chain: Chain) -> Taught:
+    """Return what the lesson teaches, or raise `Misuse` saying why it may not."""
+    decision, slot = lesson.decision, lesson.slot
+    where = f"decision {decision.decision_id}, slot {slot.number}"
+    if not 0 <= lesson.row < len(decision.candidates):
+        raise Misuse(f"{where}: row {lesson.row} of {len(decision.candidates)} candidates")
+    candidate = decision.candidates[lesson.row]
+    if candidate.product_id != slot.product_id:
+        raise Misuse(f"{where}: the row holds {candidate.product_id}, the slot {slot.product_id}")
+    if not 0.0 < slot.propensity <= 1.0:
+        raise InvalidPropensity(slot.propensity, where=where)
+    if not 1 <= slot.number <= len(decision.pmfs):
+        raise Misuse(f"{where}: the record holds {len(decision.pmfs)} slots")
+    if decision.pmfs[slot.number - 1, lesson.row] != slot.propensity:
+        raise InvalidPropensity(f"{slot.propensity}, which is not the logged pmf's", where=where)
+    return checked_values(decision.context, candidate, stage=lesson.stage, label=float(lesson.happened), chain=chain)
+
+
+def checked_values(context: Context, candidate: Candidate, *, stage: str, label: float, chain: Chain) -> Taught:
+    """The same for a lesson without a decision."""
+    where = f"stage {stage}, product {candidate.product_id}"
+    if candidate.product_id == NOTHING:
+        raise Misuse(f"{where}: the null choice teaches nothing")
+    if not 0.0 <= label <= 1.0:
+        raise Misuse(f"{where}: expected a label in [0, 1], got {label}")
+    if len(context.names) != len(context.values) or len(candidate.names) != len(candidate.values):
+        raise Misuse(f"{where}: feature names and values do not pair")
+    affinity = 0.0 if candidate.affinity is None else candidate.affinity
+    for value in (*context.values, *candidate.values, affinity):
+        if not -BOUND <= value <= BOUND:  # also refuses NaN
+            raise Misuse(f"{where}: a feature is not finite or beyond ±{BOUND:g}")
+    return Taught(context, candidate, chain.row(stage), label)

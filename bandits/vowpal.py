@@ -1,0 +1,230 @@
+"""VowpalWabbit, the online learner: the only file that may name it.
+
+One regression per reward stage (P(tapped | seen), P(opened | tapped), …), on features that we cross
+and hash ourselves, pushed as arrays into one reused example. Of VW we use the adaptive, invariant
+gradient step (Duchi et al. 2011; Karampatziakis and Langford 2011) and nothing that hides state:
+without `--normalized`, and with the range of predictions fixed, the weight table *is* the state, so
+saving and resuming is exact, which VW's own model files are not. A snapshot is a copy of that table
+and predicts with numpy: no engine, no lock and no mutable state in the request path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from vowpal_wabbit_next import Example, SimpleLabel, Workspace
+
+from bandits.chain import Chain
+from bandits.crossing import Crossing
+from bandits.exploration import Exploration
+from bandits.recipe import Recipe
+from bandits.regression import Settings
+from bandits.state import pack, unpack
+from bandits.teaching import Taught, checked, checked_values
+from recsys.errors import Corrupt, InvalidConfiguration
+from recsys.rewards import Rewards
+from recsys.vocabulary import NOTHING, Bools, Candidate, Context, Floats, Lesson, Vector
+
+KIND = "vowpal"
+_GROUP = "f"  # the one namespace of our examples
+
+
+class VowpalPolicy:
+    """An immutable snapshot: weights, and how to turn them into scores and probabilities."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        weights: Sequence[Vector],
+        settings: Settings,
+        chain: Chain,
+        exploration: Exploration,
+        lessons: int,
+        crossing: Crossing | None = None,
+    ) -> None:
+        self._name = name
+        self._weights = tuple(weights)  # one (2 ** bits,) per stage
+        self._settings = settings
+        self._chain = chain
+        self._exploration = exploration
+        self._lessons = lessons
+        self._crossing = crossing or settings.crossing
+
+    @property
+    def name(self) -> str:
+        """`recipe@version`."""
+        return self._name
+
+    @property
+    def floor(self) -> float:
+        """The exploration's."""
+        return self._exploration.floor
+
+    def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) probability of each stage given the one before; 0 for the null choice."""
+        real = [i for i, candidate in enumerate(candidates) if candidate.product_id != NOTHING]
+        result = np.zeros((len(self._weights), len(candidates)))
+        if not real:
+            return result
+        table = self._crossing.table(context, [candidates[i] for i in real])
+        sums = np.stack([np.add.reduceat(w[table.indices] * table.values, table.starts) for w in self._weights])
+        result[:, real] = self._settings.probability(sums + self._settings.start)
+        return result
+
+    def scores(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(n,) expected worth of each candidate; the null choice is worth 0."""
+        if not candidates:
+            return np.empty(0)
+        probabilities = self.probabilities(context, candidates)
+        return self._chain.expected(probabilities, [candidate.product_id for candidate in candidates])
+
+    def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
+        """(n,) by the recipe's exploration."""
+        return self._exploration.pmf(scores, open_=open_, lessons=self._lessons)
+
+
+class VowpalLearner:
+    """One online regression per stage of the reward."""
+
+    kind = KIND
+
+    def __init__(self, recipe: Recipe, *, chain: Chain, taught: int = 0) -> None:
+        self.recipe = recipe
+        self.chain = chain
+        self.settings = Settings.of(recipe.options)
+        self.crossing = self.settings.crossing
+        self.workspaces = tuple(Workspace(self.settings.arguments) for _ in chain.stages)
+        self._taught = taught
+        self._example = Example()
+
+    @property
+    def taught(self) -> int:
+        """Lessons learned from so far."""
+        return self._taught
+
+    def learn(self, lessons: Sequence[Lesson]) -> int:
+        """Check every lesson, then learn from each; how many taught. Raises `Misuse` before learning any."""
+        for one in [checked(lesson, chain=self.chain) for lesson in lessons]:
+            self._learn(one)
+        return len(lessons)
+
+    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
+        """One lesson without its decision; raises `Misuse` for poison."""
+        self._learn(checked_values(context, candidate, stage=stage, label=label, chain=self.chain))
+
+    def _learn(self, one: Taught) -> None:
+        table = self.crossing.table(one.context, [one.candidate])
+        group: Any = self._example[_GROUP]
+        group.truncate_to(0)
+        group.push_many_features(table.indices.astype(np.uint64), table.values.astype(np.float32))
+        for label, weight in self.settings.label(one.label):
+            self._example.set_label(SimpleLabel(label, weight, self.settings.start))
+            self.workspaces[one.stage].learn_one(self._example)
+        self._taught += 1
+
+    def snapshot(self, version: int) -> VowpalPolicy:
+        """An immutable policy cut from the weights as they are."""
+        return self._cut(f"{self.recipe.name}@{version}", [_frozen(_weights(w)[:, 0]) for w in self.workspaces])
+
+    def live(self) -> VowpalPolicy:
+        """A policy over the very weights, without a copy."""
+        return self._cut(f"{self.recipe.name}@live", [_weights(w)[:, 0] for w in self.workspaces])
+
+    def _cut(self, name: str, weights: Sequence[Vector]) -> VowpalPolicy:
+        return VowpalPolicy(
+            name,
+            weights=weights,
+            settings=self.settings,
+            chain=self.chain,
+            exploration=self.recipe.exploration,
+            lessons=self._taught,
+            crossing=self.crossing,
+        )
+
+    def state(self) -> bytes:
+        """Options, chain and every weight that is not zero, with its gradient sums."""
+        header = {
+            "kind": KIND,
+            "settings": asdict(self.settings),
+            "chain": self.chain.plain,
+            "taught": self._taught,
+        }
+        arrays: list[NDArray[Any]] = []
+        for workspace in self.workspaces:
+            table = _weights(workspace)
+            rows = np.flatnonzero(table.any(axis=1))
+            arrays += [rows.astype("<u4"), table[rows].astype("<f4")]
+        return pack(header, arrays)
+
+    @classmethod
+    def from_state(cls, recipe: Recipe, state: bytes) -> VowpalLearner:
+        """The learner that `state` was taken from; learning goes on exactly there."""
+        header, arrays = _opened(recipe, state)
+        learner = cls(recipe, chain=Chain.from_plain(header["chain"]), taught=header["taught"])
+        for stage, workspace in enumerate(learner.workspaces):
+            _weights(workspace)[arrays[2 * stage]] = arrays[2 * stage + 1]
+        return learner
+
+
+def new(recipe: Recipe, rewards: Rewards) -> VowpalLearner:
+    """A learner that knows nothing yet."""
+    return VowpalLearner(recipe, chain=Chain.of(rewards))
+
+
+def load_policy(recipe: Recipe, state: bytes, *, version: int) -> VowpalPolicy:
+    """The snapshot of a stored state, without starting the engine."""
+    header, arrays = _opened(recipe, state)
+    settings, weights = Settings.of(recipe.options), []
+    for rows, values in zip(arrays[::2], arrays[1::2], strict=True):
+        table = np.zeros(1 << settings.bits, dtype=np.float32)
+        table[rows] = values[:, 0]
+        weights.append(_frozen(table))
+    return VowpalPolicy(
+        f"{recipe.name}@{version}",
+        weights=weights,
+        settings=settings,
+        chain=Chain.from_plain(header["chain"]),
+        exploration=recipe.exploration,
+        lessons=header["taught"],
+    )
+
+
+def context_matters(recipe: Recipe) -> bool:
+    """Self-test: taught that two products suit two contexts, the learner tells them apart.
+
+    Without crossed features the context has no effect and nothing warns (architecture.md, lessons).
+    """
+    chain = Chain(("tapped",), (-1,), (1.0,), {})
+    learner = VowpalLearner(recipe, chain=chain)
+    contexts = [Context(("payday", "travel"), values) for values in ((1.0, 0.0), (0.0, 1.0))]
+    products = [Candidate("pot"), Candidate("card")]
+    for i in range(200):
+        here, product = i % 2, i // 2 % 2
+        learner.teach(contexts[here], products[product], stage="tapped", label=float(here == product))
+    policy = learner.snapshot(0)
+    return all(int(policy.scores(context, products).argmax()) == i for i, context in enumerate(contexts))
+
+
+def _weights(workspace: Workspace[Any]) -> NDArray[np.float32]:
+    """(2 ** bits, k) view of the engine's table: the weight, then its gradient sums."""
+    return workspace.weights()[:, 0, :]
+
+
+def _frozen(weights: NDArray[np.float32]) -> Vector:
+    copy = np.array(weights, dtype=np.float32)
+    copy.setflags(write=False)
+    return copy
+
+
+def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:
+    header, arrays = unpack(state)
+    if header.get("kind") != KIND or len(arrays) != 2 * len(header["chain"]["stages"]):
+        raise Corrupt(f"the state holds a {header.get('kind')} learner, not {KIND}")
+    if header["settings"] != asdict(Settings.of(recipe.options)):
+        raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")
+    return header, arrays

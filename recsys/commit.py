@@ -1,0 +1,87 @@
+"""Group commit: appends that arrive together share one durable commit.
+
+A durable commit costs the same for one row as for a hundred, so one thread owns writing: it takes
+whatever has queued up while the last commit was under way, appends it in one transaction, and
+answers each caller after that commit. Callers in several workers meet at the database's own lock.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from recsys.errors import StoreUnavailable
+from recsys.eventlog import Entry, EventLog, Receipt
+
+_LARGEST = 512  # entries in one transaction: bounds the time that other workers wait for the lock
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    entries: Sequence[Entry]
+    answer: Future[list[Receipt]]
+
+
+class GroupCommit:
+    """The writing thread of one process. `submit` is thread-safe; `close` writes what is queued, then ends."""
+
+    def __init__(self, log: EventLog, *, capacity: int = 10_000) -> None:
+        self._log = log
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(capacity)
+        self._closed = False
+        self.commits = 0
+        self._thread = threading.Thread(target=self._work, name="group-commit", daemon=True)
+        self._thread.start()
+
+    def submit(self, entries: Sequence[Entry]) -> Future[list[Receipt]]:
+        """Queue entries; the future ends after their commit. Raises `StoreUnavailable` when full or closed."""
+        answer: Future[list[Receipt]] = Future()
+        if self._closed:
+            raise StoreUnavailable("the log is closing")
+        try:
+            self._jobs.put_nowait(_Job(entries, answer))
+        except queue.Full:
+            raise StoreUnavailable("the log cannot keep up: too many appends are waiting") from None
+        return answer
+
+    def append(self, entries: Sequence[Entry]) -> list[Receipt]:
+        """Append and wait."""
+        return self.submit(entries).result()
+
+    def close(self) -> None:
+        """Commit all that is queued and stop."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch, size, ending = [job], len(job.entries), False
+            while size < _LARGEST:
+                try:
+                    more = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    ending = True
+                    break
+                batch.append(more)
+                size += len(more.entries)
+            self._commit(batch)
+            if ending:
+                return
+
+    def _commit(self, batch: Sequence[_Job]) -> None:
+        try:
+            receipts = iter(self._log.append([entry for job in batch for entry in job.entries]))
+            self.commits += 1
+        except Exception as error:  # whatever it was, the callers must hear it and the thread must live
+            for job in batch:
+                job.answer.set_exception(error)
+            return
+        for job in batch:
+            job.answer.set_result([next(receipts) for _ in job.entries])

@@ -1,0 +1,226 @@
+"""The one database: SQLite by default (WAL, synchronous FULL), PostgreSQL by URL.
+
+Everything an installation must not lose stands here; only artefacts are files. Writers take one
+lock for the length of their transaction (SQLite `BEGIN IMMEDIATE`, a PostgreSQL advisory lock), so
+that the order of positions is the order in which commits become visible, and a tail that has read
+position n never finds a smaller one later. Times are integer microseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
+
+SCHEMA_VERSION = 1
+_APPEND_LOCK = 7_265_637  # any constant: the advisory lock that PostgreSQL writers share
+
+_big = BigInteger().with_variant(Integer, "sqlite")
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("name", String(40), primary_key=True), Column("value", Text, nullable=False))
+
+tokens = Table(  # the only place where a person and a token meet
+    "tokens",
+    metadata,
+    Column("customer_id", String(128), primary_key=True),
+    Column("token", String(32), nullable=False, unique=True),
+)
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("token", String(32), primary_key=True),
+    Column("facts", Text, nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("change", _big, nullable=False, index=True),  # grows with every change: what the encoder follows
+)
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("token", String(32), primary_key=True),
+    Column("bundle", String(32), nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Column("change", _big, nullable=False),
+)
+activities = Table(
+    "activities",
+    metadata,
+    Column("activity_id", String(128), primary_key=True),
+    Column("digest", String(32), nullable=False),
+    Column("token", String(32), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("subject", String(80), nullable=False),
+    Column("happened_at", BigInteger, nullable=False),
+    Column("amount_pence", BigInteger),
+    Index("activities_by_token", "token", "happened_at"),
+)
+parts = Table("parts", metadata, Column("ref", String(16), primary_key=True), Column("text", Text, nullable=False))
+events = Table(
+    "events",
+    metadata,
+    Column("position", _big, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),
+    Column("key", String(160), nullable=False, unique=True),
+    Column("digest", String(32), nullable=False),
+    Column("token", String(32), nullable=False, index=True),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("schema", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+)
+requests = Table(
+    "requests",
+    metadata,
+    Column("key_name", String(80), primary_key=True),
+    Column("request_id", String(128), primary_key=True),
+    Column("digest", String(32), nullable=False),
+    Column("decision_id", String(40), nullable=False),
+    Column("recorded_at", BigInteger, nullable=False, index=True),
+)
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("key", String(200), primary_key=True),  # a lesson is put aside once, however often it is read
+    Column("position", _big, nullable=False),
+    Column("recipe", String(80), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+progress = Table(  # how far a process has read, and what it counted on the way
+    "progress",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("position", _big, nullable=False),
+    Column("text", Text, nullable=False),
+)
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("holder", String(80), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),  # machine time
+)
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("experiment_id", String(80), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+
+class Database:
+    """Two engines over one URL: `reading()` without a transaction, `writing()` under the append lock."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = make_url(url)
+            self.dialect = self.url.get_backend_name()
+            if self.dialect == "postgresql":
+                self.url = self.url.set(drivername="postgresql+psycopg")
+            elif self.dialect != "sqlite":
+                raise InvalidConfiguration(f"the database is SQLite or PostgreSQL; {self.dialect} is neither")
+            if self.dialect == "sqlite" and self.url.database:
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            self._reader = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_pre_ping=self.dialect != "sqlite")
+            self._writer = create_engine(self.url, pool_pre_ping=self.dialect != "sqlite")
+        except SQLAlchemyError as error:
+            raise InvalidConfiguration(f"not a database URL ({type(error).__name__})") from None
+        if self.dialect == "sqlite":
+            event.listen(self._reader, "connect", _prepare_sqlite)
+            event.listen(self._writer, "connect", _prepare_sqlite)
+            event.listen(self._writer, "begin", _begin_immediate)
+
+    def create(self) -> Database:
+        """Make what is missing and check the schema; raises `Corrupt` for a newer one. Returns itself."""
+        with self.writing() as connection:
+            metadata.create_all(connection)
+            found = connection.execute(select(meta.c.value).where(meta.c.name == "schema")).scalar()
+            if found is None:
+                connection.execute(insert(meta).values(name="schema", value=str(SCHEMA_VERSION)))
+            elif int(found) > SCHEMA_VERSION:
+                raise Corrupt(f"the database has schema {found}; this version reads up to {SCHEMA_VERSION}")
+        return self
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees every committed write; raises `StoreUnavailable`."""
+        try:
+            with self._reader.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction under the append lock: all or nothing; raises `StoreUnavailable`."""
+        try:
+            with self._writer.begin() as connection:
+                if self.dialect == "postgresql":
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({_APPEND_LOCK})"))
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database cannot be written ({_name(error)})") from error
+
+    def keep_reader(self) -> Connection:
+        """A reading connection that the caller owns and closes: for a loop that reads all the time."""
+        try:
+            return self._reader.connect()
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._reader.dispose()
+        self._writer.dispose()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{path}"
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _name(error: SQLAlchemyError) -> str:
+    cause = getattr(error, "orig", None)
+    return type(cause or error).__name__

@@ -1,0 +1,284 @@
+"""The event log: append-only, durable before it is answered, read in the order it became visible.
+
+Every event gets a position under the database's append lock; `recorded_at` is business time, made
+monotone in position. An event has a unique key, so that appending it again changes nothing (a
+duplicate) and appending another body under the same key is refused (a conflict). A decision that
+answers a request takes the request's row in its own transaction, so idempotency holds across
+workers and restarts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from recsys import database as db
+from recsys import records
+from recsys.clocks import Clock
+from recsys.database import Database
+from recsys.errors import Corrupt, UnknownDecision
+from recsys.vocabulary import Body, Decision, Event, Glance, Outcome
+
+REQUEST_LIFE = timedelta(days=7)
+_PAGE = 2_000
+
+
+class Status(StrEnum):
+    """What an append came to."""
+
+    APPENDED = "appended"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asked under which id, and the digest of what was asked."""
+
+    key_name: str
+    request_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something to append."""
+
+    body: Body
+    request: Request | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an entry. `decision_id` names the earlier decision of a repeated request."""
+
+    status: Status
+    position: int
+    decision_id: str | None = None
+
+
+class EventLog:
+    """The log over one database; safe from several threads and processes."""
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._parts: dict[str, Any] = {}  # ref → parsed part, grows with configurations and not with traffic
+        self._stored: set[str] = set()
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def append(self, entries: Sequence[Entry]) -> list[Receipt]:
+        """Append all entries in one transaction; durable on return. Raises `StoreUnavailable`."""
+        encoded = [(entry, records.encode(entry.body)) for entry in entries]
+        with self._database.writing() as connection:
+            receipts = self.append_in(connection, encoded)
+        self._stored.update(ref for _, record in encoded for ref in record.parts)
+        return receipts
+
+    def append_in(self, connection: Connection, encoded: Sequence[tuple[Entry, records.Record]]) -> list[Receipt]:
+        """Append inside the caller's writing transaction."""
+        known = _known_keys(connection, [record.key for _, record in encoded])
+        asked = _known_requests(connection, [entry.request for entry, _ in encoded if entry.request])
+        position, recorded_at = self._next(connection)
+        rows: list[dict[str, Any]] = []
+        new_requests: list[dict[str, Any]] = []
+        receipts = []
+        for entry, record in encoded:
+            request = entry.request
+            if request is not None and (earlier := asked.get((request.key_name, request.request_id))):
+                status = Status.DUPLICATE if earlier[0] == request.digest else Status.CONFLICT
+                receipts.append(Receipt(status, 0, earlier[1]))
+                continue
+            if (found := known.get(record.key)) is not None:
+                status = Status.DUPLICATE if found[1] == record.digest else Status.CONFLICT
+                receipts.append(Receipt(status, found[0]))
+                continue
+            if request is not None and isinstance(entry.body, Decision):
+                asked[request.key_name, request.request_id] = (request.digest, entry.body.decision_id)
+                new_requests.append(_request_row(request, entry.body.decision_id, recorded_at))
+            known[record.key] = (position, record.digest)
+            rows.append(_event_row(record, position=position, recorded_at=recorded_at))
+            receipts.append(Receipt(Status.APPENDED, position))
+            position += 1
+        self._store_parts(connection, [record for _, record in encoded])
+        if rows:
+            connection.execute(insert(db.events), rows)
+        if new_requests:
+            connection.execute(insert(db.requests), new_requests)
+        return receipts
+
+    def forget_requests(self) -> int:
+        """Drop request ids older than seven days; returns how many."""
+        limit = records.micros(self._clock.now() - REQUEST_LIFE)
+        with self._database.writing() as connection:
+            return connection.execute(delete(db.requests).where(db.requests.c.recorded_at < limit)).rowcount
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def read(self, *, after: int = 0, until: int | None = None, kinds: Sequence[str] = ()) -> Iterator[Event]:
+        """Events with positions in (after, until], in order; `until` None reads to the end as it is now."""
+        last = self.last_position() if until is None else until
+        while after < last:
+            page = self.page(after=after, until=last, kinds=kinds)
+            if not page:
+                return
+            yield from page
+            after = page[-1].position
+
+    def page(
+        self, *, after: int, until: int | None = None, kinds: Sequence[str] = (), limit: int = _PAGE
+    ) -> list[Event]:
+        """At most `limit` events after a position."""
+        query = select(db.events).where(db.events.c.position > after).order_by(db.events.c.position).limit(limit)
+        if until is not None:
+            query = query.where(db.events.c.position <= until)
+        if kinds:
+            query = query.where(db.events.c.kind.in_(kinds))
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+            return [self._event(row, connection) for row in rows]
+
+    def glance(self, *, after: int = 0) -> Iterator[Glance]:
+        """Decisions (only what counting needs) and outcomes after a position, in order, to the end as it is now."""
+        table, last = db.events, self.last_position()
+        while after < last:
+            query = (
+                select(table)
+                .where(table.c.position > after, table.c.position <= last, table.c.kind.in_(("decision", "outcome")))
+                .order_by(table.c.position)
+                .limit(_PAGE)
+            )
+            with self._database.reading() as connection:
+                rows = connection.execute(query).all()
+                found = [self._glance(row, connection) for row in rows]
+            yield from found
+            if not found:
+                return
+            after = found[-1].position
+
+    def last_position(self) -> int:
+        """The greatest position, 0 for an empty log."""
+        with self._database.reading() as connection:
+            return connection.execute(select(func.max(db.events.c.position))).scalar() or 0
+
+    def counts(self) -> dict[str, int]:
+        """Events by kind."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(db.events.c.kind, func.count()).group_by(db.events.c.kind)).all()
+            return {row[0]: row[1] for row in rows}
+
+    def decision(self, decision_id: str) -> Event:
+        """One decision; raises `UnknownDecision`."""
+        found = self.decisions([decision_id])
+        if not found:
+            raise UnknownDecision(decision_id)
+        return found[decision_id]
+
+    def decisions(self, decision_ids: Sequence[str]) -> dict[str, Event]:
+        """Those of the named decisions that exist."""
+        keys = [records.decision_key(each) for each in decision_ids]
+        with self._database.reading() as connection:
+            rows = connection.execute(select(db.events).where(db.events.c.key.in_(keys))).all()
+            found = [self._event(row, connection) for row in rows]
+        return {event.body.decision_id: event for event in found if isinstance(event.body, Decision)}
+
+    def asked(self, key_name: str, request_id: str) -> tuple[str, str] | None:
+        """(digest, decision id) of an earlier request under this id, None when there was none."""
+        table = db.requests
+        query = select(table.c.digest, table.c.decision_id).where(
+            table.c.key_name == key_name, table.c.request_id == request_id
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else (row.digest, row.decision_id)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _next(self, connection: Connection) -> tuple[int, int]:
+        query = select(db.events.c.position, db.events.c.recorded_at).order_by(db.events.c.position.desc()).limit(1)
+        last = connection.execute(query).first()
+        now = records.micros(self._clock.now())
+        return (1, now) if last is None else (last.position + 1, max(now, last.recorded_at))
+
+    def _store_parts(self, connection: Connection, encoded: Sequence[records.Record]) -> None:
+        fresh = {ref: text for record in encoded for ref, text in record.parts.items() if ref not in self._stored}
+        if not fresh:
+            return
+        dialect = postgresql if self._database.dialect == "postgresql" else sqlite
+        rows = [{"ref": ref, "text": text} for ref, text in fresh.items()]
+        connection.execute(dialect.insert(db.parts).on_conflict_do_nothing(), rows)
+
+    def _event(self, row: Row[Any], connection: Connection) -> Event:
+        lookup = self._lookup(connection)
+        body = records.decode(row.kind, row.text, token=row.token, schema=row.schema, lookup=lookup)
+        return Event(row.position, records.moment(row.recorded_at), body)
+
+    def _glance(self, row: Row[Any], connection: Connection) -> Glance:
+        if row.kind == "decision":
+            return Glance(row.position, records.moment(row.recorded_at), records.exposed(row.text, token=row.token))
+        body = self._event(row, connection).body
+        assert isinstance(body, Outcome)
+        return Glance(row.position, records.moment(row.recorded_at), body)
+
+    def _lookup(self, connection: Connection) -> Callable[[str], Any]:
+        def lookup(ref: str) -> Any:
+            if ref not in self._parts:
+                text = connection.execute(select(db.parts.c.text).where(db.parts.c.ref == ref)).scalar()
+                if text is None:
+                    raise Corrupt(f"the log names the part {ref}, which is missing")
+                self._parts[ref] = json.loads(text)
+            return self._parts[ref]
+
+        return lookup
+
+
+def _known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+    found: dict[str, tuple[int, str]] = {}
+    table = db.events
+    for start in range(0, len(keys), 500):
+        query = select(table.c.key, table.c.position, table.c.digest).where(table.c.key.in_(keys[start : start + 500]))
+        found |= {row.key: (row.position, row.digest) for row in connection.execute(query)}
+    return found
+
+
+def _known_requests(connection: Connection, asked: Sequence[Request]) -> dict[tuple[str, str], tuple[str, str]]:
+    if not asked:
+        return {}
+    table = db.requests
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for start in range(0, len(asked), 500):
+        names = [request.request_id for request in asked[start : start + 500]]
+        for row in connection.execute(select(table).where(table.c.request_id.in_(names))):
+            found[row.key_name, row.request_id] = (row.digest, row.decision_id)
+    return found
+
+
+def _request_row(request: Request, decision_id: str, recorded_at: int) -> dict[str, Any]:
+    return {
+        "key_name": request.key_name,
+        "request_id": request.request_id,
+        "digest": request.digest,
+        "decision_id": decision_id,
+        "recorded_at": recorded_at,
+    }
+
+
+def _event_row(record: records.Record, *, position: int, recorded_at: int) -> dict[str, Any]:
+    return {
+        "position": position,
+        "kind": record.kind,
+        "key": record.key,
+        "digest": record.digest,
+        "token": record.token,
+        "recorded_at": recorded_at,
+        "schema": records.SCHEMA,
+        "text": record.text,
+    }

@@ -1,0 +1,189 @@
+"""Experiments as records: who owns one, what it should show, how units are split, when it ends.
+
+A record that cannot be read honestly (no owner, no stop rule, shares that do not add up) is refused
+with the sentence to mend it. Which variant a unit is in is not stored: it is a pure function
+(recsys/assignment.py); which experiments may meet is recsys/layers.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from recsys.assignment import assign, in_holdout, unit_of
+from recsys.errors import InvalidConfiguration
+
+__all__ = [
+    "STATES",
+    "UNITS",
+    "Experiment",
+    "Variant",
+    "assign",
+    "from_json",
+    "in_holdout",
+    "parse",
+    "to_json",
+    "unit_of",
+    "variant_of",
+]
+
+STATES = ("draft", "running", "stopped", "decided")
+UNITS = ("customer", "household")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it is part of a page's address
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One arm: the recipe that chooses for its units, and its share of them."""
+
+    name: str
+    recipe: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A test with an owner, a hypothesis and a stop rule; raises `InvalidConfiguration` if it cannot be run.
+
+    `primary` and `guardrails` are names of metrics (recsys/metrics.py). `planned_units` is how many
+    units of all variants it was sized for.
+    """
+
+    experiment_id: str
+    owner: str
+    hypothesis: str
+    primary: str
+    unit: str  # customer | household
+    surfaces: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    control: str
+    salt: str
+    starts_at: datetime
+    ends_at: datetime
+    stop_rule: str
+    state: str = "draft"  # draft | running | stopped | decided
+    guardrails: tuple[str, ...] = ("dismissals", "opted_out")
+    planned_units: int = 5_000
+
+    def __post_init__(self) -> None:
+        for broken, sentence in _rules(self):
+            if broken:
+                raise InvalidConfiguration(f"experiment {self.experiment_id or '(without an id)'}: {sentence}")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The variants' shares, in order; they sum to 1."""
+        return tuple(variant.share for variant in self.variants)
+
+    @property
+    def treatments(self) -> tuple[Variant, ...]:
+        """Every variant but the control."""
+        return tuple(variant for variant in self.variants if variant.name != self.control)
+
+    def live(self, at: datetime) -> bool:
+        """Whether it assigns units at this moment."""
+        return self.state == "running" and self.starts_at <= at < self.ends_at
+
+
+def variant_of(experiment: Experiment, *, unit: str) -> Variant:
+    """The variant `unit` is in."""
+    return experiment.variants[assign(unit, salt=experiment.salt, shares=experiment.shares)]
+
+
+def parse(text: str, *, where: str = "experiments.toml") -> tuple[Experiment, ...]:
+    """Read every `[[experiment]]` of a TOML text; raises `InvalidConfiguration` naming the file.
+
+    >>> parse("")
+    ()
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidConfiguration(f"{where}: {error}") from None
+    rows = table.pop("experiment", [])
+    if table or not isinstance(rows, list):
+        raise InvalidConfiguration(f"{where}: expected only [[experiment]] tables, found {', '.join(table) or 'one'}")
+    try:
+        return tuple(from_json(row) for row in rows)
+    except InvalidConfiguration as error:
+        raise InvalidConfiguration(f"{where}: {error}") from None
+
+
+def to_json(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as plain JSON values; `from_json` reads it back to an equal record."""
+    table = asdict(experiment)
+    table["surfaces"], table["guardrails"] = list(experiment.surfaces), list(experiment.guardrails)
+    table["variants"] = list(table["variants"])
+    table["starts_at"], table["ends_at"] = experiment.starts_at.isoformat(), experiment.ends_at.isoformat()
+    return table
+
+
+def from_json(table: Mapping[str, Any]) -> Experiment:
+    """Read one experiment; times may be RFC 3339 text or datetimes, the salt defaults to the id.
+
+    Raises `InvalidConfiguration` on missing, unknown or contradicting entries.
+    """
+    name = f"experiment {table.get('experiment_id', '(without an id)')}"
+    row = {"salt": table.get("experiment_id", ""), **table}
+    known = {field.name for field in fields(Experiment)}
+    if unknown := sorted(set(row) - known):
+        raise InvalidConfiguration(f"{name}: unknown entry {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    try:
+        row["variants"] = tuple(_variant(entry) for entry in row.get("variants", ()))
+        for many in ("surfaces", "guardrails"):
+            if many in row:
+                row[many] = _words(row[many], what=many)
+        for time in ("starts_at", "ends_at"):
+            row[time] = _time(row[time])
+        return Experiment(**row)
+    except KeyError as error:
+        raise InvalidConfiguration(f"{name}: {error.args[0]} is missing") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidConfiguration(f"{name}: {_plain(str(error))}") from None
+
+
+def _variant(entry: Mapping[str, Any]) -> Variant:
+    return Variant(str(entry["name"]), str(entry["recipe"]), float(entry["share"]))
+
+
+def _words(value: object, *, what: str) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f'{what} must be a list, such as ["home"]')
+    return tuple(str(word) for word in value)
+
+
+def _time(value: object) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+
+
+def _plain(message: str) -> str:
+    """Python's own sentence about missing arguments, without its beginning."""
+    return message.removeprefix("Experiment.__init__() ")
+
+
+def _rules(e: Experiment) -> Iterable[tuple[bool, str]]:
+    """What would make an experiment impossible to read, each with the sentence to mend it."""
+    names = [variant.name for variant in e.variants]
+    whole = math.fsum(e.shares)
+    yield not _ID.fullmatch(e.experiment_id), "give it an id of letters, digits, dots and dashes, such as home-bandit"
+    yield not e.owner.strip(), "name an owner: the person who will decide it"
+    yield not e.hypothesis.strip(), "write the hypothesis: what should happen, and why"
+    yield not e.stop_rule.strip(), "write the stop rule: when it ends, whatever the numbers say"
+    yield not e.primary, "name one primary metric"
+    yield not e.salt, "give it a salt of its own, or its split will repeat another's"
+    yield e.unit not in UNITS, f'unit is "{e.unit}", expected customer or household'
+    yield e.state not in STATES, f'state is "{e.state}", expected one of {", ".join(STATES)}'
+    yield not e.surfaces, "name at least one surface"
+    yield len(e.variants) < 2, "an experiment needs at least two variants"
+    yield len(set(names)) < len(names), "two variants have the same name"
+    yield e.control not in names, f'control is "{e.control}", expected one of its variants: {", ".join(names)}'
+    yield any(not 0.0 < share < 1.0 for share in e.shares), "every share must be above 0 and below 1"
+    yield abs(whole - 1.0) > 1e-9, f"shares add up to {whole:g}; change them to add up to 1"
+    yield any(at.tzinfo is None for at in (e.starts_at, e.ends_at)), "times need a zone, such as 2026-03-02T00:00:00Z"
+    yield e.starts_at.timestamp() >= e.ends_at.timestamp(), "it ends before it starts; move ends_at after starts_at"
+    yield e.planned_units < 2, f"planned_units is {e.planned_units}; plan at least two"

@@ -1,0 +1,117 @@
+"""Judgement: an effect → the sentence a product manager reads aloud.
+
+Four answers, in this order (statistics.md 2): Better, Worse, No harm shown, Not enough data. Before
+any of them the split must be as planned. Small numbers are refused, not dressed up: below
+`ENOUGH` effective units (n_eff_conv of statistics.md 0) intervals are too narrow to trust.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from recsys.effects import Effect
+from recsys.metrics import Metric
+from recsys.moments import Moments
+
+ENOUGH = 50.0
+"""Effective units with an outcome, both sides together, before an interval is read."""
+
+SRM_ALARM = 0.001
+"""Below this p-value the split is called broken (GrowthBook, Eppo; statistics.md 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict in words; `kind` is for machines and colours."""
+
+    kind: str  # better | worse | no_harm | not_enough_data | broken_split
+    word: str
+    sentence: str
+
+
+def broken_split(p_value: float) -> Judgement:
+    """The judgement of every metric while the split is not as planned."""
+    chance = "less than one in a million" if p_value < 1e-6 else f"about 1 in {round(1 / p_value):,}"
+    return Judgement(
+        "broken_split",
+        "Do not read",
+        f"Do not read these numbers: units did not split as planned (by chance, {chance}). Find the lost units first.",
+    )
+
+
+def judged(
+    metric: Metric,
+    *,
+    effect: Effect | None,
+    control: Moments,
+    variant: Moments,
+    name: str,
+    against: str,
+    unit: str,
+    n_days: int,
+) -> Judgement:
+    """What an effect says about variant `name` against the control `against`, `n_days` in, over `unit`s.
+
+    The absolute interval decides Better and Worse (it is what the p-value tests, and holds at low
+    counts); the relative one is held against the margin.
+    """
+    if min(control.n, variant.n) < 2:
+        return _unknown("not enough customers have been exposed yet")
+    if effect is None or (control + variant).evidence < ENOUGH:
+        return _unknown(f"too few customers with an outcome yet (about {ENOUGH:.0f} are needed)")
+    title = metric.title_for(unit)
+    title = title[:1].lower() + title[1:]
+    higher = effect.low > 0.0
+    if higher or effect.high < 0.0:
+        kind, word = ("better", "Better") if higher == (metric.better == "higher") else ("worse", "Worse")
+        return Judgement(
+            kind, word, f"{word}: {_moved(effect, title=title, name=name, against=against, unit=metric.unit)}."
+        )
+    low, lift, high = _towards_good(metric, effect=effect)
+    if low > -metric.margin:
+        return Judgement(
+            "no_harm",
+            "No harm shown",
+            f"No harm shown: if {name} is worse than {against} on {title} at all, "
+            f"it is by less than {metric.margin:.0%}. A gain is not proven.",
+        )
+    return _unknown(_outlook(lift, half=(high - low) / 2.0, margin=metric.margin, n_days=n_days))
+
+
+def _towards_good(metric: Metric, *, effect: Effect) -> tuple[float, float, float]:
+    """(low, lift, high) of the relative lift with up meaning better; unbounded where there is none."""
+    lift, low, high = effect.relative, effect.relative_low, effect.relative_high
+    if lift is None or low is None or high is None:
+        return -math.inf, 0.0, math.inf
+    return (low, lift, high) if metric.better == "higher" else (-high, -lift, -low)
+
+
+def _unknown(why: str) -> Judgement:
+    return Judgement("not_enough_data", "Not enough data", f"Not enough data: {why}.")
+
+
+def _moved(effect: Effect, *, title: str, name: str, against: str, unit: str) -> str:
+    """The difference as a person says it: relative where that interval agrees, else in the metric's unit."""
+    way = "higher" if effect.absolute > 0.0 else "lower"
+    size, bounds = effect.relative, (effect.relative_low, effect.relative_high)
+    if size is None or bounds[0] is None or bounds[1] is None or bounds[0] * bounds[1] <= 0.0:
+        near, far = sorted((abs(effect.low), abs(effect.high)))
+        scale, unit = (100.0, "percentage points") if unit == "share" else (1.0, unit)
+        sizes = f"{scale * abs(effect.absolute):.2g} {unit}", f"{scale * near:.2g} and {scale * far:.2g}"
+    else:
+        near, far = sorted((abs(bounds[0]), abs(bounds[1])))
+        sizes = f"{abs(size):.1%}", f"{near:.1%} and {far:.1%}"
+    return f"{name} shows {sizes[0]} {way} {title} than {against} (between {sizes[1]})"
+
+
+def _outlook(lift: float, *, half: float, margin: float, n_days: int) -> str:
+    """When an answer may come: the interval shrinks as 1/√days until it clears 0 or the margin."""
+    needed = max(abs(lift), lift + margin)
+    if needed <= 0.0 or math.isinf(half):
+        return "no answer is in sight at this pace"
+    left = math.ceil(n_days * ((half / needed) ** 2 - 1.0))
+    if left > 365:
+        return "more than a year to go at this pace"
+    days = "about 1 day" if left <= 1 else f"about {left} days"
+    return f"{days} to go at this pace, if the difference stays as it is"

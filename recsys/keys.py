@@ -1,0 +1,125 @@
+"""Keys that callers show: named, scoped, expiring, revocable, stored hashed, shown once.
+
+Expiry and revocation use machine time, and every check reads the database, so a revoked key stops
+working at once on every worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select, update
+
+from recsys import database as db
+from recsys.database import Database
+from recsys.errors import Conflict, InvalidConfiguration, NotFound
+from recsys.records import micros, moment
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    RECOMMEND = "recommend"
+    ANALYSE = "analyse"
+    AUDIT = "audit"
+    STEER = "steer"
+    APPROVE = "approve"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key without its secret."""
+
+    name: str
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    @property
+    def state(self) -> str:
+        """In words: "in force", "expired" or "revoked"."""
+        if self.revoked_at is not None:
+            return "revoked"
+        expired = self.expires_at is not None and self.expires_at <= datetime.now(UTC)
+        return "expired" if expired else "in force"
+
+
+class Keys:
+    """The store of keys."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, name: str, *, scopes: list[str], expires_in: timedelta | None = None) -> str:
+        """Make a key and return its secret, which is not kept. Raises `Conflict` for a name in use."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,79}", name):
+            raise InvalidConfiguration("a key's name is 1 to 80 of a-z, 0-9, dot, dash and underscore")
+        unknown = [scope for scope in scopes if scope not in set(Scope)]
+        if unknown or not scopes:
+            wrong = f'"{unknown[0]}" is no scope' if unknown else "a key needs a scope"
+            raise InvalidConfiguration(f"{wrong}: choose from {', '.join(Scope)}")
+        secret = f"rk_{secrets.token_urlsafe(32)}"
+        now = datetime.now(UTC)
+        row = {
+            "name": name,
+            "digest": _digest(secret),
+            "scopes": " ".join(sorted(set(scopes))),
+            "created_at": micros(now),
+            "expires_at": None if expires_in is None else micros(now + expires_in),
+        }
+        with self._database.writing() as connection:
+            if connection.execute(select(db.api_keys.c.name).where(db.api_keys.c.name == name)).first():
+                raise Conflict(f"a key named {name} exists: revoke it or choose another name")
+            connection.execute(insert(db.api_keys), row)
+        return secret
+
+    def check(self, secret: str) -> Key | None:
+        """The key in force behind a secret, None for any other."""
+        query = select(db.api_keys).where(db.api_keys.c.digest == _digest(secret))
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        if row is None or not secrets.compare_digest(row.digest, _digest(secret)):
+            return None
+        key = _key(row)
+        return key if key.state == "in force" else None
+
+    def revoke(self, name: str) -> None:
+        """End a key at once, everywhere. Raises `NotFound`."""
+        with self._database.writing() as connection:
+            done = connection.execute(
+                update(db.api_keys).where(db.api_keys.c.name == name).values(revoked_at=micros(datetime.now(UTC)))
+            )
+        if not done.rowcount:
+            raise NotFound(f"no key is named {name}")
+
+    def all(self) -> list[Key]:
+        """Every key, without secrets, by name."""
+        with self._database.reading() as connection:
+            return [_key(row) for row in connection.execute(select(db.api_keys).order_by(db.api_keys.c.name))]
+
+    def exist(self) -> bool:
+        """Whether any key was ever made."""
+        with self._database.reading() as connection:
+            return bool(connection.execute(select(func.count()).select_from(db.api_keys)).scalar())
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _key(row: Row[Any]) -> Key:
+    return Key(
+        row.name,
+        frozenset(row.scopes.split()),
+        moment(row.created_at),
+        None if row.expires_at is None else moment(row.expires_at),
+        None if row.revoked_at is None else moment(row.revoked_at),
+    )

@@ -1,0 +1,147 @@
+"""Rules made ready for one list of products, so that a customer costs one pass.
+
+Which rule concerns which product does not depend on the customer and is worked out once. What
+remains is to ask each different condition once, and those that name the product as arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from recsys.asking import KINDS, MISSING, Asked
+from recsys.conditions import COMPARISONS, Condition, Question, ordered, question_of
+from recsys.ruling import PRODUCT_NUMBERS, PRODUCT_TEXTS, Rule
+from recsys.vocabulary import Bools, Product
+
+Row: TypeAlias = Callable[[Asked], Bools | None]  # (products,) which products hold, None: unknown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A pack made ready for one list of products on one surface and path."""
+
+    products: tuple[Product, ...]
+    ids: tuple[str, ...]
+    exempt: Bools  # (rules, products) where the rule does not apply
+    questions: tuple[Question, ...]
+    asked_of_all: tuple[tuple[int, bool, tuple[int, ...]], ...]  # rule, unknown passes, its questions
+    asked_of_each: tuple[tuple[int, bool, Row], ...]  # rule, unknown passes, its row
+    dated: tuple[int, ...]
+
+    def allowed(self, asked: Asked, *, rules: tuple[Rule, ...]) -> Bools:
+        """(rules, products) what each rule says of each product for this customer."""
+        answers = [question(asked) for question in self.questions]
+        passed = np.ones(len(rules), dtype=np.bool_)
+        for rule, unknown_passes, numbers in self.asked_of_all:
+            for number in numbers:
+                answer = answers[number]
+                if not (unknown_passes if answer is None else answer):
+                    passed[rule] = False
+        allowed: Bools = self.exempt | passed[:, None]
+        for rule, unknown_passes, row in self.asked_of_each:
+            holds = row(asked)
+            if holds is not None:
+                allowed[rule] &= self.exempt[rule] | holds
+            elif not unknown_passes:
+                allowed[rule] &= self.exempt[rule]
+        for rule in self.dated:
+            if not rules[rule].in_force(asked.day):
+                allowed[rule] = True
+        return allowed
+
+
+def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: str, path: str) -> Plan:
+    """Make rules ready for these products on this surface and path."""
+    exempt = np.array([[not r.applies(p, surface=surface, path=path) for p in products] for r in rules], dtype=np.bool_)
+    exempt = exempt.reshape(len(rules), len(products))
+    numbers: dict[Condition, int] = {}
+    of_all: list[tuple[int, bool, tuple[int, ...]]] = []
+    of_each: list[tuple[int, bool, Row]] = []
+    for j, rule in enumerate(rules):
+        if exempt[j].all():
+            continue
+        unknown_passes = path in rule.unknown_passes_on
+        common = [condition for condition in rule.require if condition.of_product is None]
+        of_all.append((j, unknown_passes, tuple(numbers.setdefault(c, len(numbers)) for c in common)))
+        of_each += [(j, unknown_passes, _row_of(c, products)) for c in rule.require if c.of_product is not None]
+    return Plan(
+        products=products,
+        ids=tuple(product.product_id for product in products),
+        exempt=exempt,
+        questions=tuple(map(question_of, numbers)),
+        asked_of_all=tuple(each for each in of_all if each[2]),
+        asked_of_each=tuple(of_each),
+        dated=tuple(j for j, rule in enumerate(rules) if rule.effective_from or rule.effective_to),
+    )
+
+
+def _row_of(condition: Condition, products: tuple[Product, ...]) -> Row:
+    """A condition that names the product's own value, made ready for these products."""
+    match condition.operator:
+        case "contains" | "lacks":
+            return _membership_row(condition, products)
+        case "in" | "not_in":
+            return _choice_row(condition, products)
+    return _comparison_row(condition, products)
+
+
+def _membership_row(condition: Condition, products: tuple[Product, ...]) -> Row:
+    places = {product.product_id: i for i, product in enumerate(products)}
+    lacks = condition.operator == "lacks"
+
+    def row(asked: Asked) -> Bools | None:
+        value = asked.value(condition.fact)
+        if value is MISSING:
+            return None
+        if not isinstance(value, tuple):
+            return np.full(len(products), condition.or_none and value is None)
+        holds = np.full(len(products), lacks)
+        for product_id in value:
+            if product_id in places:
+                holds[places[product_id]] = not lacks
+        return holds
+
+    return row
+
+
+def _choice_row(condition: Condition, products: tuple[Product, ...]) -> Row:
+    attribute = PRODUCT_TEXTS[condition.of_product or ""]
+    choices = [attribute(product) for product in products]
+    wanted = condition.operator == "in"
+    rows: dict[str, Bools] = {
+        text: np.array([(text in each) == wanted for each in choices]) for text in set().union(*choices)
+    }
+    other: Bools = np.full(len(products), not wanted)
+    nothing: Bools = np.zeros(len(products), dtype=np.bool_)
+
+    def row(asked: Asked) -> Bools | None:
+        value = asked.value(condition.fact)
+        if value is MISSING:
+            return None
+        if not isinstance(value, str):
+            return ~nothing if condition.or_none and value is None else nothing
+        return rows.get(value, other)
+
+    return row
+
+
+def _comparison_row(condition: Condition, products: tuple[Product, ...]) -> Row:
+    attribute = PRODUCT_NUMBERS[condition.of_product or ""]
+    limits = np.array([attribute(product) for product in products], dtype=np.float64)  # nan where absent: refuses
+    compare = COMPARISONS[condition.operator]
+    kind = KINDS[condition.fact]
+
+    def row(asked: Asked) -> Bools | None:
+        value = asked.value(condition.fact)
+        if value is MISSING:
+            return None
+        try:
+            return np.asarray(compare(ordered(value, kind=kind), limits), dtype=np.bool_)
+        except (TypeError, ValueError):
+            return np.full(len(products), condition.or_none and value is None)
+
+    return row

@@ -1,0 +1,349 @@
+"""Events as text and back: the form in which the log keeps them for years.
+
+A decision's text holds what is its own; what thousands of decisions share (versions, rule ids and
+reasons, feature names, the static side of a candidate) is stored once as a *part* and named by a
+short digest. Arrays are base64 of little-endian float64, so that a replay is exact to the bit; rule
+verdicts are one bit each. What is personal stands under one key, `personal`, which erasure empties
+while the rest still verifies.
+
+`SCHEMA` grows by one with each change of form; `decode` reads every older one, and files of each
+lie in tests/data.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from recsys.errors import Corrupt
+from recsys.vocabulary import (
+    Assigned,
+    Body,
+    Candidate,
+    Context,
+    Decision,
+    Display,
+    Erasure,
+    Exposed,
+    Fact,
+    FactValue,
+    Floats,
+    Outcome,
+    Override,
+    PermissionChange,
+    Permissions,
+    Reason,
+    Slot,
+    Switch,
+    Token,
+    Verdicts,
+    Versions,
+)
+
+SCHEMA = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event's body as stored: `key` is unique in the log, `digest` tells a repeat from a conflict."""
+
+    kind: str
+    key: str
+    token: str
+    digest: str
+    text: str
+    parts: Mapping[str, str]  # ref → text, shared by many records
+
+
+Lookup = Callable[[str], Any]
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970, UTC.
+
+    >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+    1000000
+    """
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """The time `value` microseconds after 1970, UTC."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def encode(body: Body) -> Record:
+    """One body as a record."""
+    if isinstance(body, Decision):
+        parts: dict[str, str] = {}
+        text = _encoder.encode(_decision_fields(body, parts))
+        return Record("decision", f"decision:{body.decision_id}", body.token, _digest(text), text, parts)
+    kind, key, token, fields = _plain_fields(body)
+    text = _encoder.encode(fields)
+    return Record(kind, key, token, _digest(text), text, {})
+
+
+def decode(kind: str, text: str, *, token: str, schema: int, lookup: Lookup) -> Body:
+    """A body from its record; `lookup` gives the parsed JSON of a part. Raises `Corrupt`."""
+    if schema > SCHEMA:
+        raise Corrupt(f"an event of schema {schema} needs a newer version of this software (this one reads {SCHEMA})")
+    try:
+        return _READERS[kind](json.loads(text), Token(token), lookup)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise Corrupt(f"a {kind} in the log cannot be read ({type(error).__name__})") from None
+
+
+def exposed(text: str, *, token: str) -> Exposed:
+    """The little of a decision's record that counting needs; a fraction of the cost of `decode`."""
+    try:
+        f = json.loads(text)
+        assigned = tuple(Assigned(*pair) for pair in f["in"])
+        return Exposed(f["id"], Token(token), f["unit"], moment(f["made"]), assigned)
+    except (KeyError, ValueError, TypeError) as error:
+        raise Corrupt(f"a decision in the log cannot be read ({type(error).__name__})") from None
+
+
+def decision_key(decision_id: str) -> str:
+    """The log's unique key of a decision."""
+    return f"decision:{decision_id}"
+
+
+# -- decisions ---------------------------------------------------------------------------------
+
+
+def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
+    versions = d.versions
+    head = _part(
+        parts,
+        {
+            "surface": d.surface,
+            "mode": d.mode,
+            "policy": d.policy,
+            "purpose": d.purpose,
+            "retention": d.retention,
+            "retrieval": d.retrieval,
+            "overrides": d.overrides,
+            "versions": {name: getattr(versions, name) for name in Versions.__slots__},
+        },
+    )
+    verdicts = _part(parts, [d.verdicts.products, d.verdicts.rules, d.verdicts.reasons])
+    return {
+        "id": d.decision_id,
+        "head": head,
+        "made": micros(d.made_at),
+        "life": (d.expires_at - d.made_at) // _MICROSECOND,
+        "n": d.n_slots,
+        "in": [[a.experiment_id, a.variant] for a in d.experiments],
+        "unit": d.unit,
+        "rules": [verdicts, _bits(d.verdicts.allowed)],
+        "candidates": [_part(parts, [c.product_id, c.creative_id, c.names, c.values]) for c in d.candidates],
+        "scores": _packed(d.scores),
+        "pmfs": _packed(d.pmfs),
+        "slots": [
+            [s.product_id, s.creative_id, s.propensity, [_part(parts, [r.code, r.text]) for r in s.reasons]]
+            for s in d.slots
+        ],
+        "redraws": d.redraws,
+        "short": d.shortfall,
+        "us": d.latency_us,
+        "personal": {
+            "request": d.request_id,
+            "permissions": _permission_fields(d.permissions),
+            "facts": _fact_fields(d.facts, parts, made=micros(d.made_at)),
+            "context": [_part(parts, d.context.names), _packed(np.array(d.context.values, dtype=np.float64))],
+            "affinities": _packed(
+                np.array([np.nan if c.affinity is None else c.affinity for c in d.candidates], dtype=np.float64)
+            ),
+        },
+    }
+
+
+def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decision:
+    head = lookup(f["head"])
+    made = moment(f["made"])
+    personal = f["personal"] or {}
+    n = len(f["candidates"])
+    affinities = _unpacked(personal["affinities"]) if personal else np.full(n, np.nan)
+    products, rules, reasons = lookup(f["rules"][0])
+    names, values = personal.get("context", (None, ""))
+    return Decision(
+        decision_id=f["id"],
+        token=token,
+        surface=head["surface"],
+        made_at=made,
+        expires_at=made + timedelta(microseconds=f["life"]),
+        n_slots=f["n"],
+        mode=head["mode"],
+        policy=head["policy"],
+        purpose=head["purpose"],
+        permissions=_read_permissions(personal.get("permissions", [0, None])),
+        experiments=tuple(Assigned(*pair) for pair in f["in"]),
+        versions=Versions(**head["versions"]),
+        facts=_read_facts(personal.get("facts"), lookup, made=f["made"]),
+        context=Context(tuple(lookup(names)) if names else (), tuple(_unpacked(values).tolist())),
+        verdicts=Verdicts(
+            tuple(products), tuple(rules), tuple(reasons), _unbits(f["rules"][1], (len(products), len(rules)))
+        ),
+        candidates=tuple(
+            _read_candidate(lookup(ref), affinity)
+            for ref, affinity in zip(f["candidates"], affinities.tolist(), strict=True)
+        ),
+        scores=_unpacked(f["scores"]),
+        pmfs=_unpacked(f["pmfs"]).reshape(-1, n) if n else np.zeros((0, 0)),
+        slots=tuple(
+            Slot(number, product, creative, propensity, tuple(Reason(*lookup(ref)) for ref in codes))
+            for number, (product, creative, propensity, codes) in enumerate(f["slots"], start=1)
+        ),
+        redraws=f["redraws"],
+        request_id=personal.get("request"),
+        unit=f["unit"],
+        shortfall=f["short"],
+        retrieval=head["retrieval"],
+        overrides=tuple(head["overrides"]),
+        retention=head["retention"],
+        latency_us=f["us"],
+    )
+
+
+def _read_candidate(part: list[Any], affinity: float) -> Candidate:
+    product, creative, names, values = part
+    return Candidate(product, creative, tuple(names), tuple(values), None if affinity != affinity else affinity)
+
+
+def _fact_fields(facts: Mapping[str, Fact], parts: dict[str, str], *, made: int) -> list[Any]:
+    names = _part(parts, [[name, fact.source] for name, fact in facts.items()])
+    ages = [made - micros(fact.as_of) for fact in facts.values()]
+    return [names, [fact.value for fact in facts.values()], ages[0] if len(set(ages)) == 1 else ages]
+
+
+def _read_facts(fields: list[Any] | None, lookup: Lookup, *, made: int) -> Mapping[str, Fact]:
+    if not fields:
+        return MappingProxyType({})
+    named, values, ages = lookup(fields[0]), fields[1], fields[2]
+    each = ages if isinstance(ages, list) else [ages] * len(values)
+    return MappingProxyType(
+        {
+            name: Fact(_fact_value(value), moment(made - age), source)
+            for (name, source), value, age in zip(named, values, each, strict=True)
+        }
+    )
+
+
+def _fact_value(value: Any) -> FactValue:
+    return tuple(value) if isinstance(value, list) else value
+
+
+# -- the other bodies --------------------------------------------------------------------------
+
+
+def _plain_fields(body: Body) -> tuple[str, str, str, Any]:
+    """(kind, key, token, fields) of every body that is not a decision."""
+    match body:
+        case Display():
+            fields: list[Any] = [body.decision_id, micros(body.displayed_at), body.product_ids]
+            return "display", f"display:{body.decision_id}", "", fields
+        case Outcome():
+            fields = [body.outcome_id, body.decision_id, body.product_id, body.kind, micros(body.happened_at)]
+            return "outcome", f"outcome:{body.outcome_id}", body.token, [*fields, body.amount_pence]
+        case PermissionChange():
+            at = micros(body.as_of)
+            key = f"permissions:{body.token}:{at}"
+            return "permissions", key, body.token, [_permission_fields(body.permissions), at]
+        case Switch():
+            expires = None if body.expires_at is None else micros(body.expires_at)
+            fields = [body.scope, body.subject, body.off, body.reason, body.by, expires]
+            return "switch", f"switch:{_digest(_encoder.encode(fields))}", "", fields
+        case Override():
+            fields = [body.override_id, body.action, body.product_id, body.strength, body.reason, body.by]
+            return "override", f"override:{body.override_id}", "", [*fields, micros(body.expires_at)]
+        case Erasure():
+            return "erasure", f"erasure:{body.erasure_id}", body.token, [body.erasure_id, body.stores]
+        case _:  # decisions have a form of their own
+            raise TypeError(f"{type(body).__name__} has no plain form")
+
+
+def _read_display(f: list[Any], token: Token, lookup: Lookup) -> Display:
+    return Display(f[0], moment(f[1]), tuple(f[2]))
+
+
+def _read_outcome(f: list[Any], token: Token, lookup: Lookup) -> Outcome:
+    return Outcome(f[0], token, f[2], f[3], moment(f[4]), f[1], f[5])
+
+
+def _read_permission_change(f: list[Any], token: Token, lookup: Lookup) -> PermissionChange:
+    return PermissionChange(token, _read_permissions(f[0]), moment(f[1]))
+
+
+def _read_switch(f: list[Any], token: Token, lookup: Lookup) -> Switch:
+    return Switch(f[0], f[1], f[2], f[3], f[4], None if f[5] is None else moment(f[5]))
+
+
+def _read_override(f: list[Any], token: Token, lookup: Lookup) -> Override:
+    return Override(f[0], f[1], f[2], f[3], f[4], f[5], moment(f[6]))
+
+
+def _read_erasure(f: list[Any], token: Token, lookup: Lookup) -> Erasure:
+    return Erasure(f[0], token, tuple(f[1]))
+
+
+_READERS: dict[str, Callable[[Any, Token, Lookup], Body]] = {
+    "decision": _read_decision,
+    "display": _read_display,
+    "outcome": _read_outcome,
+    "permissions": _read_permission_change,
+    "switch": _read_switch,
+    "override": _read_override,
+    "erasure": _read_erasure,
+}
+
+# -- small forms -------------------------------------------------------------------------------
+
+
+def _permission_fields(p: Permissions) -> list[int | None]:
+    bits = p.in_app | p.push << 1 | p.email << 2 | p.targeted_support << 3
+    return [bits, None if p.objected_at is None else micros(p.objected_at)]
+
+
+def _read_permissions(fields: list[int | None]) -> Permissions:
+    bits, objected = fields[0] or 0, fields[1]
+    at = None if objected is None else moment(objected)
+    return Permissions(bool(bits & 1), bool(bits & 2), bool(bits & 4), bool(bits & 8), at)
+
+
+def _part(parts: dict[str, str], value: object) -> str:
+    text = _encoder.encode(value)
+    ref = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode().rstrip("=")
+    parts[ref] = text
+    return ref
+
+
+def _packed(array: Floats) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, dtype="<f8").tobytes()).decode()
+
+
+def _unpacked(text: str) -> Floats:
+    return np.frombuffer(base64.b64decode(text), dtype="<f8").astype(np.float64)
+
+
+def _bits(allowed: np.ndarray) -> str:
+    return base64.b64encode(np.packbits(allowed).tobytes()).decode()
+
+
+def _unbits(text: str, shape: tuple[int, int]) -> Any:
+    raw = np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+    return np.unpackbits(raw, count=shape[0] * shape[1]).astype(np.bool_).reshape(shape)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,163 @@
+"""The door to MLflow: where every training run, evaluation, promotion and read-out is written.
+
+Two trackers share one shape: `MlflowTracker` (a `sqlite:///` file by default, any server by URI) and
+`MemoryTracker`, which ships so that users test as we do. Nothing here runs in the request path, and
+nothing personal may be written: parameters and metrics describe models, never people (OPS-8).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported; nothing leaves this machine
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+from mlflow.client import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+Parameter = str | int | float | bool
+
+
+class Run(Protocol):
+    """One entry in the tracker."""
+
+    @property
+    def url(self) -> str:
+        """Where a person can open it; "" where there is no page."""
+
+    def record(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Add numbers, in one batch."""
+
+    def file(self, name: str, content: str | bytes) -> None:
+        """Add a table, a plot or a report."""
+
+
+class Tracker(Protocol):
+    """Opens runs."""
+
+    def run(
+        self, name: str, *, experiment: str, parameters: Mapping[str, Parameter], tags: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[Run]:
+        """A run that ends as finished, or as failed where its body raises."""
+
+
+@dataclass
+class MemoryRun:
+    """A run kept in memory."""
+
+    name: str
+    experiment: str
+    parameters: dict[str, Parameter]
+    tags: dict[str, str]
+    metrics: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    files: dict[str, str | bytes] = field(default_factory=dict)
+    status: str = "running"
+    url: str = ""
+
+    def record(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Add numbers."""
+        for name, value in metrics.items():
+            self.metrics[name] = float(value)
+            self.curves.setdefault(name, []).append((step, float(value)))
+
+    def file(self, name: str, content: str | bytes) -> None:
+        """Add a file."""
+        self.files[name] = content
+
+
+class MemoryTracker:
+    """A tracker for tests and for those who want none.
+
+    >>> tracker = MemoryTracker()
+    >>> with tracker.run("a run", experiment="examples", parameters={"seed": 1}) as run:
+    ...     run.record({"recall": 0.5}, step=1)
+    >>> tracker.runs[0].metrics, tracker.runs[0].status
+    ({'recall': 0.5}, 'finished')
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[MemoryRun] = []
+
+    @contextmanager
+    def run(
+        self, name: str, *, experiment: str, parameters: Mapping[str, Parameter], tags: Mapping[str, str] | None = None
+    ) -> Iterator[MemoryRun]:
+        """A run kept in `runs`."""
+        run = MemoryRun(name, experiment, dict(parameters), dict(tags or {}))
+        self.runs.append(run)
+        try:
+            yield run
+        except BaseException:
+            run.status = "failed"
+            raise
+        run.status = "finished"
+
+
+class MlflowRun:
+    """A run in MLflow, written in batches through the client (no global state, no autologging)."""
+
+    def __init__(self, client: MlflowClient, *, run_id: str, url: str) -> None:
+        self._client = client
+        self.run_id = run_id
+        self.url = url
+
+    def record(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Add numbers, in one batch."""
+        now = time.time_ns() // 1_000_000
+        self._client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in metrics.items()])
+
+    def file(self, name: str, content: str | bytes) -> None:
+        """Add a file under its name (folders allowed)."""
+        if isinstance(content, str):
+            self._client.log_text(self.run_id, content, name)
+            return
+        folder, _, leaf = name.rpartition("/")
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / leaf
+            path.write_bytes(content)
+            self._client.log_artifact(self.run_id, str(path), artifact_path=folder or None)
+
+
+class MlflowTracker:
+    """Runs in an MLflow store: `uri` is `sqlite:///…` or a server; files go to `artefacts` (local stores)."""
+
+    def __init__(self, uri: str, *, artefacts: Path, page: str = "") -> None:
+        self._client = MlflowClient(tracking_uri=uri)
+        self._artefacts = artefacts
+        self._uri = uri
+        self._page = page or (uri if uri.startswith("http") else "")
+
+    @contextmanager
+    def run(
+        self, name: str, *, experiment: str, parameters: Mapping[str, Parameter], tags: Mapping[str, str] | None = None
+    ) -> Iterator[MlflowRun]:
+        """A run in the named MLflow experiment, made when missing."""
+        experiment_id = self._experiment_id(experiment)
+        run_id = self._client.create_run(experiment_id, run_name=name).info.run_id
+        self._client.log_batch(
+            run_id,
+            params=[Param(key, str(value)) for key, value in parameters.items()],
+            tags=[RunTag(key, value) for key, value in (tags or {}).items()],
+        )
+        url = f"{self._page}/#/experiments/{experiment_id}/runs/{run_id}" if self._page else ""
+        try:
+            yield MlflowRun(self._client, run_id=run_id, url=url)
+        except BaseException:
+            self._client.set_terminated(run_id, status="FAILED")
+            raise
+        self._client.set_terminated(run_id)
+
+    def _experiment_id(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = None if self._uri.startswith("http") else (self._artefacts / name).as_uri()
+        return str(self._client.create_experiment(name, artifact_location=location))

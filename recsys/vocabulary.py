@@ -1,0 +1,388 @@
+"""The nouns of the house: every floor speaks in these, and each has one meaning.
+
+All are frozen values. A decision carries everything that is needed to replay it and to judge
+another policy by it (domain requirements OPS-5 and TRN-2), so nothing here points back at live
+objects: versions are digests, probabilities are float64, times are aware UTC.
+
+A customer has two names. `customer_id` is the bank's and stays in the profile store; `token` is
+random, ours, and the only name that enters the event log, so that erasing one row of the mapping
+unlinks a whole history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NewType, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+CustomerId = NewType("CustomerId", str)
+Token = NewType("Token", str)
+ProductId: TypeAlias = str
+DecisionId: TypeAlias = str
+
+Floats: TypeAlias = NDArray[np.float64]
+Vector: TypeAlias = NDArray[np.float32]
+Bools: TypeAlias = NDArray[np.bool_]
+FactValue: TypeAlias = bool | int | float | str | tuple[str, ...] | None
+
+NOTHING: ProductId = "nothing"
+"""The null choice: drawing it ends the slate, with its own logged propensity."""
+
+
+class CommunicationClass(StrEnum):
+    """What kind of message a product or creative is, in law (domain 2.2)."""
+
+    SERVICE = "service"
+    REGULATORY_NEUTRAL = "regulatory_neutral"
+    EDUCATION = "education"
+    PROMO_BROADCAST = "promo_broadcast"
+    PROMO_PERSONALISED = "promo_personalised"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing the bank knows of a customer, and since when. `value` None means "known to be none"."""
+
+    value: FactValue
+    as_of: datetime
+    source: str = "bank"
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a customer allows, by channel (MKT-6). The default is the strictest case: nothing."""
+
+    in_app: bool = False
+    push: bool = False
+    email: bool = False
+    targeted_support: bool = False
+    objected_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """What the bank knows of a customer now. Not logged: a decision copies the facts it used."""
+
+    customer_id: CustomerId
+    token: Token
+    facts: Mapping[str, Fact] = field(default_factory=lambda: MappingProxyType({}))
+    permissions: Permissions = Permissions()
+    vector: Vector | None = None  # (dim,) unit length
+    bundle: str | None = None  # digest of the bundle that made the vector
+
+    def value(self, name: str) -> FactValue:
+        """The value of a fact, None when it is missing *or* known to be none."""
+        fact = self.facts.get(name)
+        return None if fact is None else fact.value
+
+
+@dataclass(frozen=True, slots=True)
+class Creative:
+    """One approved way of saying a product."""
+
+    creative_id: str
+    text: str
+    communication_class: CommunicationClass
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One thing the bank offers: what it is in law, where it may appear, what its words are."""
+
+    product_id: ProductId
+    name: str
+    family: str
+    communication_class: CommunicationClass
+    regulated_class: str  # none | savings | isa | investment | pension | credit
+    surfaces: frozenset[str]
+    text: str
+    creatives: tuple[Creative, ...]
+    tags: tuple[str, ...] = ()
+    value: float = 1.0  # points one opening is worth, before costs (a reward configuration may say otherwise)
+    min_age: int = 0
+    countries: tuple[str, ...] = ("GB",)
+    launched_at: datetime | None = None
+    retired_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a policy may see of the moment; no identity. Names and values run side by side."""
+
+    names: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An eligible product that retrieval proposed, with what a policy may see of it.
+
+    `names` and `values` are the product's own features; `affinity` is the only number that comes
+    from embeddings (standardised per bundle; None where there is no vector).
+    """
+
+    product_id: ProductId
+    creative_id: str = ""
+    names: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+    affinity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a product is shown: a code of the approved vocabulary (TRN-1) and its sentence."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place in a slate. `propensity` is conditional on the slots above."""
+
+    number: int  # 1-based
+    product_id: ProductId
+    creative_id: str
+    propensity: float
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule said of one product for one customer."""
+
+    product_id: ProductId
+    rule_id: str
+    allowed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdicts:
+    """Every verdict of one decision, packed: `allowed[i, j]` is rule j on product i.
+
+    True where the rule passed or does not apply to the product.
+    """
+
+    products: tuple[ProductId, ...]
+    rules: tuple[str, ...]
+    reasons: tuple[str, ...]
+    allowed: Bools  # (products, rules)
+
+    def eligible(self) -> tuple[ProductId, ...]:
+        """Products that no rule refused, in order."""
+        return tuple(p for p, row in zip(self.products, self.allowed, strict=True) if row.all())
+
+    def expanded(self) -> tuple[Verdict, ...]:
+        """One `Verdict` for each product and rule."""
+        return tuple(
+            Verdict(product, rule, bool(self.allowed[i, j]), self.reasons[j])
+            for i, product in enumerate(self.products)
+            for j, rule in enumerate(self.rules)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The variant of one experiment that a unit is in."""
+
+    experiment_id: str
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Digests of all that made a decision (TRN-2): equal for thousands of decisions, so stored once."""
+
+    catalogue: str
+    rule_pack: str
+    features: str
+    rewards: str
+    recipe: str
+    snapshot: str  # digest of the policy's state, "" for a policy without one
+    bundle: str  # "" when no embedding took part
+    privacy_notice: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """One answer we gave, with all that is needed to replay it or to judge another policy by it.
+
+    `scores` is (n,) over `candidates`; `pmfs` is (slots drawn, n), row k the distribution slot
+    k+1 was drawn from given the slots above. Dice come from `decision_id` and `redraws`.
+    `slots` may end in `NOTHING`.
+    """
+
+    decision_id: DecisionId
+    token: Token
+    surface: str
+    made_at: datetime
+    expires_at: datetime
+    n_slots: int
+    mode: str  # live | holdout | broadcast | fallback:<rung>
+    policy: str  # name@version
+    purpose: str  # promotion | service
+    permissions: Permissions
+    experiments: tuple[Assigned, ...]
+    versions: Versions
+    facts: Mapping[str, Fact]
+    context: Context
+    verdicts: Verdicts
+    candidates: tuple[Candidate, ...]
+    scores: Floats
+    pmfs: Floats
+    slots: tuple[Slot, ...]
+    redraws: int = 0
+    request_id: str | None = None
+    unit: str = ""  # what experiments assign: a pseudonym of the customer or household
+    shortfall: str | None = None
+    retrieval: str = "all"  # all | vector | static
+    overrides: tuple[str, ...] = ()
+    retention: str = "6y"
+    latency_us: int = 0
+
+    @property
+    def shown(self) -> tuple[Slot, ...]:
+        """The slots that carry a product (all but a closing `NOTHING`)."""
+        return tuple(slot for slot in self.slots if slot.product_id != NOTHING)
+
+    @property
+    def joint_propensity(self) -> float:
+        """Probability of the whole slate: the product of the conditional ones."""
+        return float(np.prod([slot.propensity for slot in self.slots]))
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """What was really shown for a decision, in order."""
+
+    decision_id: DecisionId
+    displayed_at: datetime
+    product_ids: tuple[ProductId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One thing that happened to one slot; organic when it names a customer and no decision."""
+
+    outcome_id: str
+    token: Token
+    product_id: ProductId
+    kind: str
+    happened_at: datetime
+    decision_id: DecisionId | None = None
+    amount_pence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionChange:
+    """A customer's permissions from `as_of` on (MKT-2: an objection also leaves training)."""
+
+    token: Token
+    permissions: Permissions
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A kill switch turned on or off (OPS-1)."""
+
+    scope: str  # everything | policy | product | family | surface
+    subject: str
+    off: bool
+    reason: str
+    by: str
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A named post-model adjustment (MRM-6)."""
+
+    override_id: str
+    action: str  # pin | ban | boost
+    product_id: ProductId
+    strength: float
+    reason: str
+    by: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A person was forgotten; the receipt says where (ERS-1)."""
+
+    erasure_id: str
+    token: Token
+    stores: tuple[str, ...]
+
+
+Body: TypeAlias = Decision | Display | Outcome | PermissionChange | Switch | Override | Erasure
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A body as it stands in the log: visible order is position order."""
+
+    position: int
+    recorded_at: datetime
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """The little of a decision that counting an experiment needs."""
+
+    decision_id: DecisionId
+    token: Token
+    unit: str
+    made_at: datetime
+    experiments: tuple[Assigned, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """An event read for counting only: a decision's exposure, or a whole outcome."""
+
+    position: int
+    recorded_at: datetime
+    body: Exposed | Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """(decision, slot, stage), taught once when that stage's window has closed.
+
+    `happened` is whether the stage's outcome came inside its window. Not yet known is not zero:
+    before `ripe_at` there is no lesson.
+    """
+
+    decision: Decision
+    slot: Slot
+    row: int  # of the slot's product among decision.candidates
+    stage: str
+    happened: bool
+    ripe_at: datetime
+    position: int  # of the decision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Round:
+    """A decision all of whose evaluated windows are closed, joined with its rewards.
+
+    `rewards` and `seen` are (shown slots,); an unseen slot earns 0.
+    """
+
+    decision: Decision
+    position: int
+    rewards: Floats
+    seen: Bools
+    stages: Mapping[str, Bools]  # stage → (shown slots,) happened
+    displayed: tuple[ProductId, ...] | None = None

@@ -1,0 +1,191 @@
+"""The HTTP application: routes, pages, and what surrounds every request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import swagger_ui
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recsys.errors import RecsysError
+from serving.bootstrap import Service
+from serving.console import SignInFirst, console
+from serving.problems import MEDIA_TYPE, pointer, problem, status_of
+from serving.routes import api, open_routes
+
+LARGEST_BODY = 1 << 20  # 1 MiB
+SWAGGER = Path(swagger_ui.__file__).parent / "static"
+logger = logging.getLogger(__name__)
+
+DESCRIPTION = """What to show a bank's customer, decided within hard rules, with known and logged probabilities.
+
+Ask `POST /v1/recommendations`, report `POST /v1/displays` and `POST /v1/outcomes`, and tell facts with
+`PUT /v1/customers/{id}`. Times are RFC 3339 with a zone, money is integer pence."""
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application over a composed service."""
+    app = FastAPI(
+        title="recsys",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.service = service
+    app.add_middleware(_Measured, service=service)
+    app.add_middleware(_Bounded)
+    app.add_exception_handler(RecsysError, _told_error)
+    app.add_exception_handler(RequestValidationError, _told_misfit)
+    app.add_exception_handler(HTTPException, _told_http)
+    app.add_exception_handler(SignInFirst, _to_sign_in)
+    app.add_exception_handler(Exception, _told_accident)
+    app.include_router(api)
+    app.include_router(open_routes)
+    app.include_router(console(service))
+    app.mount("/docs/assets", StaticFiles(directory=SWAGGER))
+    app.add_api_route("/docs", _docs, include_in_schema=False)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    task = asyncio.create_task(_refreshing(service))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(service.close)
+
+
+async def _refreshing(service: Service) -> None:
+    """Look for new artefacts and experiments, off the request path, for as long as the server runs."""
+    while True:
+        await asyncio.sleep(service.home.settings.poll_seconds)
+        try:
+            await asyncio.to_thread(service.refresh)
+        except RecsysError as error:
+            logger.warning("could not refresh: %s", error)
+
+
+async def _docs() -> HTMLResponse:
+    """The API's description for a person, from this machine alone."""
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="recsys API",
+        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="/docs/assets/swagger-ui.css",
+        swagger_favicon_url="/docs/assets/favicon-32x32.png",
+    )
+
+
+# -- errors: problem documents, never a value a caller sent -------------------------------------
+
+
+def _problem(status: int, detail: str, **given: Any) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else {}
+    return Response(problem(status, detail, **given), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _told_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RecsysError)
+    status = status_of(error)
+    if status == 500:
+        logger.error("%s: %s", request.url.path.split("/")[1:3], type(error).__name__)
+        return _problem(500, "this request met a fault of ours; it was counted")
+    return _problem(status, str(error))
+
+
+async def _told_misfit(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [{"pointer": pointer(fault["loc"]), "detail": str(fault["msg"])} for fault in error.errors()[:20]]
+    first = f"{faults[0]['pointer'] or 'the body'}: {faults[0]['detail']}"
+    return _problem(422, first, errors=faults)
+
+
+async def _told_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _problem(error.status_code, str(error.detail))
+
+
+async def _to_sign_in(request: Request, error: Exception) -> Response:
+    return RedirectResponse("/sign-in", status_code=303)
+
+
+async def _told_accident(request: Request, error: Exception) -> Response:
+    logger.error("unexpected %s", type(error).__name__)
+    return _problem(500, "this request met a fault of ours; it was counted")
+
+
+# -- around every request -----------------------------------------------------------------------
+
+
+class _Bounded:
+    """Refuses bodies over 1 MiB, by their declared length or while they arrive."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not declared.isdigit() or int(declared) > LARGEST_BODY:
+            await _problem(413, "a request body holds at most 1 MiB")(scope, receive, send)
+            return
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > LARGEST_BODY:
+                raise HTTPException(413, "a request body holds at most 1 MiB")
+            return message
+
+        await self._app(scope, bounded, send)
+
+
+class _Measured:
+    """Counts and times each request by its route's pattern, never by its path."""
+
+    def __init__(self, app: ASGIApp, *, service: Service) -> None:
+        self._app = app
+        self._telemetry = service.telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", "unknown")
+            self._telemetry.requests.labels(route, str(status)).inc()
+            self._telemetry.latency.labels(route).observe(time.perf_counter() - started)

@@ -1,0 +1,214 @@
+"""The only file that chooses: settings in, a composed installation out.
+
+Everything else receives what it needs. `compose` makes what every process shares (database, log,
+clock, configurations); `serve` adds what the API needs.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+from bandits.recipe import Recipe, parse_recipes
+from recsys import eligibility, rewards
+from recsys.clocks import Clock, SimulatedClock, WallClock
+from recsys.commit import GroupCommit
+from recsys.customers import Customers, random_token
+from recsys.database import Database
+from recsys.errors import InvalidConfiguration, RecsysError
+from recsys.eventlog import EventLog
+from recsys.layers import Layers
+from recsys.quarantine import Quarantine
+from recsys.register import Register
+from recsys.rewards import Rewards
+from serving.intake import Intake
+from serving.live_policy import LivePolicies
+from serving.offer import Offers
+from serving.profiles import ProfileSource
+from serving.recommender import Recommender, Traffic
+from serving.security import Gate
+from serving.settings import Settings
+from serving.telemetry import Telemetry
+
+
+def random_id() -> str:
+    """A new decision id: 128 random bits, so that nobody chooses the dice."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What every process of one home shares."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    log: EventLog
+    customers: Customers
+    register: Register
+    quarantine: Quarantine
+    recipes: tuple[Recipe, ...]
+    offers: Offers
+    live: LivePolicies
+
+    @property
+    def rewards(self) -> Rewards:
+        """The reward configuration with the catalogue's points."""
+        return self.offers.current.rewards
+
+    def layers(self) -> Layers:
+        """Experiments and hold-out as they stand in the database."""
+        return Layers(self.register.experiments(), holdout_share=self.settings.holdout_share)
+
+
+def compose(
+    settings: Settings, *, clock: Clock | None = None, new_token: Callable[[], str] = random_token
+) -> Installation:
+    """Open a home, making what is missing. Raises `InvalidConfiguration` or `StoreUnavailable`."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    clock = clock or _clock(settings)
+    database = Database(settings.database).create()
+    recipes = parse_recipes(_text(settings.recipes), where=settings.recipes.name)
+    if settings.champion not in {recipe.name for recipe in recipes}:
+        raise InvalidConfiguration(f'champion: no recipe is called "{settings.champion}" in {settings.recipes.name}')
+    offers = Offers(settings.artefacts, rules=eligibility.load(settings.rules), rewards=rewards.load(settings.rewards))
+    offers.refresh()
+    return Installation(
+        settings=settings,
+        clock=clock,
+        database=database,
+        log=EventLog(database, clock=clock),
+        customers=Customers(database, new_token=new_token),
+        register=Register(database),
+        quarantine=Quarantine(database),
+        recipes=recipes,
+        offers=offers,
+        live=LivePolicies(settings.artefacts, recipes=recipes),
+    )
+
+
+def recommender_of(home: Installation, *, layers: Callable[[], Layers], new_id: Callable[[], str]) -> Recommender:
+    """The recommender over an installation."""
+    settings = home.settings
+    traffic = Traffic(
+        champion=settings.champion,
+        uniform_share=settings.uniform_share,
+        candidates=settings.candidates,
+        decision_life=timedelta(minutes=settings.decision_life_minutes),
+        privacy_notice=settings.privacy_notice,
+        code=version("recsys"),
+    )
+    return Recommender(
+        live=home.live,
+        offer=lambda: home.offers.current,
+        layers=layers,
+        clock=home.clock,
+        traffic=traffic,
+        new_id=new_id,
+    )
+
+
+@dataclass(slots=True)
+class Service:
+    """The API's parts. `refresh` is called again and again and swaps references; requests only read."""
+
+    home: Installation
+    commit: GroupCommit
+    gate: Gate
+    telemetry: Telemetry
+    intake: Intake
+    recommender: Recommender = field(init=False)
+    _layers: Layers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.refresh()
+        self.recommender = recommender_of(self.home, layers=lambda: self._layers, new_id=random_id)
+
+    @property
+    def log(self) -> EventLog:
+        """The event log."""
+        return self.home.log
+
+    @property
+    def clock(self) -> Clock:
+        """Business time."""
+        return self.home.clock
+
+    @property
+    def offers(self) -> Offers:
+        """What is on offer."""
+        return self.home.offers
+
+    @property
+    def live(self) -> LivePolicies:
+        """Policies in force."""
+        return self.home.live
+
+    @property
+    def customers(self) -> Customers:
+        """The store of customers."""
+        return self.home.customers
+
+    @property
+    def profiles(self) -> ProfileSource:
+        """Where facts about a customer come from."""
+        return self.home.customers
+
+    def refresh(self) -> None:
+        """Take in what was published or changed since the last look."""
+        self.home.offers.refresh()
+        self.home.live.refresh()
+        self._layers = self.home.layers()
+
+    def readiness(self) -> tuple[list[str], list[str]]:
+        """(what is missing for service, what is worth knowing)."""
+        missing, notes = [], []
+        try:
+            self.log.last_position()
+        except RecsysError:
+            missing.append("the database does not answer")
+        if not self.offers.current.catalogue.products:
+            missing.append("there is no catalogue: run `recsys catalogue apply FILE`")
+        if self.live.policy(self.home.settings.champion) is None:
+            notes.append(f"the champion {self.home.settings.champion} has no snapshot yet: the fallback answers")
+        if self.offers.current.retriever is None:
+            notes.append("no embeddings yet: candidates carry no affinity")
+        return missing, notes
+
+    def metrics_text(self) -> bytes:
+        """The Prometheus exposition."""
+        self.telemetry.swaps.set(self.live.swaps)
+        self.telemetry.refusals.set(self.live.refusals + self.offers.refusals)
+        self.telemetry.commits.set(self.commit.commits)
+        return self.telemetry.text()
+
+    def close(self) -> None:
+        """Commit what is queued and let go."""
+        self.commit.close()
+        self.home.database.close()
+
+
+def serve(home: Installation) -> Service:
+    """Everything the API needs."""
+    return Service(
+        home=home,
+        commit=GroupCommit(home.log),
+        gate=Gate(home.database),
+        telemetry=Telemetry(),
+        intake=Intake(home.log, customers=home.customers, clock=home.clock),
+    )
+
+
+def _clock(settings: Settings) -> Clock:
+    return WallClock() if settings.clock == "wall" else SimulatedClock(settings.clock_file)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidConfiguration(f"{path}: cannot be read ({type(error).__name__})") from None

@@ -1,0 +1,112 @@
+"""Signing in to the dashboard, and the guard around its pages and its JSON.
+
+Reading is all a session may do here; the sign-in form itself is the only thing that is posted, and
+it takes a key, not a cookie, so that a foreign site has nothing to forge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from recsys.keys import Scope
+from serving.bootstrap import Service
+from serving.dashboard import page, pages
+from serving.readings import Readings
+from serving.security import COOKIE, SESSION_SECONDS, Unauthorised
+
+_OPEN = ("/static/",)
+
+
+class SignInFirst(Exception):
+    """A page was asked for without a session."""
+
+
+def console(service: Service) -> APIRouter:
+    """Sign-in, the guarded pages and the experiments' JSON."""
+    readings = Readings(service)
+
+    async def seen(request: Request) -> None:
+        if request.url.path.startswith(_OPEN):
+            return
+        _visit(service, request)
+
+    router = APIRouter(include_in_schema=False)
+    router.add_api_route("/sign-in", _form, methods=["GET"])
+    router.add_api_route("/sign-in", _signing(service), methods=["POST"])
+    router.add_api_route("/sign-in/{token}", _link(service), methods=["GET"])
+    router.add_api_route("/sign-out", _sign_out, methods=["POST"])
+    router.include_router(pages(readings), dependencies=[Depends(seen)])
+    router.include_router(_json(service, readings))
+    return router
+
+
+def _json(service: Service, readings: Readings) -> APIRouter:
+    router = APIRouter(prefix="/v1/experiments", include_in_schema=True)
+
+    async def analyses(request: Request) -> None:
+        service.gate.visitor(request.headers.get("authorization", ""), cookies=request.cookies, scope=Scope.ANALYSE)
+
+    @router.get("", operation_id="list_experiments", summary="Every experiment", dependencies=[Depends(analyses)])
+    async def listed() -> Response:
+        """Every experiment as a record, newest first."""
+        return JSONResponse({"experiments": await run_in_threadpool(readings.listed)})
+
+    @router.get(
+        "/{experiment_id}", operation_id="get_experiment", summary="One experiment in numbers",
+        dependencies=[Depends(analyses)],
+    )  # fmt: skip
+    async def one(experiment_id: str) -> Response:
+        """The scorecard: the very numbers of the page."""
+        scorecard = await run_in_threadpool(readings.scorecard, experiment_id)
+        return JSONResponse(scorecard.to_json())
+
+    return router
+
+
+def _visit(service: Service, request: Request) -> None:
+    try:
+        service.gate.visitor(request.headers.get("authorization", ""), cookies=request.cookies, scope=Scope.ANALYSE)
+    except Unauthorised:
+        raise SignInFirst from None
+
+
+async def _form(request: Request) -> HTMLResponse:
+    return page("sign_in.html", wrong=False)
+
+
+def _signing(service: Service) -> Any:
+    async def sign_in(request: Request) -> Response:
+        form = parse_qs((await request.body()).decode("utf-8", "replace"))
+        session = await run_in_threadpool(service.gate.session_of, form.get("key", [""])[0].strip())
+        if session is None:
+            return page("sign_in.html", code=401, wrong=True)
+        return _signed_in(session, secure=request.url.scheme == "https")
+
+    return sign_in
+
+
+def _link(service: Service) -> Any:
+    async def follow(token: str, request: Request) -> Response:
+        session = await run_in_threadpool(service.gate.session_of_link, token)
+        if session is None:
+            return page("sign_in.html", code=401, wrong=True)
+        return _signed_in(session, secure=request.url.scheme == "https")
+
+    return follow
+
+
+async def _sign_out(request: Request) -> Response:
+    answer = RedirectResponse("/sign-in", status_code=303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+def _signed_in(session: str, *, secure: bool) -> Response:
+    answer = RedirectResponse("/", status_code=303)
+    answer.set_cookie(COOKIE, session, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
+    return answer

@@ -1,0 +1,178 @@
+"""The dashboard: pages for product managers, made on the server; scripts only draw the charts.
+
+A page shows nothing that its JSON does not hold. Without JavaScript every number is still there, in
+tables. Nothing comes from another host: the Vega bundle is the one inside vl-convert-python, and the
+content security policy of every page says so. Who may see a page is decided around this router.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+import vl_convert
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from recsys.errors import NotFound
+from recsys.experiments import Experiment
+from recsys.scorecards import Scorecard
+from recsys.vocabulary import Decision, Switch
+from serving.charts import charts_of
+from serving.formats import FILTERS
+
+TEMPLATES = Path(__file__).with_name("templates")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_KEPT = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
+
+
+class Serving(TypedDict):
+    """One policy in force."""
+
+    recipe: str
+    policy: str  # name@version
+    published_at: str  # RFC 3339, "" for a policy that never learns
+    lessons: int
+
+
+class Status(TypedDict):
+    """What the home page tells: `attention` are sentences, most urgent first."""
+
+    policies: Sequence[Serving]
+    versions: Mapping[str, str]  # what → digest or version in force
+    counters: Mapping[str, int]  # received, joined, waiting, quarantined, learned
+    switches: Sequence[Switch]  # in force
+    attention: Sequence[str]
+
+
+class DashboardSource(Protocol):
+    """What the pages need to know; errors are those of recsys.errors."""
+
+    def experiments(self) -> Sequence[Experiment]:
+        """Every experiment, newest first."""
+
+    def scorecard(self, experiment_id: str) -> Scorecard:
+        """One experiment in numbers; raises `UnknownExperiment`."""
+
+    def status(self) -> Status:
+        """The installation now."""
+
+    def receipt(self, decision_id: str) -> Decision:
+        """One decision, whole; raises `UnknownDecision`."""
+
+
+def pages(service: DashboardSource) -> APIRouter:
+    """Every page over one source, as a router to include (and to guard) in the app."""
+    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+    @router.get("/")
+    def home() -> HTMLResponse:
+        experiments = service.experiments()
+        running = [service.scorecard(e.experiment_id) for e in experiments if e.state == "running"]
+        status = service.status()
+        return page(
+            "home.html",
+            running=running,
+            n_experiments=len(experiments),
+            status=status,
+            attention=_attention(status, running=running),
+            sums=_sums(status["counters"]),
+        )
+
+    @router.get("/experiments")
+    def experiments() -> HTMLResponse:
+        told = [(e, None if e.state == "draft" else service.scorecard(e.experiment_id)) for e in service.experiments()]
+        return page("experiments.html", experiments=told)
+
+    @router.get("/experiments/{experiment_id}")
+    def experiment(experiment_id: str) -> HTMLResponse:
+        try:
+            scorecard = service.scorecard(experiment_id).to_json()
+        except NotFound as error:
+            return page("missing.html", code=404, sentence=str(error))
+        return page("experiment.html", card=scorecard, charts=charts_of(scorecard))
+
+    @router.get("/decisions/{decision_id}")
+    def decision(decision_id: str) -> HTMLResponse:
+        try:
+            receipt = service.receipt(decision_id)
+        except NotFound as error:
+            return page("missing.html", code=404, sentence=str(error))
+        return page("decision.html", decision=receipt, refused=_refused(receipt))
+
+    @router.get("/static/vega.js")
+    def vega() -> Response:
+        return Response(vega_bundle(), media_type="text/javascript", headers=_KEPT)
+
+    @router.get("/static/app.js")
+    def script() -> Response:
+        return Response(_text("app.js"), media_type="text/javascript", headers=_KEPT)
+
+    @router.get("/static/style.css")
+    def style() -> Response:
+        return Response(_text("style.css"), media_type="text/css", headers=_KEPT)
+
+    return router
+
+
+@cache
+def vega_bundle() -> bytes:
+    """Vega, Vega-Lite and vega-embed as one script, made once (about a second)."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")).encode()
+
+
+def page(template: str, *, code: int = 200, **values: Any) -> HTMLResponse:
+    """One page from its template, with the headers that keep it to itself."""
+    return HTMLResponse(_environment().get_template(template).render(**values), status_code=code, headers=_HEADERS)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS)
+    return environment
+
+
+@cache
+def _text(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _attention(status: Status, *, running: Sequence[Scorecard]) -> list[str]:
+    """What somebody should look at, experiments' harm first."""
+    harm = [f"{card.experiment.experiment_id}: {alarm}" for card in running for alarm in card.alarms]
+    lost = "Events do not add up: received is not joined + waiting + quarantined."
+    return [*harm, *([] if _sums(status["counters"]) else [lost]), *status["attention"]]
+
+
+def _sums(counters: Mapping[str, int]) -> bool:
+    """Whether every event received is joined, waiting or quarantined."""
+    parts = ("joined", "waiting", "quarantined")
+    return counters.get("received", 0) == sum(counters.get(part, 0) for part in parts)
+
+
+def _refused(decision: Decision) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Products that rules kept out, each with (rule id, reason)."""
+    refusals: dict[str, list[tuple[str, str]]] = {}
+    for verdict in decision.verdicts.expanded():
+        if not verdict.allowed:
+            refusals.setdefault(verdict.product_id, []).append((verdict.rule_id, verdict.reason))
+    return list(refusals.items())

@@ -1,0 +1,117 @@
+"""How numbers and times are written on a page; nothing here knows what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+_DASH = "–"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage.
+
+    >>> percent(0.1234), percent(None)
+    ('12.3%', '–')
+    """
+    return _DASH if share is None else f"{share:.1%}"
+
+
+def signed_percent(lift: float | None) -> str:
+    """A relative lift, always with its sign.
+
+    >>> signed_percent(0.05), signed_percent(-0.05)
+    ('+5.0%', '−5.0%')
+    """
+    return _DASH if lift is None else _minus(f"{lift:+.1%}")
+
+
+def signed(number: float | None) -> str:
+    """A difference, always with its sign, three significant figures.
+
+    >>> signed(0.012345)
+    '+0.0123'
+    """
+    return _DASH if number is None else _minus(f"{number:+#.3g}" if number else "0")
+
+
+def number(value: float) -> str:
+    """A count with thousands, or a mean with three significant figures.
+
+    >>> number(12345), number(0.012345)
+    ('12,345', '0.0123')
+    """
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if value >= 1000 else f"{value:#.3g}"
+
+
+def chance(p_value: float) -> str:
+    """A p-value, no finer than it deserves.
+
+    >>> chance(0.00001), chance(0.0421)
+    ('< 0.001', '0.042')
+    """
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def day(moment: str | datetime) -> str:
+    """The date of a moment.
+
+    >>> day("2026-03-02T09:00:00+00:00")
+    '2 March 2026'
+    """
+    at = _moment(moment)
+    return f"{at.day} {at:%B %Y}"
+
+
+def minute(moment: str | datetime) -> str:
+    """A moment to the minute, in UTC as stored.
+
+    >>> minute("2026-03-02T09:05:00+00:00")
+    '2 March 2026, 09:05 UTC'
+    """
+    at = _moment(moment)
+    return f"{day(at)}, {at:%H:%M} UTC"
+
+
+def untold(sentence: str, word: str) -> str:
+    """A judgement's sentence without the word it begins with, for where the word stands above it.
+
+    >>> untold("Better: taps are higher.", "Better")
+    'Taps are higher.'
+    """
+    rest = sentence.removeprefix(f"{word}: ")
+    return rest[:1].upper() + rest[1:]
+
+
+def words(name: str) -> str:
+    """A machine's name as words.
+
+    >>> words("not_enough_data")
+    'not enough data'
+    """
+    return name.replace("_", " ")
+
+
+def _moment(moment: str | datetime) -> datetime:
+    return moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+
+
+def _minus(text: str) -> str:
+    """A true minus sign, as wide as the plus."""
+    return text.replace("-", "−")
+
+
+FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
+    {
+        "percent": percent,
+        "signed_percent": signed_percent,
+        "signed": signed,
+        "number": number,
+        "chance": chance,
+        "day": day,
+        "minute": minute,
+        "untold": untold,
+        "words": words,
+    }
+)

@@ -1,0 +1,187 @@
+"""Taking in what callers report: each item is accepted, a duplicate, or rejected with its reason.
+
+No model is touched here. An item that is refused says why and harms no other item of its batch;
+what is accepted is durable before the answer leaves.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from recsys import features
+from recsys.clocks import Clock
+from recsys.customers import Activity, Customers, Told
+from recsys.eventlog import Entry, EventLog, Receipt, Status
+from recsys.facts import checked_fact
+from recsys.rewards import Rewards
+from recsys.vocabulary import CustomerId, Decision, Display, FactValue, Outcome, Permissions, ProductId, Token
+from serving.schemas import ActivityIn, CustomerIn, DisplayIn, OutcomeIn, PermissionsIn
+
+ALWAYS_KNOWN = frozenset({"balance_30d", "cancelled_14d", "complained", "opted_out", "funded"})
+SKEW = timedelta(minutes=5)  # how far a caller's clock may run ahead of business time
+_REMEMBERED = 50_000
+_LARGEST = 1_000_000  # of a whole number inside `context`
+CONFLICT = "conflict: this id came before with another content"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    token: Token
+    products: frozenset[ProductId]
+    made_at: datetime
+
+
+@dataclass(slots=True)
+class Taken:
+    """What to append, and what was refused on the way. `ids` runs beside `entries`."""
+
+    entries: list[Entry] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+
+    def result(self, receipts: Sequence[Receipt]) -> tuple[int, int, list[tuple[str, str]]]:
+        """(accepted, duplicates, rejected) after the commit."""
+        conflicts = [(id_, CONFLICT) for id_, r in zip(self.ids, receipts, strict=True) if r.status is Status.CONFLICT]
+        accepted = sum(receipt.status is Status.APPENDED for receipt in receipts)
+        duplicates = sum(receipt.status is Status.DUPLICATE for receipt in receipts)
+        return accepted, duplicates, self.rejected + conflicts
+
+
+class Intake:
+    """Checks outcomes and displays against the decisions they name."""
+
+    def __init__(self, log: EventLog, *, customers: Customers, clock: Clock) -> None:
+        self._log = log
+        self._customers = customers
+        self._clock = clock
+        self._decisions: OrderedDict[str, _Known] = OrderedDict()
+
+    def remember(self, decision: Decision) -> None:
+        """Keep what outcomes of this decision will be checked against; bounded."""
+        self._decisions[decision.decision_id] = _Known(
+            decision.token, frozenset(slot.product_id for slot in decision.shown), decision.made_at
+        )
+        while len(self._decisions) > _REMEMBERED:
+            self._decisions.popitem(last=False)
+
+    def outcomes(self, items: Sequence[OutcomeIn], *, rewards: Rewards, catalogue: frozenset[ProductId]) -> Taken:
+        """Outcomes as entries."""
+        known = self._known([item.decision_id for item in items if item.decision_id is not None])
+        tokens = self._customers.tokens([CustomerId(i.customer_id) for i in items if i.customer_id is not None])
+        kinds = rewards.kinds | ALWAYS_KNOWN
+        latest = self._clock.now() + SKEW
+        taken = Taken()
+        for item in items:
+            decision = known.get(item.decision_id) if item.decision_id is not None else None
+            reason = _fault(item, decision=decision, kinds=kinds, catalogue=catalogue, latest=latest)
+            if reason is not None:
+                taken.rejected.append((item.outcome_id, reason))
+                continue
+            token = decision.token if decision is not None else tokens[CustomerId(str(item.customer_id))]
+            body = Outcome(
+                item.outcome_id,
+                token,
+                item.product_id,
+                item.kind,
+                item.happened_at,
+                item.decision_id,
+                item.amount_pence,
+            )
+            taken.entries.append(Entry(body))
+            taken.ids.append(item.outcome_id)
+        return taken
+
+    def displays(self, items: Sequence[DisplayIn]) -> Taken:
+        """Displays as entries."""
+        known = self._known([item.decision_id for item in items])
+        latest = self._clock.now() + SKEW
+        taken = Taken()
+        for item in items:
+            decision = known.get(item.decision_id)
+            if decision is None:
+                taken.rejected.append((item.decision_id, "no decision has this id"))
+            elif item.displayed_at > latest or item.displayed_at < decision.made_at - SKEW:
+                taken.rejected.append((item.decision_id, "displayed_at lies outside the life of the decision"))
+            else:
+                body = Display(item.decision_id, item.displayed_at, tuple(item.product_ids))
+                taken.entries.append(Entry(body))
+                taken.ids.append(item.decision_id)
+        return taken
+
+    def _known(self, decision_ids: Sequence[str]) -> Mapping[str, _Known]:
+        found = {each: self._decisions[each] for each in decision_ids if each in self._decisions}
+        missing = [each for each in dict.fromkeys(decision_ids) if each not in found]
+        for start in range(0, len(missing), 500):
+            for event in self._log.decisions(missing[start : start + 500]).values():
+                if isinstance(event.body, Decision):
+                    self.remember(event.body)
+                    found[event.body.decision_id] = self._decisions[event.body.decision_id]
+        return found
+
+
+def _fault(
+    item: OutcomeIn,
+    *,
+    decision: _Known | None,
+    kinds: frozenset[str],
+    catalogue: frozenset[ProductId],
+    latest: datetime,
+) -> str | None:
+    """Why an outcome cannot be taken, None where it can."""
+    if item.kind not in kinds:
+        return f"unknown kind: known are {', '.join(sorted(kinds))}"
+    if item.happened_at > latest:
+        return "happened_at lies in the future"
+    if item.decision_id is None:
+        return None if item.product_id in catalogue else "no product of the catalogue has this id"
+    if decision is None:
+        return "no decision has this id"
+    if item.product_id not in decision.products:
+        return "the product is not in this decision's slate"
+    if item.happened_at < decision.made_at - SKEW:
+        return "happened_at lies before the decision"
+    return None
+
+
+def told_of(customer_id: str, item: CustomerIn) -> Told:
+    """Facts and permissions, each fact checked. Raises `InvalidFact` naming the fact, never its value."""
+    facts = {name: checked_fact(name, value) for name, value in item.facts.items()}
+    return Told(CustomerId(customer_id), item.as_of, facts, _permissions(item.permissions))
+
+
+def activity_of(item: ActivityIn) -> Activity:
+    """One activity."""
+    return Activity(
+        item.activity_id,
+        CustomerId(item.customer_id),
+        item.kind,
+        item.subject,
+        item.happened_at,
+        item.amount_pence,
+    )
+
+
+def given_of(context: Mapping[str, Any]) -> tuple[dict[str, FactValue], list[str], int]:
+    """(facts known only now, names of wrong type, number of unknown keys) of a request's context."""
+    given: dict[str, FactValue] = {}
+    wrong: list[str] = []
+    unknown = 0
+    for name, value in context.items():
+        kind = features.GIVEN.get(name)
+        if kind is None:
+            unknown += 1
+        elif type(value) is kind and isinstance(value, bool | int) and abs(value) <= _LARGEST:
+            given[name] = value
+        else:
+            wrong.append(name)
+    return given, wrong, unknown
+
+
+def _permissions(item: PermissionsIn | None) -> Permissions | None:
+    if item is None:
+        return None
+    return Permissions(item.in_app, item.push, item.email, item.targeted_support, item.objected_at)

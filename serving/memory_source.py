@@ -1,0 +1,50 @@
+"""A dashboard source that holds everything in memory: for tests, notebooks and trying a page out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from recsys.errors import UnknownDecision, UnknownExperiment
+from recsys.experiments import Experiment
+from recsys.metrics import Metric
+from recsys.scorecards import Scorecard, roll_up
+from recsys.vocabulary import Decision, Event
+from serving.dashboard import Status
+
+
+def quiet_status() -> Status:
+    """A status with nothing to tell: an empty home."""
+    return Status(policies=(), versions={}, counters={}, switches=(), attention=())
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySource:
+    """Real records in, real scorecards out; fulfils `DashboardSource`."""
+
+    known: Sequence[Experiment] = ()
+    log: Sequence[Event] = ()
+    metrics: Sequence[Metric] = ()
+    now: Status = field(default_factory=quiet_status)
+
+    def experiments(self) -> Sequence[Experiment]:
+        """Every experiment, as given."""
+        return self.known
+
+    def scorecard(self, experiment_id: str) -> Scorecard:
+        """Rolled up anew from the log at each call."""
+        for experiment in self.known:
+            if experiment.experiment_id == experiment_id:
+                return roll_up(self.log, experiment=experiment, metrics=self.metrics)
+        raise UnknownExperiment(experiment_id)
+
+    def status(self) -> Status:
+        """The status as given."""
+        return self.now
+
+    def receipt(self, decision_id: str) -> Decision:
+        """The first decision of this id in the log."""
+        for event in self.log:
+            if isinstance(event.body, Decision) and event.body.decision_id == decision_id:
+                return event.body
+        raise UnknownDecision(decision_id)

@@ -1,0 +1,93 @@
+"""The nightly walk over this home's log: positives as they stood at their decision, then train and publish.
+
+The log froze what was known when each decision was made, so the training set is point-in-time
+correct without a second store: facts come from the decision's own context, history from activity
+before it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+
+from embeddings.identifiers import IdMap
+from embeddings.interactions import HISTORY_LENGTH, Interaction, TrainingSet
+from embeddings.nightly import train_bundle
+from embeddings.product_facts import ProductFacts
+from embeddings.training import Epoch
+from recsys import features
+from recsys.artefacts import Artefact
+from recsys.records import micros
+from recsys.rewards import SEEN, Rewards
+from recsys.tracking import Tracker
+from recsys.vocabulary import Decision, Event, Outcome
+from serving.bootstrap import Installation
+
+POSITIVE = frozenset({"tapped", "opened"})
+
+
+def positives(events: Iterable[Event], *, rewards: Rewards) -> Iterator[tuple[Decision, Outcome]]:
+    """Each first tap or opening of a decided product, with its decision; the hold-out never teaches."""
+    decisions: dict[str, Decision] = {}
+    told: set[tuple[str, str, str]] = set()
+    for event in events:
+        body = event.body
+        if isinstance(body, Decision):
+            if body.mode == "live" or body.mode.startswith("fallback:"):
+                decisions[body.decision_id] = body
+        elif (
+            isinstance(body, Outcome)
+            and body.decision_id in decisions
+            and body.kind in POSITIVE & rewards.kinds - {SEEN}
+        ):
+            key = (body.decision_id, body.product_id, body.kind)
+            if key not in told:
+                told.add(key)
+                yield decisions[body.decision_id], body
+
+
+def training_set(home: Installation) -> TrainingSet:
+    """The home's positives as arrays. Raises `InvalidTable` where there are none."""
+    catalogue = home.offers.current.catalogue
+    found = [
+        (decision, outcome)
+        for decision, outcome in positives(home.log.read(kinds=("decision", "outcome")), rewards=home.rewards)
+        if outcome.product_id in catalogue
+    ]
+    histories = home.customers.subjects_before(sorted({str(decision.token) for decision, _ in found}))
+    interactions = [
+        Interaction(
+            token=str(decision.token),
+            facts=_facts(decision),
+            history=_before(histories.get(str(decision.token), []), at=micros(decision.made_at)),
+            product_id=outcome.product_id,
+            happened_at=outcome.happened_at,
+        )
+        for decision, outcome in found
+    ]
+    return TrainingSet.of(interactions, products=IdMap(catalogue.ids), fact_names=features.CUSTOMER_NAMES)
+
+
+def train(
+    home: Installation, *, tracker: Tracker, seed: int, progress: Callable[[Epoch], None] = lambda _: None
+) -> Artefact:
+    """Train embeddings on the home's log and publish them if they pass the gate; raises as `train_bundle`."""
+    return train_bundle(
+        training_set(home),
+        products=ProductFacts.of_products(home.offers.current.catalogue.products),
+        root=home.settings.artefacts,
+        features_version=features.VERSION,
+        tracker=tracker,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def _facts(decision: Decision) -> tuple[float, ...]:
+    values = dict(zip(decision.context.names, decision.context.values, strict=True))
+    return tuple(values.get(name, 0.0) for name in features.CUSTOMER_NAMES)
+
+
+def _before(history: list[tuple[int, str]], *, at: int) -> tuple[str, ...]:
+    end = bisect_left(history, (at, ""))
+    return tuple(subject for _, subject in history[max(0, end - HISTORY_LENGTH) : end])

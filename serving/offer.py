@@ -1,0 +1,73 @@
+"""What is on offer right now: catalogue, rules, rewards and embeddings, replaced as one reference.
+
+A request takes the reference once and sees one consistent offer to its end, whatever is published
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from embeddings import bundle as bundles
+from embeddings.retrieval import Retriever
+from recsys import artefacts, catalogue, features
+from recsys.catalogue import Catalogue
+from recsys.eligibility import RulePack
+from recsys.errors import RecsysError
+from recsys.rewards import Rewards
+
+CATALOGUE = "catalogue"
+CATALOGUE_FILE = "catalogue.toml"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One consistent set of what a decision is made from."""
+
+    catalogue: Catalogue
+    rules: RulePack
+    rewards: Rewards  # with the catalogue's points
+    retriever: Retriever | None
+
+
+class Offers:
+    """The offer in force; `refresh` looks whether a catalogue or bundle was published."""
+
+    def __init__(self, root: Path, *, rules: RulePack, rewards: Rewards) -> None:
+        self._root = root
+        self._seen: dict[str, str | None] = {CATALOGUE: None, bundles.NAME: None}
+        self.refusals = 0
+        self.current = Offer(Catalogue.empty(), rules, rewards, None)
+
+    def refresh(self) -> None:
+        """Swap in what was published since the last look; keep the last good one where it is damaged."""
+        for name in self._seen:
+            digest = artefacts.pointed(self._root, name)
+            if digest is None or digest == self._seen[name]:
+                continue
+            self._seen[name] = digest
+            try:
+                self.current = self._with(name, digest)
+            except (RecsysError, OSError, KeyError, ValueError) as error:
+                self.refusals += 1
+                logger.error("%s %s refused: %s", name, digest, type(error).__name__)
+
+    def _with(self, name: str, digest: str) -> Offer:
+        now = self.current
+        if name == CATALOGUE:
+            text = artefacts.read(self._root, name, digest).file(CATALOGUE_FILE).decode()
+            products = catalogue.parse(text, where=CATALOGUE_FILE)
+            rewards = now.rewards.with_values({product.product_id: product.value for product in products.products})
+            return Offer(products, now.rules, rewards, now.retriever)
+        bundle = bundles.load(self._root, features_version=features.VERSION, digest=digest)
+        return Offer(now.catalogue, now.rules, now.rewards, Retriever(bundle))
+
+
+def apply_catalogue(root: Path, *, text: str, where: str) -> artefacts.Artefact:
+    """Check a catalogue and publish it; raises `InvalidCatalogue` and publishes nothing where it is wrong."""
+    checked = catalogue.parse(text, where=where)
+    manifest = {"version": checked.version, "products": len(checked.products)}
+    return artefacts.publish(root, CATALOGUE, files={CATALOGUE_FILE: text.encode()}, manifest=manifest)

@@ -1,0 +1,109 @@
+"""What the dashboard reads: experiments rolled up from the log, and the state of the installation.
+
+A roll-up goes on where it stopped, so a page costs what happened since the last look. Everything
+here is for people and runs in a thread, never on the way of a recommendation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from recsys import artefacts
+from recsys.counting import Counting
+from recsys.errors import ArtefactMissing
+from recsys.experiments import Experiment, to_json
+from recsys.metrics import default_metrics
+from recsys.readmarks import ReadMark
+from recsys.scorecards import Scorecard, scorecard_of
+from recsys.vocabulary import Decision
+from serving.bootstrap import Service
+from serving.dashboard import Serving, Status
+from serving.live_policy import policy_name
+
+LEARNER = "learner"  # whose read mark counts
+
+
+class Readings:
+    """The dashboard's source over a running service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._rolled: dict[str, tuple[Experiment, Counting, int]] = {}
+
+    def experiments(self) -> Sequence[Experiment]:
+        """Every experiment, newest first."""
+        return sorted(self._service.home.register.experiments(), key=lambda each: each.starts_at, reverse=True)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Every experiment as JSON, newest first."""
+        return [to_json(experiment) for experiment in self.experiments()]
+
+    def scorecard(self, experiment_id: str) -> Scorecard:
+        """One experiment in numbers; raises `UnknownExperiment`."""
+        experiment = self._service.home.register.experiment(experiment_id)
+        with self._lock:
+            return scorecard_of(self._counting(experiment))
+
+    def status(self) -> Status:
+        """The installation now."""
+        service = self._service
+        counts = service.log.counts()
+        offer = service.offers.current
+        missing, notes = service.readiness()
+        quarantined = service.home.quarantine.count()
+        put_aside = [f"{quarantined} lessons are in quarantine"] if quarantined else []
+        return Status(
+            policies=[self._serving(name) for name in service.live.recipes],
+            versions={
+                "catalogue": f"{offer.catalogue.version or 'none'} ({len(offer.catalogue.products)} products)",
+                "rules": offer.rules.version,
+                "rewards": offer.rewards.version,
+                "bundle": "none" if offer.retriever is None else offer.retriever.digest[:12],
+            },
+            counters=self._counters(counts.get("outcome", 0)),
+            switches=(),
+            attention=[*missing, *notes, *put_aside],
+        )
+
+    def _counters(self, received: int) -> dict[str, int]:
+        """Outcomes received = joined + waiting to be read + quarantined; and what came of them."""
+        _, counted = ReadMark(self._service.home.database, name=LEARNER).read()
+        joined = sum(counted.get(name, 0) for name in ("joined", "organic", "late"))
+        quarantined = counted.get("quarantined", 0)
+        lessons = sum(n for name, n in counted.items() if name.startswith("lessons_"))
+        return {
+            "received": received,
+            "joined": joined,
+            "waiting": received - joined - quarantined,
+            "quarantined": quarantined,
+            "learned": lessons,
+        }
+
+    def receipt(self, decision_id: str) -> Decision:
+        """One decision, whole; raises `UnknownDecision`."""
+        body = self._service.log.decision(decision_id).body
+        assert isinstance(body, Decision)
+        return body
+
+    def _counting(self, experiment: Experiment) -> Counting:
+        values = {product.product_id: product.value for product in self._service.offers.current.catalogue.products}
+        known, counting, position = self._rolled.get(experiment.experiment_id, (None, None, 0))
+        if known != experiment or counting is None:
+            counting, position = Counting(experiment, metrics=default_metrics(values)), 0
+        for event in self._service.log.glance(after=position):
+            counting.feed(event)
+            position = event.position
+        self._rolled[experiment.experiment_id] = (experiment, counting, position)
+        return counting
+
+    def _serving(self, recipe: str) -> Serving:
+        live = self._service.live.policy(recipe)
+        try:
+            published = artefacts.current(self._service.home.settings.artefacts, policy_name(recipe))
+        except ArtefactMissing:
+            return Serving(recipe=recipe, policy="no snapshot yet", published_at="", lessons=0)
+        name = published.manifest["policy"] if live is None else live.policy.name
+        return Serving(recipe=recipe, policy=name, published_at="", lessons=int(published.manifest["lessons"]))

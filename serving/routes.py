@@ -1,0 +1,316 @@
+"""HTTP version 1: what the app backend calls. Each route reads, asks one function, and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from recsys.artefacts import digest_of
+from recsys.errors import Conflict, InvalidFact, Misuse, StoreUnavailable
+from recsys.eventlog import Entry, Receipt, Status
+from recsys.eventlog import Request as Asked
+from recsys.keys import Scope
+from recsys.vocabulary import CustomerId, Decision, Slot
+from serving import intake
+from serving.bootstrap import Service
+from serving.receipts import receipt_of
+from serving.recommender import Ask
+from serving.schemas import (
+    ActivityRequest,
+    BatchResponse,
+    CustomerIn,
+    CustomersRequest,
+    CustomersResponse,
+    DisplaysRequest,
+    Health,
+    OutcomesRequest,
+    OutcomesResponse,
+    Problem,
+    Readiness,
+    RecommendationRequest,
+    RecommendationResponse,
+)
+from serving.security import Caller, Unauthorised
+from serving.settings import LOOPBACK
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
+    for status, what in {
+        401: "no key in force",
+        403: "the key lacks the scope",
+        413: "a body over 1 MiB",
+        422: "the request does not fit",
+        503: "a part is not available",
+    }.items()
+}
+
+
+def service_of(request: Request) -> Service:
+    """The service behind the app."""
+    service: Service = request.app.state.service
+    return service
+
+
+Served = Annotated[Service, Depends(service_of)]
+
+
+def needs(scope: Scope) -> Any:
+    """A dependency that admits callers whose key has `scope`."""
+
+    async def admitted(request: Request, service: Served) -> Caller:  # on the loop: no thread for a short look-up
+        return service.gate.caller(request.headers.get("authorization", ""), scope=scope)
+
+    return Depends(admitted)
+
+
+Recommends = Annotated[Caller, needs(Scope.RECOMMEND)]
+Audits = Annotated[Caller, needs(Scope.AUDIT)]
+
+api = APIRouter(prefix="/v1", responses=_PROBLEMS)
+open_routes = APIRouter()
+
+
+@api.post(
+    "/recommendations",
+    operation_id="recommend",
+    summary="What to show a customer on a surface",
+    response_model=RecommendationResponse,
+    responses={409: {"model": Problem, "description": "the same request id with another body"}},
+)
+async def recommend(body: RecommendationRequest, caller: Recommends, service: Served) -> Response:
+    """Answer with a slate; the decision is durable before the answer leaves."""
+    given, wrong, unknown = intake.given_of(body.context)
+    if wrong:
+        raise Misuse(f"context {', '.join(wrong)}: not of the type that the feature definitions name")
+    if unknown:
+        service.telemetry.ignored.inc(unknown)
+    ask = Ask(
+        CustomerId(body.customer_id),
+        body.surface,
+        body.slots,
+        given,
+        body.request_id,
+        None if body.candidates is None else tuple(body.candidates),
+        tuple(body.exclude),
+    )
+    try:
+        profile = service.profiles.profile(ask.customer_id)
+        if profile is None:
+            profile = await run_in_threadpool(service.profiles.introduce, ask.customer_id)
+        decision = service.recommender.decide(ask, profile=profile)
+        request = None
+        if body.request_id is not None:
+            request = Asked(caller.name, body.request_id, _digest(body))
+        [receipt] = await _committed(service, [Entry(decision, request)])
+    except StoreUnavailable:
+        return JSONResponse(_unlogged(service, ask))
+    if receipt.status is Status.CONFLICT:
+        raise Conflict("this request id came before with another body; use a new id")
+    if receipt.status is Status.DUPLICATE and receipt.decision_id is not None:
+        event = await run_in_threadpool(service.log.decision, receipt.decision_id)
+        decision = event.body if isinstance(event.body, Decision) else decision
+    service.intake.remember(decision)
+    service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
+    return JSONResponse(_answer(decision))
+
+
+@api.post(
+    "/displays", operation_id="report_displays", status_code=202, response_model=BatchResponse,
+    summary="What was really shown",
+)  # fmt: skip
+async def displays(body: DisplaysRequest, caller: Recommends, service: Served) -> Response:
+    """Take in what was shown for each decision, in order."""
+    taken = await run_in_threadpool(service.intake.displays, body.displays)
+    return await _batch_answer(service, taken, name="id")
+
+
+@api.post(
+    "/outcomes", operation_id="report_outcomes", status_code=202, response_model=OutcomesResponse,
+    summary="What came of it",
+)  # fmt: skip
+async def outcomes(body: OutcomesRequest, caller: Recommends, service: Served) -> Response:
+    """Take in outcomes, attributed to a decision or organic; accepted means durable."""
+    offer = service.offers.current
+    taken = await run_in_threadpool(
+        service.intake.outcomes, body.outcomes, rewards=offer.rewards, catalogue=frozenset(offer.catalogue.ids)
+    )
+    return await _batch_answer(service, taken, name="outcome_id")
+
+
+@api.post(
+    "/activity", operation_id="report_activity", status_code=202, response_model=BatchResponse,
+    summary="What customers do in the app and with money",
+)  # fmt: skip
+async def activity(body: ActivityRequest, caller: Recommends, service: Served) -> Response:
+    """Take in activities: the live feed of histories. The same id and body again changes nothing."""
+    latest = service.clock.now() + intake.SKEW
+    late = [
+        (item.activity_id, "happened_at lies in the future") for item in body.activities if item.happened_at > latest
+    ]
+    items = [intake.activity_of(item) for item in body.activities if item.happened_at <= latest]
+    verdicts = await run_in_threadpool(service.customers.add_activities, items)
+    accepted = sum(verdict == "accepted" for verdict in verdicts.values())
+    conflicts = [(id_, intake.CONFLICT) for id_, verdict in verdicts.items() if verdict == "conflict"]
+    duplicates = len(items) - accepted - len(conflicts)
+    return _told(accepted, duplicates, late + conflicts, name="id")
+
+
+@api.put(
+    "/customers/{customer_id}", operation_id="put_customer", response_model=CustomersResponse,
+    summary="Facts and permissions of one customer",
+)  # fmt: skip
+async def put_customer(customer_id: str, body: CustomerIn, caller: Recommends, service: Served) -> Response:
+    """Take in facts and permissions, in force on the next request; older never overwrites newer."""
+    if not 1 <= len(customer_id) <= 128 or not customer_id.isprintable():
+        raise Misuse("a customer id has 1 to 128 printable characters")
+    return await _tell(service, [(customer_id, body)])
+
+
+@api.post(
+    "/customers/batch", operation_id="put_customers", response_model=CustomersResponse,
+    summary="Facts and permissions of many customers",
+)  # fmt: skip
+async def put_customers(body: CustomersRequest, caller: Recommends, service: Served) -> Response:
+    """Take in many customers in one transaction: all of them, or none and the reason."""
+    return await _tell(service, [(item.customer_id, item) for item in body.customers])
+
+
+@api.get(
+    "/decisions/{decision_id}", operation_id="get_decision", summary="The whole record of one decision",
+    responses={404: {"model": Problem, "description": "no such decision"}},
+)  # fmt: skip
+async def get_decision(
+    decision_id: str,
+    caller: Audits,
+    service: Served,
+    verify: Annotated[bool, Query(description="recompute draws and probabilities and say what was equal")] = False,  # noqa: FBT002  # a query parameter has a name
+) -> Response:
+    """Tell everything that made the decision: eligible set, verdicts, probabilities, reasons, versions."""
+    event = await run_in_threadpool(service.log.decision, decision_id)
+    return JSONResponse(receipt_of(event, live=service.live if verify else None))
+
+
+@open_routes.get("/healthz", operation_id="health", response_model=Health, summary="Alive")
+async def health() -> Response:
+    """Answer while the process runs."""
+    return JSONResponse({"status": "alive"})
+
+
+@open_routes.get(
+    "/readyz", operation_id="ready", response_model=Readiness, summary="Ready, or what is missing",
+    responses={503: {"model": Readiness}},
+)  # fmt: skip
+async def ready(service: Served) -> Response:
+    """Say whether requests can be answered and logged."""
+    missing, notes = await run_in_threadpool(service.readiness)
+    body = {"ready": not missing, "missing": missing, "notes": notes}
+    return JSONResponse(body, status_code=503 if missing else 200)
+
+
+@open_routes.get("/metrics", include_in_schema=False)
+async def metrics(request: Request, service: Served) -> Response:
+    """Prometheus metrics, for loopback or a key that may analyse."""
+    if request.client is None or request.client.host not in LOOPBACK:
+        try:
+            service.gate.caller(request.headers.get("authorization", ""), scope=Scope.ANALYSE)
+        except Unauthorised:
+            raise Unauthorised("metrics are for loopback, or a key with the scope analyse") from None
+    return Response(service.metrics_text(), media_type="text/plain; version=0.0.4")
+
+
+def _digest(body: RecommendationRequest) -> str:
+    """Equal for equal bodies, however their keys were ordered."""
+    try:
+        return digest_of(json.dumps(body.model_dump(), sort_keys=True, default=str))
+    except (RecursionError, TypeError):
+        raise Misuse("context is nested too deeply") from None
+
+
+# -- answers -----------------------------------------------------------------------------------
+
+
+async def _committed(service: Service, entries: Sequence[Entry]) -> list[Receipt]:
+    """Durable, in a commit shared with whatever else arrived."""
+    return await asyncio.wrap_future(service.commit.submit(entries))
+
+
+async def _batch_answer(service: Service, taken: intake.Taken, *, name: str) -> Response:
+    receipts = await _committed(service, taken.entries) if taken.entries else []
+    accepted, duplicates, rejected = taken.result(receipts)
+    service.telemetry.outcomes.labels("accepted").inc(accepted)
+    service.telemetry.outcomes.labels("duplicate").inc(duplicates)
+    service.telemetry.outcomes.labels("rejected").inc(len(rejected))
+    return _told(accepted, duplicates, rejected, name=name)
+
+
+def _told(accepted: int, duplicates: int, rejected: Sequence[tuple[str, str]], *, name: str) -> Response:
+    refused = [{name: id_, "reason": reason} for id_, reason in rejected]
+    return JSONResponse({"accepted": accepted, "duplicates": duplicates, "rejected": refused}, status_code=202)
+
+
+async def _tell(service: Service, items: Sequence[tuple[str, CustomerIn]]) -> Response:
+    told = []
+    for number, (customer_id, item) in enumerate(items):
+        try:
+            told.append(intake.told_of(customer_id, item))
+        except InvalidFact as error:
+            where = f"customers/{number}: " if len(items) > 1 else ""
+            raise InvalidFact(f"{where}{error}") from None
+        if item.as_of > service.clock.now() + intake.SKEW:
+            raise Misuse("as_of lies in the future")
+    changed = await run_in_threadpool(service.customers.tell, told, log=service.log)
+    return JSONResponse({"accepted": len(told), "changed": changed})
+
+
+def _answer(decision: Decision) -> dict[str, Any]:
+    given = len(decision.shown)
+    short = decision.shortfall
+    return {
+        "decision_id": decision.decision_id,
+        "made_at": _rfc3339(decision.made_at),
+        "expires_at": _rfc3339(decision.expires_at),
+        "slate": [_slot(slot) for slot in decision.shown],
+        "policy": decision.policy,
+        "mode": decision.mode,
+        "experiments": [{"id": each.experiment_id, "variant": each.variant} for each in decision.experiments],
+        "shortfall": None if short is None else {"asked": decision.n_slots, "given": given, "reason": short},
+    }
+
+
+def _unlogged(service: Service, ask: Ask) -> dict[str, Any]:
+    """The approved static list, when nothing can be written down."""
+    service.telemetry.unlogged.inc()
+    now = service.clock.now()
+    slots = service.recommender.unlogged(ask)
+    shortfall = {"asked": ask.slots, "given": len(slots), "reason": "decisions cannot be logged right now"}
+    return {
+        "decision_id": None,
+        "made_at": _rfc3339(now),
+        "expires_at": _rfc3339(now),
+        "slate": [_slot(slot) for slot in slots],
+        "policy": "static@0",
+        "mode": "fallback:unlogged",
+        "experiments": [],
+        "shortfall": None if len(slots) == ask.slots else shortfall,
+    }
+
+
+def _slot(slot: Slot) -> dict[str, Any]:
+    return {
+        "slot": slot.number,
+        "product_id": slot.product_id,
+        "creative_id": slot.creative_id,
+        "propensity": slot.propensity,
+        "reasons": [{"code": reason.code, "text": reason.text} for reason in slot.reasons],
+    }
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,249 @@
+"""The shapes of HTTP version 1, with examples: what the OpenAPI description is made from.
+
+Unknown fields are refused, except keys inside `context`, which are ignored and counted so that
+callers can deploy before we do.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
+LARGEST_PENCE = 10**15
+
+
+def _of_this_age(at: AwareDatetime) -> AwareDatetime:
+    if not 1990 <= at.year <= 2200:
+        raise ValueError("a time between the years 1990 and 2200")
+    return at
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_of_this_age)]
+Pence = Annotated[int, Field(strict=True, ge=-LARGEST_PENCE, le=LARGEST_PENCE)]
+
+
+class Strict(BaseModel):
+    """Refuses what it does not know, and numbers that are not numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RecommendationRequest(Strict):
+    """What the app asks for one customer on one surface."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"request_id": "r-1", "customer_id": "c-1", "surface": "home", "slots": 3,
+                          "context": {"payday_in_days": 0}}]
+        }
+    )  # fmt: skip
+
+    request_id: Id | None = Field(None, description="same id and body: the same answer; same id, other body: 409")
+    customer_id: Id
+    surface: Name
+    slots: int = Field(3, strict=True, ge=1, le=20)
+    context: dict[str, Any] = Field(default_factory=dict, description="facts known only now", max_length=100)
+    deadline_ms: int | None = Field(None, strict=True, ge=1, le=60_000)
+    candidates: list[Id] | None = Field(None, max_length=1000)
+    exclude: list[Id] = Field(default_factory=list, max_length=1000)
+
+
+class ReasonOut(Strict):
+    """Why a product is shown."""
+
+    code: str
+    text: str
+
+
+class SlotOut(Strict):
+    """One place in the slate; `propensity` is given the slots above."""
+
+    slot: int
+    product_id: str
+    creative_id: str
+    propensity: float
+    reasons: list[ReasonOut]
+
+
+class AssignedOut(Strict):
+    """The variant a customer is in."""
+
+    id: str
+    variant: str
+
+
+class ShortfallOut(Strict):
+    """Fewer products than asked for, and why."""
+
+    asked: int
+    given: int
+    reason: str
+
+
+class RecommendationResponse(Strict):
+    """The slate, durable before it was sent. `decision_id` is null only with the database gone."""
+
+    decision_id: str | None
+    made_at: str
+    expires_at: str
+    slate: list[SlotOut]
+    policy: str
+    mode: str = Field(description="live | holdout | broadcast | fallback:<rung>")
+    experiments: list[AssignedOut]
+    shortfall: ShortfallOut | None
+
+
+class OutcomeIn(Strict):
+    """One thing that happened. With a customer and no decision it is organic."""
+
+    outcome_id: Id
+    decision_id: Id | None = None
+    customer_id: Id | None = None
+    product_id: Id
+    kind: Name
+    happened_at: Moment
+    amount_pence: Pence | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> OutcomeIn:
+        if (self.decision_id is None) == (self.customer_id is None):
+            raise ValueError("name a decision, or a customer for an organic outcome, and not both")
+        return self
+
+
+class OutcomesRequest(Strict):
+    """1 to 1000 outcomes."""
+
+    outcomes: list[OutcomeIn] = Field(min_length=1, max_length=1000)
+
+
+class DisplayIn(Strict):
+    """What was really shown for a decision, in order."""
+
+    decision_id: Id
+    displayed_at: Moment
+    product_ids: list[Id] = Field(max_length=20)
+
+
+class DisplaysRequest(Strict):
+    """1 to 1000 displays."""
+
+    displays: list[DisplayIn] = Field(min_length=1, max_length=1000)
+
+
+class Rejected(Strict):
+    """Why one item of a batch was not taken; the others were."""
+
+    id: str
+    reason: str
+
+
+class RejectedOutcome(Strict):
+    """Why one outcome was not taken; the others were."""
+
+    outcome_id: str
+    reason: str
+
+
+class OutcomesResponse(Strict):
+    """Accepted means durable."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedOutcome]
+
+
+class BatchResponse(Strict):
+    """Accepted means durable."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
+
+
+class PermissionsIn(Strict):
+    """What the customer allows; whatever is left out is not allowed."""
+
+    in_app: bool = False
+    push: bool = False
+    email: bool = False
+    targeted_support: bool = False
+    objected_at: Moment | None = None
+
+
+class CustomerIn(Strict):
+    """Facts and permissions that hold since `as_of`; older never overwrites newer."""
+
+    as_of: Moment
+    facts: dict[str, Any] = Field(default_factory=dict, max_length=200)
+    permissions: PermissionsIn | None = None
+
+
+class CustomerOfBatch(CustomerIn):
+    """One customer of a batch."""
+
+    customer_id: Id
+
+
+class CustomersRequest(Strict):
+    """1 to 1000 customers."""
+
+    customers: list[CustomerOfBatch] = Field(min_length=1, max_length=1000)
+
+
+class CustomersResponse(Strict):
+    """How many were taken, and how many of those changed anything."""
+
+    accepted: int
+    changed: int
+
+
+class ActivityIn(Strict):
+    """Something a customer did in the app or with money."""
+
+    activity_id: Id
+    customer_id: Id
+    kind: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    subject: Name
+    happened_at: Moment
+    amount_pence: Pence | None = None
+
+
+class ActivityRequest(Strict):
+    """1 to 1000 activities."""
+
+    activities: list[ActivityIn] = Field(min_length=1, max_length=1000)
+
+
+class ErrorItem(Strict):
+    """One fault of a request, with a JSON pointer to it."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ErrorItem] = Field(default_factory=list)
+
+
+class Health(Strict):
+    """Alive."""
+
+    status: Literal["alive"]
+
+
+class Readiness(Strict):
+    """Ready, or what is missing."""
+
+    ready: bool
+    missing: list[str]
+    notes: list[str]

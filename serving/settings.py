@@ -1,0 +1,104 @@
+"""Settings: one frozen value, read once and passed down.
+
+Each comes from `settings.toml` in the home, or from an environment variable `RECSYS_…`, which wins.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from recsys.database import sqlite_url
+from recsys.errors import InvalidConfiguration
+
+DEFAULT_HOME = Path("~/.recsys")
+PACKAGE = Path(__file__).parent
+
+
+class Settings(BaseSettings):
+    """Everything an installation may choose."""
+
+    model_config = SettingsConfigDict(env_prefix="RECSYS_", frozen=True, extra="forbid")
+
+    home: Path = DEFAULT_HOME
+    database_url: str = ""  # "" is SQLite in the home
+    mlflow_uri: str = ""  # "" is SQLite in the home
+    mlflow_page: str = ""  # where a person opens MLflow, for links
+    rules: Path = PACKAGE.parent / "recsys" / "rules" / "gb.toml"
+    rewards: Path = PACKAGE.parent / "recsys" / "default_rewards.toml"
+    recipes: Path = PACKAGE / "recipes.toml"
+    champion: str = "bandit"  # the recipe that serves where no experiment says otherwise
+    clock: Literal["wall", "simulated"] = "wall"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    holdout_share: float = Field(default=0.02, ge=0, lt=1)
+    uniform_share: float = Field(default=0.01, ge=0, lt=1)  # the slice that keeps evaluation possible
+    candidates: int = Field(default=50, ge=1)  # proposed by retrieval where more than 100 are eligible
+    decision_life_minutes: int = Field(default=24 * 60, ge=1)
+    publish_every_lessons: int = Field(default=2_000, ge=1)
+    publish_every_minutes: int = Field(default=60, ge=1)  # of business time, between two snapshots of one recipe
+    poll_seconds: float = Field(default=0.2, gt=0)
+    privacy_notice: str = "2026-11"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the file in the home."""
+        home = Path(os.environ.get("RECSYS_HOME", DEFAULT_HOME)).expanduser()
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / "settings.toml")
+
+    @model_validator(mode="after")
+    def _simulated_time_stays_at_home(self) -> Settings:
+        if self.clock == "simulated" and self.host not in LOOPBACK:
+            raise ValueError("a simulated clock serves on loopback only: set host to 127.0.0.1 or clock to wall")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The home, absolute."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def artefacts(self) -> Path:
+        """Where artefacts are published."""
+        return self.folder / "artefacts"
+
+    @property
+    def clock_file(self) -> Path:
+        """The eight bytes that a simulated clock shares."""
+        return self.folder / "clock"
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or sqlite_url(self.folder / "recsys.db")
+
+    @property
+    def tracking(self) -> str:
+        """The MLflow store's URI."""
+        return self.mlflow_uri or f"sqlite:///{self.folder / 'mlflow.db'}"
+
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def load(**given: object) -> Settings:
+    """Read the settings; raises `InvalidConfiguration` with one sentence naming the setting."""
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks what the type checker cannot
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InvalidConfiguration(f"setting {name}: {first['msg']}" if name else str(first["msg"])) from None
+    except ValueError as error:
+        raise InvalidConfiguration(f"settings.toml: {error}") from None

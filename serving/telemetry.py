@@ -1,0 +1,38 @@
+"""What Grafana sees: counters, latencies and the state of the parts. No label ever names a person (OPS-8)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
+
+
+class Telemetry:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.requests = Counter(
+            "recsys_requests", "Requests answered", ["route", "status"], registry=registry
+        )  # fmt: skip
+        self.latency = Histogram(
+            "recsys_request_seconds", "Time to answer", ["route"], buckets=_BUCKETS, registry=registry
+        )
+        self.decisions = Counter(
+            "recsys_decisions", "Decisions by surface and mode", ["surface", "mode"], registry=registry
+        )
+        self.unlogged = Counter("recsys_unlogged", "Answers from the approved static list", registry=registry)
+        self.outcomes = Counter("recsys_outcomes", "Outcomes taken in", ["status"], registry=registry)
+        self.ignored = Counter(
+            "recsys_context_keys_ignored", "Keys inside context that are not known", registry=registry
+        )
+        self.swaps = Gauge("recsys_policy_swaps", "Snapshots swapped in since the start", registry=registry)
+        self.refusals = Gauge(
+            "recsys_artefact_refusals", "Damaged artefacts refused since the start", registry=registry
+        )
+        self.commits = Gauge("recsys_log_commits", "Durable commits since the start", registry=registry)
+
+    def text(self) -> bytes:
+        """The Prometheus exposition."""
+        return generate_latest(self.registry)

@@ -1,0 +1,335 @@
+"""A synthetic bank's days, lived through a door: in process, or through the real HTTP API.
+
+Time goes by the hour: due outcomes are reported, then the hour's visitors are answered (all at once
+through HTTP), then what they do is queued until the bank would know of it. Both doors take in the
+same things in the same order; only the transport differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import httpx
+
+from recsys.bank.visits import BankOutcome, Visit
+from recsys.bank.world import Bank
+from recsys.customers import Activity, Told
+from recsys.errors import Conflict, RecsysError
+from recsys.eventlog import Entry, Status
+from recsys.vocabulary import Decision, Floats, Outcome, ProductId
+from serving.bootstrap import Installation
+from serving.recommender import Ask, Recommender
+
+_BATCH = 1_000
+_AT_ONCE = 32
+_HOUR = timedelta(hours=1)
+
+
+class SetClock(Protocol):
+    """Business time that a driver moves."""
+
+    def now(self) -> datetime:
+        """Now, in business time."""
+
+    def set(self, at: datetime) -> None:
+        """Move to `at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a visitor was shown."""
+
+    decision_id: str
+    mode: str
+    experiments: Mapping[str, str]
+    product_ids: tuple[ProductId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An outcome on its way, naming a decision or (organic) a customer."""
+
+    outcome: BankOutcome
+    decision_id: str | None
+
+
+@dataclass(slots=True)
+class Totals:
+    """What was sent through a door, and what became of it."""
+
+    decisions: int = 0
+    outcomes: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    activities: int = 0
+
+
+class Door(Protocol):
+    """The engine, as a bank's backend sees it."""
+
+    async def tell(self, told: Sequence[Told]) -> None:
+        """Facts and permissions."""
+
+    async def record(self, activities: Sequence[Activity]) -> None:
+        """Activities."""
+
+    async def ask(self, visits: Sequence[Visit]) -> list[Answer]:
+        """A slate for each visitor."""
+
+    async def report(self, reports: Sequence[Report]) -> tuple[int, int, int]:
+        """Outcomes; (accepted, duplicates, rejected)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lived:
+    """One hour's visits with what they were shown and, where asked for, the truth about them."""
+
+    visits: Sequence[Visit]
+    answers: Sequence[Answer]
+    values: Floats | None  # (visits, products) points if seen
+
+
+@dataclass(slots=True)
+class Traffic:
+    """A bank, a door and a clock; `days` lives on from wherever the bank stands."""
+
+    bank: Bank
+    door: Door
+    clock: SetClock
+    slots: Mapping[str, int]
+    totals: Totals = field(default_factory=Totals)
+    _queue: list[tuple[datetime, int, Report]] = field(default_factory=list)
+    _order: Iterator[int] = field(default_factory=itertools.count)
+    _told_all: bool = False
+
+    async def days(self, n: int, *, truth_from: int | None = None) -> AsyncIterator[tuple[int, list[Lived]]]:
+        """Live `n` days; yields (days lived, that day's hours). `truth_from` keeps true values from that day on."""
+        for number in range(n):
+            keep = truth_from is not None and number >= truth_from
+            yield number + 1, [hour async for hour in self._day(keep_truth=keep)]
+
+    @property
+    def waiting(self) -> int:
+        """Outcomes that the bank does not know of yet."""
+        return len(self._queue)
+
+    async def _day(self, *, keep_truth: bool) -> AsyncIterator[Lived]:
+        day = self.bank.begin_day()
+        self.clock.set(day.starts_at)
+        await self._tell(day.starts_at, visitors={visit.row for visit in day.visits})
+        self._enqueue(Report(outcome, None) for outcome in self.bank.organic())
+        by_hour: dict[int, list[Visit]] = {}
+        for visit in day.visits:
+            by_hour.setdefault(visit.at.hour, []).append(visit)
+        for hour in range(24):
+            self.clock.set(day.starts_at + hour * _HOUR)
+            await self._report_due()
+            if visits := by_hour.get(hour):
+                yield await self._hour(visits, keep_truth=keep_truth)
+        self.clock.set(day.starts_at + timedelta(hours=23, minutes=59, seconds=59))
+        activities = [each for each in self.bank.activity() if each.happened_at <= self.clock.now()]
+        for start in range(0, len(activities), _BATCH):
+            await self.door.record(activities[start : start + _BATCH])
+        self.totals.activities += len(activities)
+
+    async def _tell(self, as_of: datetime, *, visitors: set[int]) -> None:
+        """Everybody once at the start; then whoever comes today or changed a permission."""
+        rows = sorted(visitors | set(self.bank.changed_permissions()))
+        if not self._told_all:
+            rows, self._told_all = list(range(len(self.bank.customers))), True
+        permissions = self.bank.permissions(rows)
+        told = [
+            Told(customer_id, as_of, facts, permission)
+            for (customer_id, facts), permission in zip(self.bank.facts(rows), permissions, strict=True)
+        ]
+        for start in range(0, len(told), _BATCH):
+            await self.door.tell(told[start : start + _BATCH])
+
+    async def _hour(self, visits: Sequence[Visit], *, keep_truth: bool) -> Lived:
+        values = self.bank.values(visits) if keep_truth else None
+        answers = await self.door.ask(visits)
+        self.totals.decisions += len(answers)
+        slates = [answer.product_ids for answer in answers]
+        self._enqueue(
+            Report(outcome, None if outcome.visit_index is None else answers[outcome.visit_index].decision_id)
+            for outcome in self.bank.respond(visits, slates)
+        )
+        return Lived(visits, answers, values)
+
+    def _enqueue(self, reports: Iterable[Report]) -> None:
+        for report in reports:
+            heapq.heappush(self._queue, (report.outcome.reported_at, next(self._order), report))
+
+    async def _report_due(self) -> None:
+        now = self.clock.now()
+        due = []
+        while self._queue and self._queue[0][0] <= now:
+            due.append(heapq.heappop(self._queue)[2])
+        for start in range(0, len(due), _BATCH):
+            batch = due[start : start + _BATCH]
+            accepted, duplicates, rejected = await self.door.report(batch)
+            self.totals.outcomes += len(batch)
+            self.totals.accepted += accepted
+            self.totals.duplicates += duplicates
+            self.totals.rejected += rejected
+
+
+class InProcess:
+    """The engine without HTTP: the same recommender, the same log, one commit an hour."""
+
+    def __init__(self, home: Installation, *, recommender: Recommender, slots: Mapping[str, int]) -> None:
+        self._home = home
+        self._recommender = recommender
+        self._slots = slots
+
+    async def tell(self, told: Sequence[Told]) -> None:
+        """Facts and permissions."""
+        self._home.customers.tell(told, log=self._home.log)
+
+    async def record(self, activities: Sequence[Activity]) -> None:
+        """Activities."""
+        self._home.customers.add_activities(activities)
+
+    async def ask(self, visits: Sequence[Visit]) -> list[Answer]:
+        """A slate for each visitor, all made durable together."""
+        decisions = [self._decide(visit) for visit in visits]
+        self._home.log.append([Entry(decision) for decision in decisions])
+        return [
+            Answer(
+                each.decision_id,
+                each.mode,
+                {assigned.experiment_id: assigned.variant for assigned in each.experiments},
+                tuple(slot.product_id for slot in each.shown),
+            )
+            for each in decisions
+        ]
+
+    async def report(self, reports: Sequence[Report]) -> tuple[int, int, int]:
+        """Outcomes; (accepted, duplicates, rejected)."""
+        customers = sorted({report.outcome.customer_id for report in reports})
+        tokens = self._home.customers.tokens(customers)
+        receipts = self._home.log.append(
+            [
+                Entry(
+                    Outcome(
+                        report.outcome.outcome_id,
+                        tokens[report.outcome.customer_id],
+                        report.outcome.product_id,
+                        report.outcome.kind,
+                        report.outcome.happened_at,
+                        report.decision_id,
+                        report.outcome.amount_pence,
+                    )
+                )
+                for report in reports
+            ]
+        )
+        kinds = [receipt.status for receipt in receipts]
+        return kinds.count(Status.APPENDED), kinds.count(Status.DUPLICATE), kinds.count(Status.CONFLICT)
+
+    def _decide(self, visit: Visit) -> Decision:
+        customers = self._home.customers
+        profile = customers.profile(visit.customer_id) or customers.introduce(visit.customer_id)
+        return self._recommender.decide(
+            Ask(visit.customer_id, visit.surface, self._slots[visit.surface]), profile=profile
+        )
+
+
+class OverHttp:
+    """The engine behind its HTTP API, asked by many visitors at once."""
+
+    def __init__(self, client: httpx.AsyncClient, *, slots: Mapping[str, int]) -> None:
+        self._client = client
+        self._slots = slots
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._requests = itertools.count()
+
+    async def tell(self, told: Sequence[Told]) -> None:
+        """Facts and permissions, as a bank's backend sends them."""
+        body = {"customers": [_customer_json(each) for each in told]}
+        await self._post("/v1/customers/batch", body)
+
+    async def record(self, activities: Sequence[Activity]) -> None:
+        """Activities."""
+        items = [
+            {
+                "activity_id": each.activity_id,
+                "customer_id": each.customer_id,
+                "kind": each.kind,
+                "subject": each.subject,
+                "happened_at": each.happened_at.isoformat(),
+                "amount_pence": each.amount_pence,
+            }
+            for each in activities
+        ]
+        answer = await self._post("/v1/activity", {"activities": items})
+        if answer["rejected"]:
+            raise Conflict(f"an activity was refused: {answer['rejected'][0]['reason']}")
+
+    async def ask(self, visits: Sequence[Visit]) -> list[Answer]:
+        """A slate for each visitor, asked at once."""
+        return list(await asyncio.gather(*(self._one(visit) for visit in visits)))
+
+    async def report(self, reports: Sequence[Report]) -> tuple[int, int, int]:
+        """Outcomes; (accepted, duplicates, rejected)."""
+        answer = await self._post("/v1/outcomes", {"outcomes": [_outcome_json(report) for report in reports]})
+        return answer["accepted"], answer["duplicates"], len(answer["rejected"])
+
+    async def _one(self, visit: Visit) -> Answer:
+        body = {
+            "request_id": f"{visit.surface}-{next(self._requests)}-{visit.row}",
+            "customer_id": visit.customer_id,
+            "surface": visit.surface,
+            "slots": self._slots[visit.surface],
+        }
+        async with self._places:
+            answer = await self._post("/v1/recommendations", body)
+        return Answer(
+            answer["decision_id"],
+            answer["mode"],
+            {each["id"]: each["variant"] for each in answer["experiments"]},
+            tuple(slot["product_id"] for slot in answer["slate"]),
+        )
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        answer = await self._client.post(path, json=body)
+        if answer.status_code >= 300:
+            raise RecsysError(f"POST {path} answered {answer.status_code}: {answer.text[:300]}")
+        return answer.json()
+
+
+def _customer_json(told: Told) -> dict[str, Any]:
+    allowed = told.permissions
+    return {
+        "customer_id": told.customer_id,
+        "as_of": told.as_of.isoformat(),
+        "facts": {name: list(value) if isinstance(value, tuple) else value for name, value in told.facts.items()},
+        "permissions": None
+        if allowed is None
+        else {
+            "in_app": allowed.in_app,
+            "push": allowed.push,
+            "email": allowed.email,
+            "targeted_support": allowed.targeted_support,
+            "objected_at": None if allowed.objected_at is None else allowed.objected_at.isoformat(),
+        },
+    }
+
+
+def _outcome_json(report: Report) -> dict[str, Any]:
+    outcome = report.outcome
+    names = {"decision_id": report.decision_id} if report.decision_id else {"customer_id": outcome.customer_id}
+    return {
+        "outcome_id": outcome.outcome_id,
+        "product_id": outcome.product_id,
+        "kind": outcome.kind,
+        "happened_at": outcome.happened_at.isoformat(),
+        "amount_pence": outcome.amount_pence,
+    } | names

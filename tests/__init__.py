@@ -1,0 +1,1 @@
+"""The tests; `tests.builders` is shared by all."""

@@ -1,0 +1,73 @@
+"""The layering rule and the doors of the house, as architecture.md draws them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = {
+    "recsys": {"recsys"},
+    "embeddings": {"recsys", "embeddings"},
+    "bandits": {"recsys", "bandits"},
+    "serving": {"recsys", "embeddings", "bandits", "serving"},
+}
+DOORS = {
+    "torch": {"embeddings/two_tower.py", "embeddings/losses.py", "embeddings/training.py", "embeddings/encoding.py"},
+    "faiss": {"embeddings/index.py"},
+    "vowpal_wabbit_next": {"bandits/vowpal.py"},
+    "mlflow": {"recsys/tracking.py"},
+    "sqlalchemy": {"recsys/database.py", "recsys/eventlog.py", "recsys/customers.py", "recsys/leases.py",
+                   "recsys/records_of_experiments.py", "recsys/quarantine.py", "recsys/keys.py"},
+    "altair": {"serving/charts.py"},
+    "vl_convert": {"serving/charts.py", "serving/dashboard.py"},
+    "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/security.py"},
+    "pydantic": {"serving/schemas.py", "serving/settings.py"},
+}  # fmt: skip
+
+
+def modules() -> Iterator[Path]:
+    for floor in FLOORS:
+        yield from sorted((ROOT / floor).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", list(modules()), ids=name_of)
+def test_a_floor_imports_only_what_lies_below(path: Path) -> None:
+    allowed = FLOORS[name_of(path).split("/")[0]]
+    ours = {name.split(".")[0] for name in imported(path)} & set(FLOORS)
+    assert ours <= allowed
+
+
+@pytest.mark.parametrize("path", list(modules()), ids=name_of)
+def test_each_foreign_engine_has_one_door(path: Path) -> None:
+    for name in {name.split(".")[0] for name in imported(path)} & set(DOORS):
+        assert name_of(path) in DOORS[name], f"{name} may only be named in {sorted(DOORS[name])}"
+
+
+def test_tests_and_notebooks_are_imported_by_nobody() -> None:
+    for path in modules():
+        assert not {name.split(".")[0] for name in imported(path)} & {"tests", "notebooks"}
+
+
+def test_nothing_else_lies_at_the_root() -> None:
+    shown = {
+        path.name for path in ROOT.iterdir() if not path.name.startswith(".") and not path.name.endswith(".egg-info")
+    }
+    assert shown <= {*FLOORS, "notebooks", "tests", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile",
+                     "build", "home"}  # fmt: skip
