@@ -61,7 +61,10 @@ class Artefact:
         expected = self.manifest["files"].get(name)
         if expected is None:
             raise Corrupt(f"artefact {self.name}/{self.digest} has no file {name}")
-        content = (self.path / name).read_bytes()
+        try:
+            content = (self.path / name).read_bytes()
+        except FileNotFoundError:
+            raise Corrupt(f"artefact {self.name}/{self.digest}: {name} is gone") from None
         if digest_of(content) != expected:
             raise Corrupt(f"artefact {self.name}/{self.digest}: {name} is not what was published")
         return content
@@ -86,13 +89,12 @@ def publish(root: Path, name: str, *, files: Mapping[str, bytes], manifest: Mapp
             _write_synced(staged / MANIFEST, json.dumps(whole, sort_keys=True, indent=1).encode())
             _sync_directory(staged)
             staged.rename(path)
-        except FileExistsError:  # another process published the same content first
-            shutil.rmtree(staged, ignore_errors=True)
         except OSError:
             shutil.rmtree(staged, ignore_errors=True)
-            if not path.exists():
+            if not path.exists():  # else another process published the same content first
                 raise
         path.chmod(0o755)
+        _sync_directory(home)
     _point(home, digest)
     return read(root, name, digest)
 
@@ -122,7 +124,7 @@ def current(root: Path, name: str) -> Artefact:
 def pointed(root: Path, name: str) -> str | None:
     """The digest `<name>/current` points at, None before the first; costs one small read."""
     try:
-        return (root / name / POINTER).read_text().strip() or None
+        return (root / name / POINTER).read_text(errors="replace").strip() or None
     except FileNotFoundError:
         return None
 

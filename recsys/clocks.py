@@ -45,8 +45,11 @@ class SimulatedClock:
             path.write_bytes(_micros(start).to_bytes(8, "little"))
         elif not path.exists():
             raise InvalidConfiguration(f"no simulated clock at {path}: start one before the processes that read it")
-        with path.open("r+b") as file:
-            self._view = memoryview(mmap.mmap(file.fileno(), 8)).cast("q")
+        try:
+            with path.open("r+b") as file:
+                self._view = memoryview(mmap.mmap(file.fileno(), 8)).cast("q")
+        except ValueError:
+            raise InvalidConfiguration(f"{path} is no simulated clock: start a new one there") from None
 
     def now(self) -> datetime:
         """Now, in business time."""

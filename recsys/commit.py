@@ -32,6 +32,7 @@ class GroupCommit:
         self._log = log
         self._jobs: queue.Queue[_Job | None] = queue.Queue(capacity)
         self._closed = False
+        self._door = threading.Lock()  # nothing is queued behind the end
         self.commits = 0
         self._thread = threading.Thread(target=self._work, name="group-commit", daemon=True)
         self._thread.start()
@@ -39,12 +40,13 @@ class GroupCommit:
     def submit(self, entries: Sequence[Entry]) -> Future[list[Receipt]]:
         """Queue entries; the future ends after their commit. Raises `StoreUnavailable` when full or closed."""
         answer: Future[list[Receipt]] = Future()
-        if self._closed:
-            raise StoreUnavailable("the log is closing")
-        try:
-            self._jobs.put_nowait(_Job(entries, answer))
-        except queue.Full:
-            raise StoreUnavailable("the log cannot keep up: too many appends are waiting") from None
+        with self._door:
+            if self._closed:
+                raise StoreUnavailable("the log is closing")
+            try:
+                self._jobs.put_nowait(_Job(entries, answer))
+            except queue.Full:
+                raise StoreUnavailable("the log cannot keep up: too many appends are waiting") from None
         return answer
 
     def append(self, entries: Sequence[Entry]) -> list[Receipt]:
@@ -53,10 +55,11 @@ class GroupCommit:
 
     def close(self) -> None:
         """Commit all that is queued and stop."""
-        if not self._closed:
-            self._closed = True
+        with self._door:
+            first, self._closed = not self._closed, True
+        if first:
             self._jobs.put(None)
-            self._thread.join()
+        self._thread.join()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -75,11 +78,20 @@ class GroupCommit:
             if ending:
                 return
 
-    def _commit(self, batch: Sequence[_Job]) -> None:
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        batch = [job for job in jobs if job.answer.set_running_or_notify_cancel()]  # a caller may have given up
+        if batch:
+            self._write(batch)
+
+    def _write(self, batch: Sequence[_Job]) -> None:
         try:
             receipts = iter(self._log.append([entry for job in batch for entry in job.entries]))
             self.commits += 1
         except Exception as error:  # whatever it was, the callers must hear it and the thread must live
+            if len(batch) > 1 and not isinstance(error, StoreUnavailable):
+                for job in batch:  # one entry that cannot be written must not cost its neighbours theirs
+                    self._write([job])
+                return
             for job in batch:
                 job.answer.set_exception(error)
             return

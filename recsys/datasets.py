@@ -111,16 +111,16 @@ def open_bandit(path: Path, *, campaign: str = "all", behaviour_policy: str = "r
     )
 
 
-def classification(path: Path) -> Labelled:
-    """Read a labelled table: column `label` (and perhaps `label_name`), every other column a feature.
+def classification(path: Path, *, label: str = "label") -> Labelled:
+    """Read a labelled table: the column `label` (and perhaps its `…_name`), every other column a feature.
 
     Numbers are standardised, texts become one column a value. Raises `InvalidTable`.
     """
     table = _read(path)
-    _need(table, ("label",), where=path.name)
-    _refuse(table, table["label"].is_null(), "label is missing", where=path.name)
-    labels = table["label"].cast(pl.String)
-    features = table.drop("label", "label_name", _ROW, strict=False)
+    _need(table, (label,), where=path.name)
+    _refuse(table, table[label].is_null(), f"{label} is missing", where=path.name)
+    labels = table[label].cast(pl.String)
+    features = table.drop(label, f"{label}_name", _ROW, strict=False)
     if features.is_empty():
         raise InvalidTable("no feature column beside the label, or no row", where=path.name)
     products = tuple(sorted(set(labels.to_list()), key=_natural))
@@ -161,6 +161,8 @@ def _check_feedback(table: pl.DataFrame, *, where: str) -> None:
             raise InvalidTable(
                 f"{column} must be {'whole ' if column in whole else ''}numbers, not {kind}", where=where
             )
+        _refuse(table, table[column].is_null(), f"{column} is missing", where=where)
+    for column in _USER:
         _refuse(table, table[column].is_null(), f"{column} is missing", where=where)
     propensity, click = table["propensity_score"].cast(pl.Float64), table["click"].cast(pl.Float64)
     fair = propensity.is_finite() & (propensity > 0.0) & (propensity <= 1.0)

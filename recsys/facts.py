@@ -115,7 +115,7 @@ def checked_fact(name: str, value: object) -> FactValue:
         raise InvalidFact(f"fact {name}: cannot be known to be none; leave it out when it is not known")
     try:
         checked = _READERS[definition.kind](value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidFact(f"fact {name}: expected {definition.kind.value}, got {_sort(value)}") from None
     _check_bounds(definition, checked)
     return checked
@@ -167,7 +167,7 @@ def _number(value: object) -> float:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT:
+    if isinstance(value, str) and 0 < len(value) <= LONGEST_TEXT and value.isprintable():
         return value
     raise TypeError
 

@@ -2,7 +2,7 @@
 
 `Joiner` reads the log in position order and keeps what is still open. Before it takes in an event it
 moves the watermark to that event's `recorded_at` and lets go of everything whose window (and grace)
-has closed by then, ordered by (ripe at, position, slot, stage). It never looks at a wall clock and
+has closed by then, ordered by (ripe at, position, stage, slot). It never looks at a wall clock and
 never at what lies ahead, so what it has told after position n is a function of the first n events,
 however they were cut into batches, and outcomes may come in any order inside their windows.
 

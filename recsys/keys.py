@@ -92,11 +92,10 @@ class Keys:
         return key if key.state == "in force" else None
 
     def revoke(self, name: str) -> None:
-        """End a key at once, everywhere. Raises `NotFound`."""
+        """End a key at once, everywhere; the first revocation stands. Raises `NotFound`."""
+        first = func.coalesce(db.api_keys.c.revoked_at, micros(datetime.now(UTC)))
         with self._database.writing() as connection:
-            done = connection.execute(
-                update(db.api_keys).where(db.api_keys.c.name == name).values(revoked_at=micros(datetime.now(UTC)))
-            )
+            done = connection.execute(update(db.api_keys).where(db.api_keys.c.name == name).values(revoked_at=first))
         if not done.rowcount:
             raise NotFound(f"no key is named {name}")
 

@@ -54,7 +54,7 @@ class Quarantine:
         """The latest, newest first."""
         table = db.quarantine
         with self._database.reading() as connection:
-            rows = connection.execute(select(table).order_by(table.c.position.desc()).limit(limit))
+            rows = connection.execute(select(table).order_by(table.c.position.desc(), table.c.key).limit(limit))
             return [Refused(row.key, row.position, row.recipe, row.reason) for row in rows]
 
     def count(self) -> int:

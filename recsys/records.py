@@ -15,9 +15,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -126,18 +127,18 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
     versions = d.versions
     head = _part(
         parts,
-        {
-            "surface": d.surface,
-            "mode": d.mode,
-            "policy": d.policy,
-            "purpose": d.purpose,
-            "retention": d.retention,
-            "retrieval": d.retrieval,
-            "overrides": d.overrides,
-            "versions": {name: getattr(versions, name) for name in Versions.__slots__},
-        },
+        (
+            ("surface", d.surface),
+            ("mode", d.mode),
+            ("policy", d.policy),
+            ("purpose", d.purpose),
+            ("retention", d.retention),
+            ("retrieval", d.retrieval),
+            ("overrides", d.overrides),
+            ("versions", tuple((name, getattr(versions, name)) for name in Versions.__slots__)),
+        ),
     )
-    verdicts = _part(parts, [d.verdicts.products, d.verdicts.rules, d.verdicts.reasons])
+    verdicts = _part(parts, (d.verdicts.products, d.verdicts.rules, d.verdicts.reasons))
     return {
         "id": d.decision_id,
         "head": head,
@@ -147,11 +148,11 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
         "in": [[a.experiment_id, a.variant] for a in d.experiments],
         "unit": d.unit,
         "rules": [verdicts, _bits(d.verdicts.allowed)],
-        "candidates": [_part(parts, [c.product_id, c.creative_id, c.names, c.values]) for c in d.candidates],
+        "candidates": [_part(parts, (c.product_id, c.creative_id, c.names, c.values)) for c in d.candidates],
         "scores": _packed(d.scores),
         "pmfs": _packed(d.pmfs),
         "slots": [
-            [s.product_id, s.creative_id, s.propensity, [_part(parts, [r.code, r.text]) for r in s.reasons]]
+            [s.product_id, s.creative_id, s.propensity, [_part(parts, (r.code, r.text)) for r in s.reasons]]
             for s in d.slots
         ],
         "redraws": d.redraws,
@@ -170,7 +171,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
 
 
 def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decision:
-    head = lookup(f["head"])
+    head = dict(lookup(f["head"]))
     made = moment(f["made"])
     personal = f["personal"] or {}
     n = len(f["candidates"])
@@ -189,7 +190,7 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
         purpose=head["purpose"],
         permissions=_read_permissions(personal.get("permissions", [0, None])),
         experiments=tuple(Assigned(*pair) for pair in f["in"]),
-        versions=Versions(**head["versions"]),
+        versions=Versions(**dict(head["versions"])),
         facts=_read_facts(personal.get("facts"), lookup, made=f["made"]),
         context=Context(tuple(lookup(names)) if names else (), tuple(_unpacked(values).tolist())),
         verdicts=Verdicts(
@@ -222,7 +223,7 @@ def _read_candidate(part: list[Any], affinity: float) -> Candidate:
 
 
 def _fact_fields(facts: Mapping[str, Fact], parts: dict[str, str], *, made: int) -> list[Any]:
-    names = _part(parts, [[name, fact.source] for name, fact in facts.items()])
+    names = _part(parts, tuple((name, fact.source) for name, fact in facts.items()))
     ages = [made - micros(fact.as_of) for fact in facts.values()]
     return [names, [fact.value for fact in facts.values()], ages[0] if len(set(ages)) == 1 else ages]
 
@@ -321,11 +322,17 @@ def _read_permissions(fields: list[int | None]) -> Permissions:
     return Permissions(bool(bits & 1), bool(bits & 2), bool(bits & 4), bool(bits & 8), at)
 
 
-def _part(parts: dict[str, str], value: object) -> str:
-    text = _encoder.encode(value)
-    ref = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode().rstrip("=")
+def _part(parts: dict[str, str], value: Hashable) -> str:
+    """The ref of a shared part, which is added to `parts`; `value` is made of tuples, so that it is made once."""
+    ref, text = _interned(value)
     parts[ref] = text
     return ref
+
+
+@lru_cache(maxsize=50_000)
+def _interned(value: Hashable) -> tuple[str, str]:
+    text = _encoder.encode(value)
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode().rstrip("="), text
 
 
 def _packed(array: Floats) -> str:

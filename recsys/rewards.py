@@ -8,17 +8,17 @@ happened, signed (a dismissal costs) and bounded. Not yet known is not zero: a s
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from recsys.artefacts import canonical, digest_of
 from recsys.errors import InvalidConfiguration
+from recsys.tomls import Table, document, read_text
 from recsys.vocabulary import NOTHING, ProductId
 
 SEEN = "seen"
@@ -89,51 +89,63 @@ def duration(text: str) -> timedelta:
     match = re.fullmatch(r"(\d+)([smhd])", text.strip())
     if match is None:
         raise InvalidConfiguration(f'"{text}" is not a duration: write a number and s, m, h or d, such as "10d"')
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        raise InvalidConfiguration(f'"{text}" is too long a duration') from None
 
 
 def load(path: Path = DEFAULT) -> Rewards:
     """Read a reward configuration; raises `InvalidConfiguration` naming the file and the stage."""
-    try:
-        return parse(path.read_text(encoding="utf-8"), where=path.name)
-    except FileNotFoundError:
-        raise InvalidConfiguration(f"{path}: no such file") from None
+    return parse(read_text(path, error=InvalidConfiguration), where=path.name)
 
 
 def parse(text: str, *, where: str) -> Rewards:
-    """Read a reward configuration from TOML text."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidConfiguration(f"{where}: {error}") from None
-    stages = tuple(_stage(row, where=where) for row in table.get("stage", []))
+    """Read a reward configuration from TOML text; raises like `load`."""
+    top = document(text, where=where, error=InvalidConfiguration)
+    version = top.take("version", str, "a text", default="")
+    low, high = _number(top, "low", default=0.0), _number(top, "high", default=1.0)
+    stages = tuple(_stage(top.inside(row, what=_title(row))) for row in top.tables("stage"))
+    top.done()
     _check_chain(stages, where=where)
-    low, high = float(table.get("low", 0.0)), float(table.get("high", 1.0))
     if not low < high:
-        raise InvalidConfiguration(f"{where}: low ({low:g}) must be below high ({high:g})")
-    return Rewards(str(table.get("version", "")), stages, low, high).with_values({})
+        raise top.fail(f"low ({low:g}) must be below high ({high:g})")
+    return Rewards(version, stages, low, high).with_values({})
 
 
-def _stage(row: Mapping[str, Any], *, where: str) -> Stage:
-    name = row.get("name")
-    if not name:
-        raise InvalidConfiguration(f"{where}: a stage without a name")
-    known = {"name", "kind", "given", "window", "grace", "worth"}
-    if unknown := sorted(set(row) - known):
-        raise InvalidConfiguration(f"{where}: stage {name} has the unknown key {unknown[0]}")
-    if "window" not in row or "worth" not in row:
-        raise InvalidConfiguration(f"{where}: stage {name} needs a window and a worth")
-    worth = None if row["worth"] == "value" else row["worth"]
-    if worth is not None and (isinstance(worth, bool) or not isinstance(worth, int | float)):
-        raise InvalidConfiguration(f'{where}: stage {name}: worth is a number or "value"')
-    return Stage(
+def _title(row: Mapping[str, object]) -> str:
+    return f"stage {row['name']}" if isinstance(row.get("name"), str) else "a stage"
+
+
+def _stage(row: Table) -> Stage:
+    name = row.text("name")
+    stage = Stage(
         name,
-        str(row.get("kind", name)),
-        str(row.get("given", SEEN)),
-        duration(row["window"]),
-        duration(row.get("grace", "0s")),
-        None if worth is None else float(worth),
+        row.take("kind", str, "an outcome kind", default=name),
+        row.take("given", str, "the name of a stage", default=SEEN),
+        _duration(row, "window"),
+        _duration(row, "grace", default="0s"),
+        None if row.row.get("worth") == "value" else _number(row, "worth"),
     )
+    row.row.pop("worth", None)
+    row.done()
+    return stage
+
+
+def _duration(row: Table, key: str, *, default: str | None = None) -> timedelta:
+    text = row.take(key, str, 'a duration such as "10d"', default=default)
+    try:
+        return duration(text)
+    except InvalidConfiguration as error:
+        raise row.fail(f"{key}: {error}") from None
+
+
+def _number(row: Table, key: str, *, default: float | None = None) -> float:
+    words = 'a number or "value"' if key == "worth" else "a number"
+    value = float(row.take(key, (int, float), words, default=default))
+    if not math.isfinite(value):
+        raise row.fail(f"{key} must be finite")
+    return value
 
 
 def _check_chain(stages: tuple[Stage, ...], *, where: str) -> None:

@@ -177,7 +177,8 @@ class Verdicts:
 
     def eligible(self) -> tuple[ProductId, ...]:
         """Products that no rule refused, in order."""
-        return tuple(p for p, row in zip(self.products, self.allowed, strict=True) if row.all())
+        rows: list[bool] = np.logical_and.reduce(self.allowed, axis=1).tolist()
+        return tuple(product for product, allowed in zip(self.products, rows, strict=True) if allowed)
 
     def expanded(self) -> tuple[Verdict, ...]:
         """One `Verdict` for each product and rule."""
@@ -278,6 +279,18 @@ class Outcome:
     kind: str
     happened_at: datetime
     decision_id: DecisionId | None = None
+    amount_pence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Something a customer did in the app or with money; never a message to anybody."""
+
+    activity_id: str
+    customer_id: CustomerId
+    kind: str
+    subject: str
+    happened_at: datetime
     amount_pence: int | None = None
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import swagger_ui
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -22,11 +22,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recsys.errors import RecsysError
 from serving.bootstrap import Service
 from serving.console import SignInFirst, console
+from serving.misfits import Misfit
 from serving.problems import MEDIA_TYPE, pointer, problem, status_of
 from serving.routes import api, open_routes
 
 LARGEST_BODY = 1 << 20  # 1 MiB
-SWAGGER = Path(swagger_ui.__file__).parent / "static"
 logger = logging.getLogger(__name__)
 
 DESCRIPTION = """What to show a bank's customer, decided within hard rules, with known and logged probabilities.
@@ -47,8 +47,8 @@ def create_app(service: Service) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.service = service
-    app.add_middleware(_Measured, service=service)
     app.add_middleware(_Bounded)
+    app.add_middleware(_Measured, service=service)  # the outer one: what is too large is counted too
     app.add_exception_handler(RecsysError, _told_error)
     app.add_exception_handler(RequestValidationError, _told_misfit)
     app.add_exception_handler(HTTPException, _told_http)
@@ -57,7 +57,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(api)
     app.include_router(open_routes)
     app.include_router(console(service))
-    app.mount("/docs/assets", StaticFiles(directory=SWAGGER))
+    app.mount("/docs/assets", StaticFiles(directory=_swagger()))
     app.add_api_route("/docs", _docs, include_in_schema=False)
     return app
 
@@ -81,8 +81,16 @@ async def _refreshing(service: Service) -> None:
         await asyncio.sleep(service.home.settings.poll_seconds)
         try:
             await asyncio.to_thread(service.refresh)
-        except RecsysError as error:
-            logger.warning("could not refresh: %s", error)
+        except Exception as error:  # whatever it was, the next look must come
+            logger.warning("could not refresh: %s", type(error).__name__)
+
+
+def _swagger() -> Path:
+    """The scripts inside swagger-ui-py, found without importing it, which would load a YAML parser and more."""
+    found = importlib.util.find_spec("swagger_ui")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "static"
 
 
 async def _docs() -> HTMLResponse:
@@ -110,7 +118,8 @@ async def _told_error(request: Request, error: Exception) -> Response:
     if status == 500:
         logger.error("%s: %s", request.url.path.split("/")[1:3], type(error).__name__)
         return _problem(500, "this request met a fault of ours; it was counted")
-    return _problem(status, str(error))
+    errors = [{"pointer": pointer(error.at), "detail": str(error)}] if isinstance(error, Misfit) else []
+    return _problem(status, str(error), errors=errors)
 
 
 async def _told_misfit(request: Request, error: Exception) -> Response:
@@ -122,7 +131,9 @@ async def _told_misfit(request: Request, error: Exception) -> Response:
 
 async def _told_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _problem(error.status_code, str(error.detail))
+    answer = _problem(error.status_code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _to_sign_in(request: Request, error: Exception) -> Response:
@@ -148,7 +159,10 @@ class _Bounded:
             await self._app(scope, receive, send)
             return
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.isdigit() or int(declared) > LARGEST_BODY:
+        if not declared.isdigit():
+            await _problem(400, "Content-Length is not a whole number")(scope, receive, send)
+            return
+        if len(declared) > 18 or int(declared) > LARGEST_BODY:
             await _problem(413, "a request body holds at most 1 MiB")(scope, receive, send)
             return
         taken = 0

@@ -6,8 +6,11 @@ torch. Errors are one sentence on stderr: exit 2 for misuse, 1 for failure.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -33,7 +36,9 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+            raise click.UsageError(f'no command is called "{cmd_name}": {hint}', ctx)
         module = importlib.import_module(f"serving.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
@@ -51,20 +56,33 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Run the command line; the console script `recsys`."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; the console script `recsys`. None reads the process's arguments."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.ClickException as error:
+        code = cli.main(args=arguments, prog_name="recsys", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.ClickException as error:
+        _end(_sentence(error), code=2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except RecsysError as error:
-        click.echo(f"recsys: {error}", err=True)
-        sys.exit(2 if isinstance(error, Misuse) else 1)
+        _end(str(error), code=2 if isinstance(error, Misuse) else 1)
+    except OSError as error:
+        _end(f"{error.filename or 'the system refuses'}: {error.strerror or type(error).__name__}", code=1)
+    sys.exit(code if isinstance(code, int) else 0)  # click answers --help with its code
+
+
+def _end(sentence: str, *, code: int) -> NoReturn:
+    click.echo(f"recsys: {sentence}", err=True)
+    sys.exit(code)
+
+
+def _sentence(error: click.ClickException) -> str:
+    said = " ".join(error.format_message().split()).rstrip(".")
+    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "recsys"
+    return f"{said} ({where} --help tells more)"
 
 
 if __name__ == "__main__":

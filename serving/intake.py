@@ -6,6 +6,7 @@ what is accepted is durable before the answer leaves.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,13 @@ from typing import Any
 
 from recsys import features
 from recsys.clocks import Clock
-from recsys.customers import Activity, Customers, Told
+from recsys.customers import Customers, Told
+from recsys.errors import InvalidFact
 from recsys.eventlog import Entry, EventLog, Receipt, Status
 from recsys.facts import checked_fact
 from recsys.rewards import Rewards
-from recsys.vocabulary import CustomerId, Decision, Display, FactValue, Outcome, Permissions, ProductId, Token
+from recsys.vocabulary import Activity, CustomerId, Decision, Display, FactValue, Outcome, Permissions, ProductId, Token
+from serving.misfits import Misfit
 from serving.schemas import ActivityIn, CustomerIn, DisplayIn, OutcomeIn, PermissionsIn
 
 ALWAYS_KNOWN = frozenset({"balance_30d", "cancelled_14d", "complained", "opted_out", "funded"})
@@ -59,14 +62,16 @@ class Intake:
         self._customers = customers
         self._clock = clock
         self._decisions: OrderedDict[str, _Known] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def remember(self, decision: Decision) -> None:
-        """Keep what outcomes of this decision will be checked against; bounded."""
-        self._decisions[decision.decision_id] = _Known(
-            decision.token, frozenset(slot.product_id for slot in decision.shown), decision.made_at
-        )
-        while len(self._decisions) > _REMEMBERED:
-            self._decisions.popitem(last=False)
+    def remember(self, decision: Decision) -> _Known:
+        """Keep what outcomes of this decision will be checked against; bounded. Safe from several threads."""
+        known = _Known(decision.token, frozenset(slot.product_id for slot in decision.shown), decision.made_at)
+        with self._lock:
+            self._decisions[decision.decision_id] = known
+            if len(self._decisions) > _REMEMBERED:
+                self._decisions.popitem(last=False)
+        return known
 
     def outcomes(self, items: Sequence[OutcomeIn], *, rewards: Rewards, catalogue: frozenset[ProductId]) -> Taken:
         """Outcomes as entries."""
@@ -113,13 +118,14 @@ class Intake:
         return taken
 
     def _known(self, decision_ids: Sequence[str]) -> Mapping[str, _Known]:
-        found = {each: self._decisions[each] for each in decision_ids if each in self._decisions}
-        missing = [each for each in dict.fromkeys(decision_ids) if each not in found]
+        asked = dict.fromkeys(decision_ids)
+        with self._lock:
+            found = {each: known for each in asked if (known := self._decisions.get(each)) is not None}
+        missing = [each for each in asked if each not in found]
         for start in range(0, len(missing), 500):
             for event in self._log.decisions(missing[start : start + 500]).values():
                 if isinstance(event.body, Decision):
-                    self.remember(event.body)
-                    found[event.body.decision_id] = self._decisions[event.body.decision_id]
+                    found[event.body.decision_id] = self.remember(event.body)
         return found
 
 
@@ -148,8 +154,13 @@ def _fault(
 
 
 def told_of(customer_id: str, item: CustomerIn) -> Told:
-    """Facts and permissions, each fact checked. Raises `InvalidFact` naming the fact, never its value."""
-    facts = {name: checked_fact(name, value) for name, value in item.facts.items()}
+    """Facts and permissions, each fact checked. Raises `Misfit` naming the fact, never its value."""
+    facts = {}
+    for name, value in item.facts.items():
+        try:
+            facts[name] = checked_fact(name, value)
+        except InvalidFact as error:
+            raise Misfit(str(error), at=("facts", name)) from None
     return Told(CustomerId(customer_id), item.as_of, facts, _permissions(item.permissions))
 
 

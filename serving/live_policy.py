@@ -17,7 +17,6 @@ from bandits.learner import load_policy
 from bandits.policy import Policy
 from bandits.recipe import Recipe
 from recsys import artefacts
-from recsys.errors import RecsysError
 from recsys.vocabulary import Decision
 
 STATE = "state.bin"
@@ -65,7 +64,7 @@ class LivePolicies:
             return None
         try:
             return self._load(recipe, decision.versions.snapshot).policy
-        except (RecsysError, OSError, KeyError, ValueError):
+        except Exception:  # pruned, or damaged in whatever way: not comparable
             return None
 
     def refresh(self) -> None:
@@ -78,7 +77,7 @@ class LivePolicies:
             try:
                 self._live[name] = self._load(recipe, digest)
                 self.swaps += 1
-            except (RecsysError, OSError, KeyError, ValueError) as error:
+            except Exception as error:  # whatever is wrong with it, the last good one stays in force
                 self.refusals += 1
                 self._broken[name] = digest
                 logger.error("snapshot %s of %s refused: %s", digest, name, type(error).__name__)

@@ -15,7 +15,6 @@ from embeddings.retrieval import Retriever
 from recsys import artefacts, catalogue, features
 from recsys.catalogue import Catalogue
 from recsys.eligibility import RulePack
-from recsys.errors import RecsysError
 from recsys.rewards import Rewards
 
 CATALOGUE = "catalogue"
@@ -51,7 +50,7 @@ class Offers:
             self._seen[name] = digest
             try:
                 self.current = self._with(name, digest)
-            except (RecsysError, OSError, KeyError, ValueError) as error:
+            except Exception as error:  # whatever is wrong with it, the last good one stays in force
                 self.refusals += 1
                 logger.error("%s %s refused: %s", name, digest, type(error).__name__)
 

@@ -7,16 +7,65 @@ the answer is "not comparable", never "verified".
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bandits.drawing import dice, verify
+from bandits.drawing import Mismatch, dice, verify
 from bandits.policy import Policy
-from recsys.vocabulary import Decision, Event
+from recsys.errors import RecsysError
+from recsys.vocabulary import Decision, Event, Floats
 from serving.live_policy import LivePolicies
 
 TOLERANCE = 1e-6
+GONE, NONE, ERASED = "the snapshot is gone", "no snapshot made it", "its facts are erased"
+_SNAPSHOTS_KEPT = 8
+
+PolicyOf = Callable[[Decision], Policy | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What recomputing one decision gave. The second tier is open where `not_comparable` says why."""
+
+    draws: tuple[Mismatch, ...]  # tier 1
+    probabilities: tuple[Mismatch, ...] = ()  # tier 2
+    largest_difference: float | None = None
+    not_comparable: str = ""
+
+    @property
+    def mismatches(self) -> tuple[Mismatch, ...]:
+        """What differs in either tier."""
+        return self.draws + self.probabilities
+
+    def to_json(self) -> dict[str, Any]:
+        """As a receipt tells it; `equal` is null where there was nothing to compare with."""
+        second: dict[str, Any] = {"equal": None, "said": f"not comparable: {self.not_comparable}"}
+        if not self.not_comparable:
+            second = {"equal": not self.probabilities, "largest_difference": self.largest_difference}
+        return {"draws": {"equal": not self.draws, "differs": _told(self.draws)}, "probabilities": second}
+
+
+class Snapshots:
+    """The policies of past decisions, the last few of them kept: for whoever verifies many."""
+
+    def __init__(self, live: LivePolicies, *, kept: int = _SNAPSHOTS_KEPT) -> None:
+        self._live = live
+        self._kept = kept
+        self._policies: OrderedDict[tuple[str, str, str], Policy | None] = OrderedDict()
+
+    def policy_of(self, decision: Decision) -> Policy | None:
+        """The policy that made a decision; None where its snapshot is gone."""
+        key = (decision.policy, decision.versions.recipe, decision.versions.snapshot)
+        if key not in self._policies:
+            self._policies[key] = self._live.policy_of(decision)
+        self._policies.move_to_end(key)
+        if len(self._policies) > self._kept:
+            self._policies.popitem(last=False)
+        return self._policies[key]
 
 
 def receipt_of(event: Event, *, live: LivePolicies | None = None) -> dict[str, Any]:
@@ -26,31 +75,45 @@ def receipt_of(event: Event, *, live: LivePolicies | None = None) -> dict[str, A
         raise TypeError("a receipt is told of a decision")
     told = _record(event, decision)
     if live is not None:
-        told["verification"] = verification(decision, live=live)
+        told["verification"] = verification(decision, policy_of=live.policy_of).to_json()
     return told
 
 
-def verification(decision: Decision, *, live: LivePolicies) -> dict[str, Any]:
-    """What recomputing the decision gave."""
-    mismatches = verify(decision)
-    first = {"equal": not mismatches, "differs": [f"slot {m.slot}: {m.what}" for m in mismatches.found]}
-    policy = live.policy_of(decision)
+def verification(decision: Decision, *, policy_of: PolicyOf) -> Verification:
+    """Recompute a decision, in both tiers where its snapshot lives."""
+    draws = verify(decision).found
+    if decision.versions.snapshot and not decision.context.names:
+        return Verification(draws, not_comparable=ERASED)
+    policy = policy_of(decision)
     if policy is None:
-        return {"draws": first, "probabilities": {"equal": None, "said": "not comparable: the snapshot is gone"}}
-    differs = pmf_difference(decision, policy=policy)
-    return {"draws": first, "probabilities": {"equal": differs <= TOLERANCE, "largest_difference": differs}}
+        return Verification(draws, not_comparable=GONE if decision.versions.snapshot else NONE)
+    try:
+        differences = pmf_differences(decision, policy=policy)
+    except (RecsysError, ArithmeticError, LookupError, ValueError) as error:
+        what = f"{policy.name} has no probabilities for the logged features ({type(error).__name__})"
+        return Verification(draws, probabilities=(Mismatch(0, what),))
+    differing = tuple(
+        Mismatch(slot, f"{policy.name} gives probabilities up to {difference:.2g} away from the record's")
+        for slot, difference in enumerate(differences.tolist(), start=1)
+        if not difference <= TOLERANCE
+    )
+    return Verification(draws, probabilities=differing, largest_difference=float(differences.max(initial=0.0)))
 
 
-def pmf_difference(decision: Decision, *, policy: Policy) -> float:
-    """The largest difference between the logged pmfs and those of the policy on the logged features."""
+def pmf_differences(decision: Decision, *, policy: Policy) -> Floats:
+    """(k,) for each slot, how far the logged pmf lies from the policy's on the logged features."""
+    differences = np.zeros(len(decision.pmfs))
     if not decision.candidates:
-        return 0.0
+        return differences
     scores = policy.scores(decision.context, decision.candidates)
-    largest = 0.0
-    for row in decision.pmfs:
+    for i, row in enumerate(decision.pmfs):
         open_ = row > 0  # every open candidate has mass under a floor; a deterministic policy opens its choice
-        largest = max(largest, float(np.abs(policy.pmf(scores, open_=open_) - row).max()))
-    return largest
+        differences[i] = np.abs(policy.pmf(scores, open_=open_) - row).max()
+    return differences
+
+
+def _told(mismatches: tuple[Mismatch, ...]) -> list[str]:
+    return [f"slot {each.slot}: {each.what}" for each in mismatches]
 
 
 def _record(event: Event, d: Decision) -> dict[str, Any]:

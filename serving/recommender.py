@@ -24,7 +24,6 @@ from recsys.assignment import dice, unit_of
 from recsys.catalogue import Surface
 from recsys.clocks import Clock
 from recsys.eligibility import RoutePath
-from recsys.errors import Misuse, RecsysError
 from recsys.layers import Layers, Placement
 from recsys.vocabulary import (
     NOTHING,
@@ -45,6 +44,7 @@ from recsys.vocabulary import (
 )
 from serving.explanations import EVERYBODY, reason_of
 from serving.live_policy import InForce, LivePolicies
+from serving.misfits import Misfit
 from serving.offer import Offer
 
 UNIFORM_SALT = "uniform-slice"
@@ -109,7 +109,7 @@ class Recommender:
         self._new_id = new_id
 
     def decide(self, ask: Ask, *, profile: Profile) -> Decision:
-        """One decision. Raises `Misuse` for an unknown surface, too many slots or unknown products."""
+        """One decision. Raises `Misfit` for an unknown surface, too many slots or unknown products."""
         started = time.perf_counter_ns()
         at = self._clock.now()
         offer = self._offer()
@@ -185,6 +185,8 @@ class Recommender:
         )
         eligible = _asked(verdicts, ask, offer).eligible()
         candidates = [_candidate(offer.catalogue.product(each), None, path="broadcast") for each in eligible]
+        if not candidates:
+            return ()
         drawn = draw_slate(
             _static(offer), Context(), candidates, length=ask.slots, decision_id="unlogged",
             mask_of=_mask(candidates, offer, surface),
@@ -237,7 +239,7 @@ class Recommender:
             drawn = draw_slate(
                 chosen.policy, context, candidates, length=length, decision_id=decision_id, mask_of=mask_of
             )
-        except (RecsysError, ArithmeticError, ValueError) as error:
+        except Exception as error:  # whatever it was: the ladder answers, and the log says who drew
             logger.error("policy %s failed (%s): the fallback answers", chosen.policy.name, type(error).__name__)
             chosen = _Chosen(UniformPolicy(), "fallback:uniform", experiments=chosen.experiments)
             drawn = draw_slate(
@@ -268,12 +270,13 @@ def _surface(ask: Ask, offer: Offer) -> Surface:
         return Surface(ask.surface, max_slots=ask.slots, null_allowed=False, per_family=ask.slots)
     surface = surfaces.get(ask.surface)
     if surface is None:
-        raise Misuse(f'"{ask.surface}" is no surface: the catalogue knows {", ".join(surfaces)}')
+        raise Misfit(f'"{ask.surface}" is no surface: the catalogue knows {", ".join(surfaces)}', at=("surface",))
     if ask.slots > surface.max_slots:
-        raise Misuse(f"{ask.surface} has at most {surface.max_slots} slots, not {ask.slots}")
-    named = [*(ask.candidates or ()), *ask.exclude]
-    if len(offer.catalogue.products) and (unknown := [each for each in named if each not in offer.catalogue]):
-        raise Misuse(f'"{unknown[0]}" is not in the catalogue')
+        raise Misfit(f"{ask.surface} has at most {surface.max_slots} slots, not {ask.slots}", at=("slots",))
+    for field_, named in (("candidates", ask.candidates or ()), ("exclude", ask.exclude)):
+        for number, product in enumerate(named):
+            if product not in offer.catalogue:
+                raise Misfit(f'"{product}" is not in the catalogue', at=(field_, number))
     return surface
 
 
@@ -305,17 +308,17 @@ def _from(live: InForce, placement: Placement) -> _Chosen:
 
 def _mask(candidates: Sequence[Candidate], offer: Offer, surface: Surface) -> MaskOf:
     """No product twice, and at most so many of one family, given the slots above."""
-    families = [
-        "" if each.product_id == NOTHING else offer.catalogue.product(each.product_id).family for each in candidates
-    ]
+    names = ["" if c.product_id == NOTHING else offer.catalogue.product(c.product_id).family for c in candidates]
+    members = {name: [row for row, each in enumerate(names) if each == name] for name in set(names) - {""}}
 
     def mask_of(rows: Sequence[int]) -> Bools:
-        drawn = [families[row] for row in rows]
-        full = {family for family in drawn if family and drawn.count(family) >= surface.per_family}
-        taken = set(rows)
-        return np.array(
-            [row not in taken and family not in full for row, family in enumerate(families)], dtype=np.bool_
-        )
+        open_ = np.ones(len(names), dtype=np.bool_)
+        open_[list(rows)] = False
+        above = [names[row] for row in rows]
+        for name in set(above):
+            if name and above.count(name) >= surface.per_family:
+                open_[members[name]] = False
+        return open_
 
     return mask_of
 

@@ -13,13 +13,14 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from recsys.artefacts import digest_of
-from recsys.errors import Conflict, InvalidFact, Misuse, StoreUnavailable
+from recsys.errors import Conflict, StoreUnavailable
 from recsys.eventlog import Entry, Receipt, Status
 from recsys.eventlog import Request as Asked
 from recsys.keys import Scope
 from recsys.vocabulary import CustomerId, Decision, Slot
 from serving import intake
 from serving.bootstrap import Service
+from serving.misfits import Misfit
 from serving.receipts import receipt_of
 from serving.recommender import Ask
 from serving.schemas import (
@@ -30,6 +31,7 @@ from serving.schemas import (
     CustomersResponse,
     DisplaysRequest,
     Health,
+    Id,
     OutcomesRequest,
     OutcomesResponse,
     Problem,
@@ -40,6 +42,7 @@ from serving.schemas import (
 from serving.security import Caller, Unauthorised
 from serving.settings import LOOPBACK
 
+PATIENCE_SECONDS = 5.0  # how long an answer without a deadline waits to become durable
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
@@ -86,38 +89,22 @@ open_routes = APIRouter()
 )
 async def recommend(body: RecommendationRequest, caller: Recommends, service: Served) -> Response:
     """Answer with a slate; the decision is durable before the answer leaves."""
-    given, wrong, unknown = intake.given_of(body.context)
-    if wrong:
-        raise Misuse(f"context {', '.join(wrong)}: not of the type that the feature definitions name")
-    if unknown:
-        service.telemetry.ignored.inc(unknown)
-    ask = Ask(
-        CustomerId(body.customer_id),
-        body.surface,
-        body.slots,
-        given,
-        body.request_id,
-        None if body.candidates is None else tuple(body.candidates),
-        tuple(body.exclude),
-    )
+    ask = _asked(body, service)
+    request = None if body.request_id is None else Asked(caller.name, body.request_id, _digest(body))
+    patience = PATIENCE_SECONDS if body.deadline_ms is None else body.deadline_ms / 1000
     try:
-        profile = service.profiles.profile(ask.customer_id)
-        if profile is None:
-            profile = await run_in_threadpool(service.profiles.introduce, ask.customer_id)
-        decision = service.recommender.decide(ask, profile=profile)
-        request = None
-        if body.request_id is not None:
-            request = Asked(caller.name, body.request_id, _digest(body))
-        [receipt] = await _committed(service, [Entry(decision, request)])
-    except StoreUnavailable:
+        async with asyncio.timeout(patience):
+            decision, receipt = await _decided(service, ask, request)
+    except (StoreUnavailable, TimeoutError):
         return JSONResponse(_unlogged(service, ask))
     if receipt.status is Status.CONFLICT:
         raise Conflict("this request id came before with another body; use a new id")
     if receipt.status is Status.DUPLICATE and receipt.decision_id is not None:
         event = await run_in_threadpool(service.log.decision, receipt.decision_id)
         decision = event.body if isinstance(event.body, Decision) else decision
+    else:
+        service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
     service.intake.remember(decision)
-    service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
     return JSONResponse(_answer(decision))
 
 
@@ -166,11 +153,9 @@ async def activity(body: ActivityRequest, caller: Recommends, service: Served) -
     "/customers/{customer_id}", operation_id="put_customer", response_model=CustomersResponse,
     summary="Facts and permissions of one customer",
 )  # fmt: skip
-async def put_customer(customer_id: str, body: CustomerIn, caller: Recommends, service: Served) -> Response:
+async def put_customer(customer_id: Id, body: CustomerIn, caller: Recommends, service: Served) -> Response:
     """Take in facts and permissions, in force on the next request; older never overwrites newer."""
-    if not 1 <= len(customer_id) <= 128 or not customer_id.isprintable():
-        raise Misuse("a customer id has 1 to 128 printable characters")
-    return await _tell(service, [(customer_id, body)])
+    return await _tell(service, [(customer_id, body, ())])
 
 
 @api.post(
@@ -179,7 +164,9 @@ async def put_customer(customer_id: str, body: CustomerIn, caller: Recommends, s
 )  # fmt: skip
 async def put_customers(body: CustomersRequest, caller: Recommends, service: Served) -> Response:
     """Take in many customers in one transaction: all of them, or none and the reason."""
-    return await _tell(service, [(item.customer_id, item) for item in body.customers])
+    return await _tell(
+        service, [(item.customer_id, item, ("customers", number)) for number, item in enumerate(body.customers)]
+    )
 
 
 @api.get(
@@ -187,14 +174,14 @@ async def put_customers(body: CustomersRequest, caller: Recommends, service: Ser
     responses={404: {"model": Problem, "description": "no such decision"}},
 )  # fmt: skip
 async def get_decision(
-    decision_id: str,
+    decision_id: Id,
     caller: Audits,
     service: Served,
     verify: Annotated[bool, Query(description="recompute draws and probabilities and say what was equal")] = False,  # noqa: FBT002  # a query parameter has a name
 ) -> Response:
     """Tell everything that made the decision: eligible set, verdicts, probabilities, reasons, versions."""
     event = await run_in_threadpool(service.log.decision, decision_id)
-    return JSONResponse(receipt_of(event, live=service.live if verify else None))
+    return JSONResponse(await run_in_threadpool(receipt_of, event, live=service.live if verify else None))
 
 
 @open_routes.get("/healthz", operation_id="health", response_model=Health, summary="Alive")
@@ -225,12 +212,41 @@ async def metrics(request: Request, service: Served) -> Response:
     return Response(service.metrics_text(), media_type="text/plain; version=0.0.4")
 
 
+def _asked(body: RecommendationRequest, service: Service) -> Ask:
+    given, wrong, unknown = intake.given_of(body.context)
+    if wrong:
+        raise Misfit(
+            f"context {', '.join(wrong)}: not of the type that the feature definitions name", at=("context", wrong[0])
+        )
+    if unknown:
+        service.telemetry.ignored.inc(unknown)
+    return Ask(
+        CustomerId(body.customer_id),
+        body.surface,
+        body.slots,
+        given,
+        body.request_id,
+        None if body.candidates is None else tuple(body.candidates),
+        tuple(body.exclude),
+    )
+
+
+async def _decided(service: Service, ask: Ask, request: Asked | None) -> tuple[Decision, Receipt]:
+    """A decision and what its append came to; durable on return."""
+    profile = service.profiles.profile(ask.customer_id)
+    if profile is None:  # a thread that may be left behind when the deadline passes
+        profile = await asyncio.to_thread(service.profiles.introduce, ask.customer_id)
+    decision = service.recommender.decide(ask, profile=profile)
+    [receipt] = await _committed(service, [Entry(decision, request)])
+    return decision, receipt
+
+
 def _digest(body: RecommendationRequest) -> str:
     """Equal for equal bodies, however their keys were ordered."""
     try:
         return digest_of(json.dumps(body.model_dump(), sort_keys=True, default=str))
-    except (RecursionError, TypeError):
-        raise Misuse("context is nested too deeply") from None
+    except (RecursionError, TypeError, ValueError):
+        raise Misfit("context is nested too deeply", at=("context",)) from None
 
 
 # -- answers -----------------------------------------------------------------------------------
@@ -255,16 +271,15 @@ def _told(accepted: int, duplicates: int, rejected: Sequence[tuple[str, str]], *
     return JSONResponse({"accepted": accepted, "duplicates": duplicates, "rejected": refused}, status_code=202)
 
 
-async def _tell(service: Service, items: Sequence[tuple[str, CustomerIn]]) -> Response:
-    told = []
-    for number, (customer_id, item) in enumerate(items):
+async def _tell(service: Service, items: Sequence[tuple[str, CustomerIn, tuple[str | int, ...]]]) -> Response:
+    told, latest = [], service.clock.now() + intake.SKEW
+    for customer_id, item, where in items:
         try:
             told.append(intake.told_of(customer_id, item))
-        except InvalidFact as error:
-            where = f"customers/{number}: " if len(items) > 1 else ""
-            raise InvalidFact(f"{where}{error}") from None
-        if item.as_of > service.clock.now() + intake.SKEW:
-            raise Misuse("as_of lies in the future")
+        except Misfit as misfit:
+            raise Misfit(str(misfit), at=(*where, *misfit.at)) from None
+        if item.as_of > latest:
+            raise Misfit("as_of lies in the future", at=(*where, "as_of"))
     changed = await run_in_threadpool(service.customers.tell, told, log=service.log)
     return JSONResponse({"accepted": len(told), "changed": changed})
 

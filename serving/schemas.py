@@ -8,11 +8,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 LARGEST_PENCE = 10**15
+
+
+def _written(at: object) -> object:
+    if not isinstance(at, str) or "-" not in at:
+        raise ValueError("a time as RFC 3339 writes it, such as 2026-03-02T09:00:00Z")
+    return at
 
 
 def _of_this_age(at: AwareDatetime) -> AwareDatetime:
@@ -21,7 +36,8 @@ def _of_this_age(at: AwareDatetime) -> AwareDatetime:
     return at
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_of_this_age)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_of_this_age)]
+Truth = Annotated[bool, Field(strict=True)]
 Pence = Annotated[int, Field(strict=True, ge=-LARGEST_PENCE, le=LARGEST_PENCE)]
 
 
@@ -167,10 +183,10 @@ class BatchResponse(Strict):
 class PermissionsIn(Strict):
     """What the customer allows; whatever is left out is not allowed."""
 
-    in_app: bool = False
-    push: bool = False
-    email: bool = False
-    targeted_support: bool = False
+    in_app: Truth = False
+    push: Truth = False
+    email: Truth = False
+    targeted_support: Truth = False
     objected_at: Moment | None = None
 
 
@@ -206,7 +222,7 @@ class ActivityIn(Strict):
 
     activity_id: Id
     customer_id: Id
-    kind: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    kind: Annotated[Name, StringConstraints(max_length=40)]
     subject: Name
     happened_at: Moment
     amount_pence: Pence | None = None

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,10 +21,10 @@ import httpx
 
 from recsys.bank.visits import BankOutcome, Visit
 from recsys.bank.world import Bank
-from recsys.customers import Activity, Told
+from recsys.customers import Told
 from recsys.errors import Conflict, RecsysError
 from recsys.eventlog import Entry, Status
-from recsys.vocabulary import Decision, Floats, Outcome, ProductId
+from recsys.vocabulary import Activity, Decision, Floats, Outcome, ProductId
 from serving.bootstrap import Installation
 from serving.recommender import Ask, Recommender
 
@@ -105,6 +107,7 @@ class Traffic:
     clock: SetClock
     slots: Mapping[str, int]
     totals: Totals = field(default_factory=Totals)
+    tally: Counter[tuple[str, ProductId]] = field(default_factory=Counter)  # (kind, product) → attributed outcomes
     _queue: list[tuple[datetime, int, Report]] = field(default_factory=list)
     _order: Iterator[int] = field(default_factory=itertools.count)
     _told_all: bool = False
@@ -165,6 +168,8 @@ class Traffic:
 
     def _enqueue(self, reports: Iterable[Report]) -> None:
         for report in reports:
+            if report.decision_id is not None:
+                self.tally[report.outcome.kind, report.outcome.product_id] += 1
             heapq.heappush(self._queue, (report.outcome.reported_at, next(self._order), report))
 
     async def _report_due(self) -> None:
@@ -250,6 +255,7 @@ class OverHttp:
         self._slots = slots
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._requests = itertools.count()
+        self.seconds: list[float] = []  # each recommendation, with many in flight
 
     async def tell(self, told: Sequence[Told]) -> None:
         """Facts and permissions, as a bank's backend sends them."""
@@ -290,7 +296,9 @@ class OverHttp:
             "slots": self._slots[visit.surface],
         }
         async with self._places:
+            started = time.perf_counter()
             answer = await self._post("/v1/recommendations", body)
+            self.seconds.append(time.perf_counter() - started)
         return Answer(
             answer["decision_id"],
             answer["mode"],

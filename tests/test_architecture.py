@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +73,16 @@ def test_nothing_else_lies_at_the_root() -> None:
     }
     assert shown <= {*FLOORS, "notebooks", "tests", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile",
                      "build", "home"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("serving.app", {"torch", "mlflow", "pandas", "polars", "scipy"}),
+        ("serving.cli", {"torch", "mlflow", "pandas", "polars", "scipy", "numpy", "sqlalchemy", "fastapi", "altair"}),
+    ],
+)
+def test_what_must_start_fast_imports_nothing_heavy(module: str, heavy: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.bank.activity import Activity
 from recsys.bank.facts import NAMES
 from recsys.bank.money import SENSITIVE
 from recsys.bank.truth import DISMISS_COST, TRUTHS
@@ -19,7 +18,7 @@ from recsys.bank.visits import BankOutcome, Day, Visit
 from recsys.bank.world import Bank
 from recsys.errors import InvalidConfiguration, InvalidTable, Misuse
 from recsys.facts import checked_fact
-from recsys.vocabulary import Permissions
+from recsys.vocabulary import Activity, Permissions
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 IDS = tuple(TRUTHS)

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from recsys.bank.dice import generator
 from recsys.bank.money import NAMES, SENT, Movements
-from recsys.vocabulary import CustomerId, Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """One thing a customer did: kind is salary, spending (subject: merchant category) or savings."""
-
-    activity_id: str
-    customer_id: CustomerId
-    kind: str
-    subject: str
-    happened_at: datetime
-    amount_pence: int
+from recsys.vocabulary import Activity, CustomerId, Floats
 
 
 def activities_of(
     movements: Movements, *, ids: tuple[CustomerId, ...], seed: int, number: int, midnight: datetime
 ) -> list[Activity]:
-    """Today's movements as activities, sorted by customer; sensitive categories are left out."""
+    """Today's movements as activities, sorted by customer; sensitive categories are left out.
+
+    The kind is salary, spending (subject: merchant category) or savings.
+    """
     spent = movements.spent
     times = generator(seed, purpose="activity times", day=number).random(len(spent.rows))
     seconds = (25_200 + 57_600 * times).astype(np.int64)  # shops are open from seven to eleven

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from recsys.bank.activity import Activity, activities_of
+from recsys.bank.activity import activities_of
 from recsys.bank.customers import make_customers, make_hidden, make_personas
 from recsys.bank.dice import Ints
 from recsys.bank.facts import FactSheet
@@ -34,7 +34,7 @@ from recsys.bank.standing import make_standing
 from recsys.bank.truth import EXAMINATION, truths_of
 from recsys.bank.visits import BankOutcome, Day, Visit, visits_of
 from recsys.errors import InvalidConfiguration, Misuse
-from recsys.vocabulary import Bools, CustomerId, FactValue, Floats, Permissions, ProductId
+from recsys.vocabulary import Activity, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
 
 ARRANGED_OVERDRAFT_PENCE = 50_000
 

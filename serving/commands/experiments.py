@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from recsys.errors import InvalidConfiguration
-from recsys.experiments import parse
+from recsys.experiments import Experiment, parse
 from recsys.metrics import default_metrics
 from recsys.scorecards import roll_up
 from serving import settings
@@ -29,14 +30,12 @@ def create(file: Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidConfiguration(f"{file}: cannot be read ({type(error).__name__})") from None
     home = _home()
-    recipes = {recipe.name for recipe in home.recipes}
-    for experiment in parse(text, where=file.name):
-        for variant in experiment.variants:
-            if variant.recipe not in recipes:
-                raise InvalidConfiguration(
-                    f'{file.name}: experiment {experiment.experiment_id}: no recipe is called "{variant.recipe}"; '
-                    f"known are {', '.join(sorted(recipes))}"
-                )
+    experiments = parse(text, where=file.name)
+    if not experiments:
+        raise InvalidConfiguration(f"{file.name}: there is no [[experiment]] table in it")
+    for experiment in experiments:
+        _check_recipes(experiment, known=[recipe.name for recipe in home.recipes], where=file.name)
+    for experiment in experiments:
         home.register.create(experiment)
         click.echo(f"{experiment.experiment_id}: {experiment.state}")
 
@@ -44,7 +43,10 @@ def create(file: Path) -> None:
 @command.command("list")
 def list_() -> None:
     """Every experiment and its state."""
-    for each in _home().register.experiments():
+    experiments = _home().register.experiments()
+    if not experiments:
+        click.echo("no experiments yet: recsys experiments create FILE")
+    for each in experiments:
         click.echo(f"{each.experiment_id:24} {each.state:8} {each.starts_at:%Y-%m-%d} to {each.ends_at:%Y-%m-%d}")
 
 
@@ -72,6 +74,15 @@ def read_out(experiment_id: str, *, as_json: bool) -> None:
     experiment = home.register.experiment(experiment_id)
     scorecard = roll_up(home.log.glance(), experiment=experiment, metrics=default_metrics(values))
     click.echo(json.dumps(scorecard.to_json()) if as_json else scorecard.status.sentence)
+
+
+def _check_recipes(experiment: Experiment, *, known: Sequence[str], where: str) -> None:
+    for variant in experiment.variants:
+        if variant.recipe not in known:
+            raise InvalidConfiguration(
+                f'{where}: experiment {experiment.experiment_id}: no recipe is called "{variant.recipe}"; '
+                f"known are {', '.join(sorted(known))}"
+            )
 
 
 def _home() -> Installation:

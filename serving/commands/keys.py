@@ -31,7 +31,10 @@ def create(name: str, scopes: tuple[str, ...], expires: str | None) -> None:
 @command.command("list")
 def list_() -> None:
     """Every key without its secret."""
-    for key in _keys().all():
+    keys = _keys().all()
+    if not keys:
+        click.echo("no keys yet: recsys keys create --name NAME --scope SCOPE")
+    for key in keys:
         until = "" if key.expires_at is None else f" until {key.expires_at:%Y-%m-%d %H:%M} UTC"
         click.echo(f"{key.name:24} {key.state}{until}  {' '.join(sorted(key.scopes))}")
 

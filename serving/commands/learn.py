@@ -37,13 +37,13 @@ def command(*, once: bool) -> None:
         lead(lease, work=loop.step, poll=home.settings.poll_seconds, stop=changed)
 
 
-def learner_of(home: Installation) -> LearnerLoop:
-    """The learner over an installation, resumed from its last snapshots."""
+def learner_of(home: Installation, *, only: str | None = None) -> LearnerLoop:
+    """The learner over an installation, resumed from its last snapshots; of one recipe where named."""
     chosen = home.settings
     return LearnerLoop(
         log=home.log,
         root=chosen.artefacts,
-        recipes={recipe.name: recipe for recipe in home.recipes},
+        recipes={recipe.name: recipe for recipe in home.recipes if only in (None, recipe.name)},
         rewards=home.rewards,
         quarantine=home.quarantine,
         mark=ReadMark(home.database, name=LEASE),

@@ -14,13 +14,15 @@ import time
 import click
 import uvicorn
 
+from recsys.database import Database
 from recsys.errors import Conflict, InvalidConfiguration
 from recsys.keys import Keys, Scope
 from serving import settings
 from serving.app import create_app
-from serving.bootstrap import Service, compose
+from serving.bootstrap import compose
 from serving.bootstrap import serve as composed
 from serving.leading import FOLLOWS_PARENT, Stop
+from serving.security import Gate
 from serving.settings import LOOPBACK, Settings
 
 CONSOLE = "console"  # the key whose sessions one-time links open; its secret is never shown
@@ -42,17 +44,20 @@ def command(host: str | None, port: int | None, *, everything: bool) -> None:
 
 
 def _serve(chosen: Settings) -> None:
-    service = composed(compose(chosen))
-    if chosen.host not in LOOPBACK and not Keys(service.home.database).exist():
+    home = compose(chosen)
+    if chosen.host not in LOOPBACK and not Keys(home.database).exist():
         raise InvalidConfiguration(
             f"refusing to listen on {chosen.host} before a key exists: "
             "run `recsys keys create --name NAME --scope recommend`"
         )
+    service = composed(home)
     listening = _listen(chosen)
     url = f"http://{chosen.host}:{listening.getsockname()[1]}"
     click.echo(f"recsys serves {url} (API description: {url}/docs)", err=True)
     if chosen.host in LOOPBACK:
-        click.echo(f"dashboard, signed in once: {url}/sign-in/{_one_time(service)}", err=True)
+        click.echo(
+            f"dashboard, signed in once: {url}/sign-in/{one_time(service.gate, service.home.database)}", err=True
+        )
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(service),
@@ -108,11 +113,11 @@ def _listen(chosen: Settings) -> socket.socket:
     return listening
 
 
-def _one_time(service: Service) -> str:
+def one_time(gate: Gate, database: Database) -> str:
     """A link's token; the key behind it may read the dashboard and receipts, and nobody knows its secret."""
     with contextlib.suppress(Conflict):
-        Keys(service.home.database).create(CONSOLE, scopes=[Scope.ANALYSE, Scope.AUDIT])
-    return service.gate.one_time_link(CONSOLE)
+        Keys(database).create(CONSOLE, scopes=[Scope.ANALYSE, Scope.AUDIT])
+    return gate.one_time_link(CONSOLE)
 
 
 def _end_with_parent(server: uvicorn.Server) -> None:

@@ -14,7 +14,7 @@ from serving.tracked import tracker_of
 
 
 @click.command
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
 def command(seed: int, *, as_json: bool) -> None:
     """Train on taps and openings as the log froze them; publish if the gate opens."""

@@ -1,0 +1,105 @@
+"""The store of activities: what customers did in the app and with money, each kept once.
+
+Functions over the caller's connection, so that an activity and the change it makes to its customer
+(recsys/customers.py) stand or fall together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, func, insert, select
+
+from recsys import database as db
+from recsys.artefacts import canonical, digest_of
+from recsys.records import micros
+from recsys.vocabulary import Activity, CustomerId, Token
+
+_PAGE = 500
+
+
+def digest(activity: Activity) -> str:
+    """Tells a repeat from a conflict: the same id with another digest is another activity."""
+    happened_at = micros(activity.happened_at)
+    return digest_of(
+        canonical([activity.customer_id, activity.kind, activity.subject, happened_at, activity.amount_pence])
+    )
+
+
+def add(
+    connection: Connection, activities: Sequence[Activity], *, tokens: Mapping[CustomerId, Token]
+) -> tuple[dict[str, str], list[Token]]:
+    """Keep what is new: (id → "accepted", "duplicate" or "conflict"; the customers it is news of).
+
+    Where one id comes twice in a call with two contents, the first is kept and the id is a "conflict".
+    """
+    known = _digests(connection, [each.activity_id for each in activities])
+    verdicts: dict[str, str] = {}
+    fresh: list[Activity] = []
+    for each in activities:
+        before, now = known.get(each.activity_id), digest(each)
+        if before is None:
+            known[each.activity_id] = now
+            fresh.append(each)
+        verdict = "accepted" if before is None else "duplicate" if before == now else "conflict"
+        if verdict == "conflict" or each.activity_id not in verdicts:
+            verdicts[each.activity_id] = verdict
+    if fresh:
+        connection.execute(insert(db.activities), [_row(each, token=tokens[each.customer_id]) for each in fresh])
+    return verdicts, sorted({tokens[each.customer_id] for each in fresh})
+
+
+def latest_subjects(connection: Connection, tokens: Sequence[str], *, history: int) -> dict[str, tuple[str, ...]]:
+    """At most `history` latest subjects of each customer who has any, oldest first."""
+    found: dict[str, list[str]] = defaultdict(list)
+    table = db.activities
+    number = func.row_number().over(
+        partition_by=table.c.token, order_by=(table.c.happened_at.desc(), table.c.activity_id.desc())
+    )
+    for start in range(0, len(tokens), _PAGE):
+        ranked = (
+            select(table.c.token, table.c.subject, number.label("number"))
+            .where(table.c.token.in_(tokens[start : start + _PAGE]))
+            .subquery()
+        )
+        query = select(ranked).where(ranked.c.number <= history).order_by(ranked.c.token, ranked.c.number.desc())
+        for row in connection.execute(query):
+            found[row.token].append(row.subject)
+    return {token: tuple(subjects) for token, subjects in found.items()}
+
+
+def all_subjects(connection: Connection, tokens: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
+    """Every activity of these customers as (microseconds, subject), oldest first."""
+    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    table = db.activities
+    for start in range(0, len(tokens), _PAGE):
+        query = (
+            select(table.c.token, table.c.happened_at, table.c.subject)
+            .where(table.c.token.in_(tokens[start : start + _PAGE]))
+            .order_by(table.c.token, table.c.happened_at, table.c.activity_id)
+        )
+        for row in connection.execute(query):
+            found[row.token].append((row.happened_at, row.subject))
+    return found
+
+
+def _row(activity: Activity, *, token: Token) -> dict[str, object]:
+    return {
+        "activity_id": activity.activity_id,
+        "digest": digest(activity),
+        "token": token,
+        "kind": activity.kind,
+        "subject": activity.subject,
+        "happened_at": micros(activity.happened_at),
+        "amount_pence": activity.amount_pence,
+    }
+
+
+def _digests(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    table = db.activities
+    for start in range(0, len(ids), _PAGE):
+        query = select(table.c.activity_id, table.c.digest).where(table.c.activity_id.in_(ids[start : start + _PAGE]))
+        found |= {row.activity_id: row.digest for row in connection.execute(query)}
+    return found

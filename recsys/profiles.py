@@ -1,0 +1,97 @@
+"""The rows behind profiles: facts and permissions as stored, and the merging of what a bank tells.
+
+Each fact carries the time since which it holds; older never overwrites newer. Functions over the
+caller's connection; recsys/customers.py decides what makes one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from recsys import database as db
+from recsys.artefacts import canonical
+from recsys.records import micros, moment
+from recsys.vocabulary import Fact, FactValue, Permissions, Token
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """What is stored of one customer; times in microseconds. `permissions` None: nobody told us."""
+
+    facts: Mapping[str, tuple[FactValue, int]] = field(default_factory=lambda: MappingProxyType({}))
+    permissions: Permissions | None = None
+    permitted_at: int = 0
+
+    def with_facts(self, told: Mapping[str, FactValue], *, as_of: int) -> ProfileRow:
+        """The row with every told fact that is newer than the known one; itself where none is."""
+        newer = {
+            name: (value, as_of)
+            for name, value in told.items()
+            if name not in self.facts or as_of > self.facts[name][1]
+        }
+        return replace(self, facts={**self.facts, **newer}) if newer else self
+
+    def as_facts(self) -> Mapping[str, Fact]:
+        """The facts in the words of the house."""
+        return MappingProxyType({name: Fact(value, moment(as_of)) for name, (value, as_of) in self.facts.items()})
+
+
+UNTOLD = ProfileRow()
+"""A customer nobody told us about: the strictest case."""
+
+
+def parsed(facts: str, permissions: str) -> ProfileRow:
+    """A row from its two texts."""
+    fields, permitted_at = json.loads(permissions)
+    known = {
+        name: (tuple(value) if isinstance(value, list) else value, as_of)
+        for name, (value, as_of) in json.loads(facts).items()
+    }
+    return ProfileRow(known, None if fields is None else _permissions(fields), permitted_at)
+
+
+def read(connection: Connection, tokens: Sequence[str]) -> dict[Token, ProfileRow]:
+    """The rows of those customers that have one."""
+    found: dict[Token, ProfileRow] = {}
+    for start in range(0, len(tokens), _PAGE):
+        query = select(db.profiles).where(db.profiles.c.token.in_(tokens[start : start + _PAGE]))
+        for row in connection.execute(query):
+            found[Token(row.token)] = parsed(row.facts, row.permissions)
+    return found
+
+
+def write(connection: Connection, changed: Mapping[Token, ProfileRow], *, existing: Collection[Token]) -> None:
+    """Store rows, each with the next number of the sequence that the encoder follows."""
+    if not changed:
+        return
+    last: int = connection.execute(select(func.max(db.profiles.c.change))).scalar() or 0
+    texts = {token: _texts(row) | {"change": last + n} for n, (token, row) in enumerate(changed.items(), start=1)}
+    new = [{"token": token} | text for token, text in texts.items() if token not in existing]
+    old = [{"row_token": token} | text for token, text in texts.items() if token in existing]
+    if old:
+        connection.execute(update(db.profiles).where(db.profiles.c.token == bindparam("row_token")), old)
+    if new:
+        connection.execute(insert(db.profiles), new)
+
+
+def _texts(row: ProfileRow) -> dict[str, Any]:
+    fields = None if row.permissions is None else _fields(row.permissions)
+    return {"facts": canonical(dict(row.facts)), "permissions": canonical([fields, row.permitted_at])}
+
+
+def _fields(p: Permissions) -> list[Any]:
+    objected_at = None if p.objected_at is None else micros(p.objected_at)
+    return [p.in_app, p.push, p.email, p.targeted_support, objected_at]
+
+
+def _permissions(fields: Sequence[Any]) -> Permissions:
+    *allowed, objected_at = fields
+    return Permissions(*allowed, None if objected_at is None else moment(objected_at))
