@@ -77,6 +77,7 @@ def publish(root: Path, name: str, *, files: Mapping[str, bytes], manifest: Mapp
     in which case the artefact in force stays in force.
     """
     whole = dict(manifest) | {"name": name, "files": {file: digest_of(content) for file, content in files.items()}}
+    whole = json.loads(canonical(whole))  # as a reader will see it
     digest = digest_of(canonical(whole))
     home = root / name
     home.mkdir(parents=True, exist_ok=True)

@@ -93,5 +93,6 @@ def _fields(p: Permissions) -> list[Any]:
 
 
 def _permissions(fields: Sequence[Any]) -> Permissions:
-    *allowed, objected_at = fields
-    return Permissions(*allowed, None if objected_at is None else moment(objected_at))
+    in_app, push, email, targeted_support, objected_at = fields
+    at = None if objected_at is None else moment(objected_at)
+    return Permissions(in_app, push, email, targeted_support, at)

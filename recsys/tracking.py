@@ -159,5 +159,5 @@ class MlflowTracker:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        location = None if self._uri.startswith("http") else (self._artefacts / name).as_uri()
+        location = None if self._uri.startswith("http") else (self._artefacts.resolve() / name).as_uri()
         return str(self._client.create_experiment(name, artifact_location=location))

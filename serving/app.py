@@ -27,6 +27,7 @@ from serving.problems import MEDIA_TYPE, pointer, problem, status_of
 from serving.routes import api, open_routes
 
 LARGEST_BODY = 1 << 20  # 1 MiB
+TIDY_SECONDS = 3600.0
 logger = logging.getLogger(__name__)
 
 DESCRIPTION = """What to show a bank's customer, decided within hard rules, with known and logged probabilities.
@@ -77,10 +78,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _refreshing(service: Service) -> None:
     """Look for new artefacts and experiments, off the request path, for as long as the server runs."""
+    tidied = -TIDY_SECONDS
     while True:
         await asyncio.sleep(service.home.settings.poll_seconds)
         try:
             await asyncio.to_thread(service.refresh)
+            if time.monotonic() - tidied > TIDY_SECONDS:
+                tidied = time.monotonic()
+                await asyncio.to_thread(service.tidy)
         except Exception as error:  # whatever it was, the next look must come
             logger.warning("could not refresh: %s", type(error).__name__)
 

@@ -164,6 +164,10 @@ class Service:
         self.home.live.refresh()
         self._layers = self.home.layers()
 
+    def tidy(self) -> None:
+        """Drop what is kept for a time only: request ids after seven days."""
+        self.log.forget_requests()
+
     def readiness(self) -> tuple[list[str], list[str]]:
         """(what is missing for service, what is worth knowing)."""
         missing, notes = [], []

@@ -49,6 +49,12 @@ class Children:
                 start_new_session=True,  # Ctrl-C reaches us alone; we end them in order
             )
 
+    def end(self, name: str) -> None:
+        """Tell one process to stop, and wait until it has."""
+        child = self._running.pop(name)
+        child.terminate()
+        child.wait()
+
     def wait(self, name: str) -> None:
         """Until a process has ended well; raises `RecsysError` with the last line it said."""
         code = self._running[name].wait()

@@ -35,18 +35,20 @@ def console(service: Service) -> APIRouter:
             return
         _visit(service, request)
 
-    router = APIRouter(include_in_schema=False)
-    router.add_api_route("/sign-in", _form, methods=["GET"])
-    router.add_api_route("/sign-in", _signing(service), methods=["POST"])
-    router.add_api_route("/sign-in/{token}", _link(service), methods=["GET"])
-    router.add_api_route("/sign-out", _sign_out, methods=["POST"])
+    doors = APIRouter(include_in_schema=False)
+    doors.add_api_route("/sign-in", _form, methods=["GET"])
+    doors.add_api_route("/sign-in", _signing(service), methods=["POST"])
+    doors.add_api_route("/sign-in/{token}", _link(service), methods=["GET"])
+    doors.add_api_route("/sign-out", _sign_out, methods=["POST"])
+    router = APIRouter()
+    router.include_router(doors)
     router.include_router(pages(readings), dependencies=[Depends(seen)])
     router.include_router(_json(service, readings))
     return router
 
 
 def _json(service: Service, readings: Readings) -> APIRouter:
-    router = APIRouter(prefix="/v1/experiments", include_in_schema=True)
+    router = APIRouter(prefix="/v1/experiments")
 
     async def analyses(request: Request) -> None:
         service.gate.visitor(request.headers.get("authorization", ""), cookies=request.cookies, scope=Scope.ANALYSE)

@@ -110,9 +110,11 @@ def live(chosen: Settings, *, plan: Plan, children: Children, say: Callable[[str
         catalogue = first_home.offers.current.catalogue
         bank = Bank.create(customers=plan.customers, seed=plan.seed, start=START, catalogue=catalogue.ids)
     with _timed(phases, "first log", say=say, what=f"{plan.first_days} days under uniform choice within the rules"):
+        children.start("learn", ["serving.cli", "learn"])  # learns as the log grows
         first = _first_log(first_home, bank=bank, clock=clock, plan=plan)
     first_home.database.close()
-    with _timed(phases, "warm start", say=say, what="learning from the first log, and training embeddings beside it"):
+    with _timed(phases, "warm start", say=say, what="learning the rest of the first log, and training embeddings"):
+        children.end("learn")
         children.start("learn-once", ["serving.cli", "learn", "--once"])
         children.start("train", ["serving.cli", "train", "--seed", str(plan.seed)])
         try:

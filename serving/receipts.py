@@ -21,7 +21,7 @@ from recsys.vocabulary import Decision, Event, Floats
 from serving.live_policy import LivePolicies
 
 TOLERANCE = 1e-6
-GONE, NONE, ERASED = "the snapshot is gone", "no snapshot made it", "its facts are erased"
+GONE, NONE, ERASED = "the snapshot is gone", "made without a snapshot", "its facts are erased"
 _SNAPSHOTS_KEPT = 8
 
 PolicyOf = Callable[[Decision], Policy | None]

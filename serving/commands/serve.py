@@ -108,6 +108,7 @@ def _listen(chosen: Settings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((chosen.host, chosen.port))
+        listening.listen(2048)  # from here on a caller waits instead of being refused
     except OSError as error:
         raise InvalidConfiguration(f"cannot listen on {chosen.host}:{chosen.port}: {error.strerror}") from None
     return listening

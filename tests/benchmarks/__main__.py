@@ -1,0 +1,15 @@
+"""`make bench`: every benchmark, one after another, or those named (`make bench ARGS=log`)."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.benchmarks import index, log
+
+ALL = {"index": index.main, "log": log.main}
+
+for name in sys.argv[1:] or ALL:
+    if name not in ALL:
+        sys.exit(f"no benchmark is called {name}: choose from {', '.join(ALL)}")
+    print(f"\n== {name}")
+    ALL[name]()

@@ -1,0 +1,309 @@
+"""Real processes, killed and told to end: what was acknowledged is kept, what was learned is learned again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from recsys.bank.truth import TRUTHS
+from recsys.bank.world import Bank
+from recsys.clocks import FixedClock, WallClock
+from recsys.database import Database
+from recsys.eventlog import EventLog
+from recsys.keys import Keys, Scope
+from recsys.layers import Layers
+from recsys.readmarks import ReadMark
+from recsys.vocabulary import Decision, Outcome
+from serving.bootstrap import compose, random_id, recommender_of
+from serving.commands.learn import learner_of
+from serving.learner_loop import LEASE
+from serving.settings import Settings
+from serving.traffic import InProcess, Traffic
+from tests.builders import START
+from tests.service import apply_products, copied, pointers, started
+
+pytestmark = pytest.mark.processes
+POSTGRES = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
+CADENCE = {"RECSYS_PUBLISH_EVERY_LESSONS": "150", "RECSYS_PUBLISH_EVERY_MINUTES": "60"}
+
+
+def until(done: Callable[[], object], *, seconds: float = 60) -> None:
+    """Wait for another process to come somewhere."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.005)
+
+
+# -- the API --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'recsys.db'}"
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """A database of this test's own."""
+    name = f"recsys_{uuid.uuid4().hex[:12]}"
+    try:
+        server = psycopg.connect(POSTGRES, autocommit=True)
+    except psycopg.OperationalError:
+        if "postgres" in os.environ.get("RECSYS_TEST_REQUIRE", ""):
+            raise
+        pytest.skip("no PostgreSQL answers at RECSYS_TEST_POSTGRES")
+    with server:
+        server.execute(f"CREATE DATABASE {name}")
+        yield POSTGRES.rsplit("/", 1)[0] + f"/{name}"
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@dataclass
+class Load:
+    """Callers at work, and what they were told before the service died."""
+
+    url: str
+    key: str
+    answered: dict[str, str] = field(default_factory=dict)  # request id → decision id
+    reported: set[str] = field(default_factory=set)  # outcome ids that were accepted
+    sent: dict[str, dict[str, object]] = field(default_factory=dict)  # every outcome that was sent
+
+    def run(self, caller: int) -> None:
+        with httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30) as client:
+            for number in range(100_000):
+                try:
+                    self._visit(client, f"{caller}-{number}")
+                except httpx.TransportError:
+                    return
+
+    def _visit(self, client: httpx.Client, name: str) -> None:
+        body = {"request_id": name, "customer_id": f"c-{name[-1]}", "surface": "home", "slots": 3}
+        told = client.post("/v1/recommendations", json=body).json()
+        self.answered[name] = told["decision_id"]
+        items = [
+            {
+                "outcome_id": f"{name}-{slot['slot']}",
+                "decision_id": told["decision_id"],
+                "product_id": slot["product_id"],
+                "kind": "seen",
+                "happened_at": told["made_at"],
+            }
+            for slot in told["slate"]
+        ]
+        self.sent |= {str(item["outcome_id"]): item for item in items}
+        answer = client.post("/v1/outcomes", json={"outcomes": items}).json()
+        assert answer["accepted"] == len(items), answer
+        self.reported |= {str(item["outcome_id"]) for item in items}
+
+
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_after_kill_9_under_load_everything_acknowledged_is_in_the_log_once(
+    tmp_path: Path, store: str, request: pytest.FixtureRequest
+) -> None:
+    database_url = request.getfixturevalue(store)
+    apply_products(tmp_path)
+    database = Database(database_url).create()
+    key = Keys(database).create("backend", scopes=[Scope.RECOMMEND])
+    with started(tmp_path, "serve", "--port", "0", RECSYS_DATABASE_URL=database_url) as child:
+        load = Load(child.wait_for_url(), key)
+        callers = [threading.Thread(target=load.run, args=(n,)) for n in range(6)]
+        for caller in callers:
+            caller.start()
+        until(lambda: len(load.reported) > 300)
+        child.kill()
+        for caller in callers:
+            caller.join(30)
+    acknowledged, reported = dict(load.answered), set(load.reported)
+    assert len(acknowledged) >= 100
+
+    with started(tmp_path, "serve", "--port", "0", RECSYS_DATABASE_URL=database_url) as child:
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=child.wait_for_url(), headers=headers, timeout=30) as client:
+            name = next(iter(acknowledged))
+            body = {"request_id": name, "customer_id": f"c-{name[-1]}", "surface": "home", "slots": 3}
+            assert client.post("/v1/recommendations", json=body).json()["decision_id"] == acknowledged[name]
+            items = list(load.sent.values())
+            for at in range(0, len(items), 1_000):
+                batch = items[at : at + 1_000]
+                told = client.post("/v1/outcomes", json={"outcomes": batch}).json()
+                assert told["rejected"] == []
+                assert told["duplicates"] >= sum(item["outcome_id"] in reported for item in batch)
+
+    log = EventLog(database, clock=WallClock())
+    bodies = [event.body for event in log.read()]
+    decisions = Counter(body.decision_id for body in bodies if isinstance(body, Decision))
+    requests = Counter(body.request_id for body in bodies if isinstance(body, Decision))
+    outcomes = Counter(body.outcome_id for body in bodies if isinstance(body, Outcome))
+    assert all(decisions[decision_id] == 1 for decision_id in acknowledged.values())
+    assert set(requests.values()) == {1}
+    assert outcomes == dict.fromkeys(load.sent, 1)
+    assert [event.position for event in log.read()] == list(range(1, len(bodies) + 1))
+    database.close()
+
+
+def test_sigterm_drains_requests_in_flight_are_answered(tmp_path: Path) -> None:
+    apply_products(tmp_path)
+    database = Database(f"sqlite:///{tmp_path / 'recsys.db'}").create()
+    key = Keys(database).create("backend", scopes=[Scope.RECOMMEND])
+    database.close()
+    with started(tmp_path, "serve", "--port", "0") as child:
+        url, headers = child.wait_for_url(), {"Authorization": f"Bearer {key}"}
+        for name in ("known-0", "known-1", "known-2"):
+            httpx.post(f"{url}/v1/recommendations", json=_body(name), headers=headers).raise_for_status()
+        lock = sqlite3.connect(tmp_path / "recsys.db", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")  # answers wait for their commit
+        answers: list[httpx.Response] = []
+        callers = [
+            threading.Thread(
+                target=lambda name=name: answers.append(
+                    httpx.post(f"{url}/v1/recommendations", json=_body(name), headers=headers, timeout=30)
+                )
+            )
+            for name in ("known-0", "known-1", "known-2")
+        ]
+        for caller in callers:
+            caller.start()
+        time.sleep(0.5)  # they are on their way
+        assert answers == []
+        child.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        lock.execute("ROLLBACK")
+        lock.close()
+        for caller in callers:
+            caller.join(30)
+        assert child.process.wait(30) in (0, -signal.SIGTERM)
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert all(answer.json()["decision_id"] for answer in answers)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{url}/healthz")
+
+
+def _body(customer: str) -> dict[str, object]:
+    return {"customer_id": customer, "surface": "home", "slots": 3, "deadline_ms": 20_000}
+
+
+# -- the learner ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a log: a tiny bank that has lived 14 days under the fallback."""
+    folder = tmp_path_factory.mktemp("lived") / "home"
+    apply_products(folder)
+    clock = FixedClock(START)
+    home = compose(Settings(home=folder, holdout_share=0.0), clock=clock)
+    midnight = START.replace(hour=0)
+    slots = {name: min(3, surface.max_slots) for name, surface in home.offers.current.catalogue.surfaces.items()}
+    bank = Bank.create(customers=200, seed=5, start=midnight, catalogue=tuple(TRUTHS))
+    door = InProcess(
+        home, recommender=recommender_of(home, layers=lambda: Layers(holdout_share=0.0), new_id=random_id), slots=slots
+    )
+
+    async def live() -> None:
+        async for _ in Traffic(bank, door, clock, slots).days(14):
+            pass
+
+    asyncio.run(live())
+    home.database.close()
+    return folder
+
+
+def test_a_learner_killed_again_and_again_publishes_the_snapshots_of_an_undisturbed_one(
+    lived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in CADENCE.items():
+        monkeypatch.setenv(name, value)
+    undisturbed = compose(Settings(home=copied(lived, to=tmp_path / "undisturbed")), clock=FixedClock(START))
+    progress = learner_of(undisturbed).catch_up()
+    assert min(progress.published.values()) >= 1
+    assert progress.published["bandit"] >= 8
+    last = undisturbed.log.last_position()
+    counts = ReadMark(undisturbed.database, name=LEASE).read()[1]
+    undisturbed.database.close()
+
+    home = copied(lived, to=tmp_path / "killed")
+    rng = random.Random(3)
+    for published in sorted(rng.sample(range(2, 2 * progress.published["bandit"]), k=4)):
+        with started(home, "learn", **CADENCE) as child:
+            until(lambda goal=published: _snapshots(home) >= goal or _read_to(home) == last)
+            time.sleep(rng.random() * 0.02)
+            child.kill()
+        _lease_runs_out(home)
+    with started(home, "learn", **CADENCE) as child:
+        until(lambda: _read_to(home) == last)
+        child.stop(signal.SIGTERM)
+
+    assert pointers(home) == pointers(tmp_path / "undisturbed")
+    database = Database(f"sqlite:///{home / 'recsys.db'}")
+    assert ReadMark(database, name=LEASE).read()[1] == counts
+    database.close()
+
+
+def _snapshots(home: Path) -> int:
+    return sum(1 for _ in (Settings(home=home).artefacts / "policies").glob("*/*/manifest.json"))
+
+
+def _read_to(home: Path) -> int:
+    with contextlib.closing(sqlite3.connect(home / "recsys.db")) as connection:
+        row = connection.execute("SELECT position FROM progress WHERE name = ?", [LEASE]).fetchone()
+        return row[0] if row else 0
+
+
+def _lease_runs_out(home: Path) -> None:
+    """Ten seconds pass: the dead learner's lease ends."""
+    with contextlib.closing(sqlite3.connect(home / "recsys.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE leases SET expires_at = 0")
+
+
+# -- all three ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["Ctrl-C", "the supervisor alone is killed"])
+def test_serve_all_runs_three_processes_and_leaves_none_behind(tmp_path: Path, ending: str) -> None:
+    with started(tmp_path, "serve", "--all", "--port", "0") as child:
+        url = child.wait_for_url()
+        until(lambda: len(_alive(child.process.pid)) == 4)
+        assert httpx.get(f"{url}/healthz").json() == {"status": "alive"}
+        lines = [Path(f"/proc/{pid}/cmdline").read_text().split("\x00") for pid in _alive(child.process.pid)]
+        commands = sorted(line[line.index("serving.cli") + 1] for line in lines)
+        assert commands == ["encode", "learn", "serve", "serve"]
+        if ending == "Ctrl-C":
+            os.killpg(child.process.pid, signal.SIGINT)
+        else:
+            child.process.kill()
+        child.process.wait(30)
+        until(lambda: not _alive(child.process.pid), seconds=20)
+
+
+def _alive(group: int) -> list[int]:
+    """Processes of a group that are not yet dead."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, pgrp = path.read_text().rpartition(")")[2].split()[:3]
+            if int(pgrp) == group and state != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_nothing_but_loopback_is_served_before_a_key_exists(tmp_path: Path) -> None:
+    with started(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0") as child:
+        assert child.process.wait(60) == 2
+        child.finish()
+        assert "before a key exists" in "".join(child.said)
