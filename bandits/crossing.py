@@ -47,12 +47,29 @@ class _Known:
     tail: Floats  # own values, 1, and two places for affinity
 
 
+def knots_of(n: int) -> Floats:
+    """(n,) places of the hats, evenly between -2 and 2; none for 0."""
+    return np.linspace(-_REACH, _REACH, n) if n else np.empty(0)
+
+
+def hats(x: Floats, knots: Floats) -> Floats:
+    """(d,) → (d × knots,) how near each value stands to each knot, from 0 to 1.
+
+    >>> hats(np.array([0.5]), knots_of(5))
+    array([0. , 0. , 0.5, 0.5, 0. ])
+    """
+    if not knots.size:
+        return np.empty(0)
+    bent = np.clip(x[:, None], -_REACH, _REACH)  # (d, 1)
+    return np.asarray(np.maximum(0.0, 1.0 - np.abs(bent - knots) / (knots[1] - knots[0])).ravel())
+
+
 class Crossing:
     """Makes feature tables; pure but for a cache of hashed names."""
 
     def __init__(self, *, bits: int, knots: int = 0, scale: float = 1.0) -> None:
         self._mask = (1 << bits) - 1
-        self._knots = np.linspace(-_REACH, _REACH, knots) if knots else np.empty(0)
+        self._knots = knots_of(knots)
         self._scale = scale
         self._known: dict[tuple[str, ...], dict[object, _Known]] = {}
         self._n_known = 0
@@ -74,17 +91,9 @@ class Crossing:
         if len(context.names) != len(context.values):
             raise Misuse(f"a context with {len(context.names)} names and {len(context.values)} values")
         x = np.array((*context.values, 1.0))
-        bumps = self._bumps(x[:-1])
+        bumps = hats(x[:-1], self._knots)
         x[:-1] *= self._scale
         return np.concatenate([x, bumps * self._scale]) if bumps.size else x
-
-    def _bumps(self, x: Floats) -> Floats:
-        """(d,) → (d × knots,) how near each value stands to each knot, from 0 to 1."""
-        if not self._knots.size:
-            return np.empty(0)
-        width = self._knots[1] - self._knots[0]
-        bent = np.clip(x[:, None], -_REACH, _REACH)  # (d, 1)
-        return np.asarray(np.maximum(0.0, 1.0 - np.abs(bent - self._knots) / width).ravel())
 
     def _known_of(self, names: tuple[str, ...], candidate: Candidate) -> _Known:
         of_names = self._known.get(names)

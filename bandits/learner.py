@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bandits import counting, vowpal
+from bandits import counting, linear, vowpal
 from bandits.counting import PopularityLearner, StillLearner
+from bandits.linear import LinearLearner
 from bandits.policy import Policy
 from bandits.recipe import LEARNERS, Learner, Options, Recipe, parse_recipes
 from bandits.vowpal import VowpalLearner
@@ -17,6 +18,8 @@ def make_learner(recipe: Recipe, rewards: Rewards) -> Learner:
     """A learner that knows nothing yet; raises `InvalidConfiguration` for options it has not."""
     if recipe.learner == vowpal.KIND:
         return vowpal.new(recipe, rewards)
+    if recipe.learner == linear.KIND:
+        return linear.new(recipe, rewards)
     return counting.new(recipe, rewards)
 
 
@@ -24,6 +27,8 @@ def from_state(recipe: Recipe, state: bytes) -> Learner:
     """The learner that `state` was taken from; raises `Corrupt`, or `InvalidConfiguration` for another recipe's."""
     if recipe.learner == vowpal.KIND:
         return VowpalLearner.from_state(recipe, state)
+    if recipe.learner == LinearLearner.kind:
+        return LinearLearner.from_state(recipe, state)
     if recipe.learner == PopularityLearner.kind:
         return PopularityLearner.from_state(recipe, state)
     return StillLearner.from_state(recipe, state)

@@ -25,7 +25,7 @@ from recsys.artefacts import canonical, digest_of
 from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Candidate, Context, Lesson
 
-LEARNERS = ("vowpal", "popularity", "uniform", "static")
+LEARNERS = ("linear", "vowpal", "popularity", "uniform", "static")
 Options = Mapping[str, float | str]
 
 

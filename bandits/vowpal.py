@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vowpal_wabbit_next import Example, SimpleLabel, Workspace
 
 from bandits.chain import Chain
+from bandits.chained import ChainedPolicy
 from bandits.crossing import Crossing
 from bandits.exploration import Exploration
 from bandits.recipe import Recipe
@@ -27,13 +28,13 @@ from bandits.state import pack, unpack
 from bandits.teaching import Taught, checked, checked_values
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.rewards import Rewards
-from recsys.vocabulary import NOTHING, Bools, Candidate, Context, Floats, Lesson, Vector
+from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, Vector
 
 KIND = "vowpal"
 _GROUP = "f"  # the one namespace of our examples
 
 
-class VowpalPolicy:
+class VowpalPolicy(ChainedPolicy):
     """An immutable snapshot: weights, and how to turn them into scores and probabilities."""
 
     def __init__(
@@ -47,23 +48,10 @@ class VowpalPolicy:
         lessons: int,
         crossing: Crossing | None = None,
     ) -> None:
-        self._name = name
+        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons)
         self._weights = tuple(weights)  # one (2 ** bits,) per stage
         self._settings = settings
-        self._chain = chain
-        self._exploration = exploration
-        self._lessons = lessons
         self._crossing = crossing or settings.crossing
-
-    @property
-    def name(self) -> str:
-        """`recipe@version`."""
-        return self._name
-
-    @property
-    def floor(self) -> float:
-        """The exploration's."""
-        return self._exploration.floor
 
     def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probability of each stage given the one before; 0 for the null choice."""
@@ -75,17 +63,6 @@ class VowpalPolicy:
         sums = np.stack([np.add.reduceat(w[table.indices] * table.values, table.starts) for w in self._weights])
         result[:, real] = self._settings.probability(sums + self._settings.start)
         return result
-
-    def scores(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
-        """(n,) expected worth of each candidate; the null choice is worth 0."""
-        if not candidates:
-            return np.empty(0)
-        probabilities = self.probabilities(context, candidates)
-        return self._chain.expected(probabilities, [candidate.product_id for candidate in candidates])
-
-    def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
-        """(n,) by the recipe's exploration."""
-        return self._exploration.pmf(scores, open_=open_, lessons=self._lessons)
 
 
 class VowpalLearner:

@@ -42,7 +42,7 @@ class SimulatedClock:
     def __init__(self, path: Path, *, start: datetime | None = None) -> None:
         if start is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_micros(start).to_bytes(8, "little"))
+            path.write_bytes(_micros(start).to_bytes(8, "little", signed=True))
         elif not path.exists():
             raise InvalidConfiguration(f"no simulated clock at {path}: start one before the processes that read it")
         try:

@@ -61,15 +61,14 @@ def random_token() -> str:
     return secrets.token_urlsafe(12)
 
 
-_ONE = (
-    select(db.tokens.c.token, db.profiles.c.facts, db.profiles.c.permissions, db.vectors.c.vector, db.vectors.c.bundle)
-    .select_from(
-        db.tokens.outerjoin(db.profiles, db.profiles.c.token == db.tokens.c.token).outerjoin(
-            db.vectors, db.vectors.c.token == db.tokens.c.token
-        )
+_ALL = select(
+    db.tokens, db.profiles.c.facts, db.profiles.c.permissions, db.vectors.c.vector, db.vectors.c.bundle
+).select_from(
+    db.tokens.outerjoin(db.profiles, db.profiles.c.token == db.tokens.c.token).outerjoin(
+        db.vectors, db.vectors.c.token == db.tokens.c.token
     )
-    .where(db.tokens.c.customer_id == bindparam("customer"))
 )
+_ONE = _ALL.where(db.tokens.c.customer_id == bindparam("customer"))
 
 
 class Customers:
@@ -83,9 +82,19 @@ class Customers:
 
     def profile(self, customer_id: CustomerId) -> Profile | None:
         """What is known now, None for a customer nobody told us about."""
-        with self._database.reading() as connection:
+        with self._database.reading_often() as connection:
             row = connection.execute(_ONE, {"customer": customer_id}).first()
-        return None if row is None else _profile(customer_id, row)
+        return None if row is None else _profile(row)
+
+    def profiles(self, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Profile]:
+        """What is known now of those customers somebody told us about: for many at once."""
+        found: dict[CustomerId, Profile] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(customer_ids), _PAGE):
+                query = _ALL.where(db.tokens.c.customer_id.in_(customer_ids[start : start + _PAGE]))
+                for row in connection.execute(query):
+                    found[CustomerId(row.customer_id)] = _profile(row)
+        return found
 
     def introduce(self, customer_id: CustomerId) -> Profile:
         """Give an unknown customer a token: the strictest case, with no facts and no permissions. Writes."""
@@ -116,9 +125,7 @@ class Customers:
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
             subjects = activities.latest_subjects(connection, [row.token for row in rows], history=history)
-        return [
-            Stale(_profile(CustomerId(row.customer_id), row), row.change, subjects.get(row.token, ())) for row in rows
-        ]
+        return [Stale(_profile(row), row.change, subjects.get(row.token, ())) for row in rows]
 
     def subjects_before(self, tokens: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
         """Every activity of these customers as (microseconds, subject), oldest first: for training sets."""
@@ -159,9 +166,7 @@ class Customers:
         with self._database.writing() as connection:
             tokens = self._tokens_in(connection, [each.customer_id for each in told])
             verdicts, touched = activities.add(connection, told, tokens=tokens)
-            rows = profiles.read(connection, touched)
-            changed = {token: rows.get(token, profiles.UNTOLD) for token in touched}
-            profiles.write(connection, changed, existing=rows.keys())
+            profiles.touch(connection, touched)
             return verdicts
 
     def put_vectors(self, vectors: Sequence[tuple[Token, int, Vector]], *, bundle: str) -> None:
@@ -175,11 +180,9 @@ class Customers:
         with self._database.writing() as connection:
             alive = profiles.read(connection, [row["token"] for row in rows])
             rows = [row for row in rows if row["token"] in alive]
-            connection.execute(
-                delete(db.vectors).where(db.vectors.c.token == bindparam("old")),
-                [{"old": row["token"]} for row in rows],
-            )
             if rows:
+                old = [{"old": row["token"]} for row in rows]
+                connection.execute(delete(db.vectors).where(db.vectors.c.token == bindparam("old")), old)
                 connection.execute(insert(db.vectors), rows)
 
     def _tokens_in(self, connection: Connection, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Token]:
@@ -197,7 +200,8 @@ def vector_of(content: bytes) -> Vector:
     return np.frombuffer(content, dtype="<f4").astype(np.float32)
 
 
-def _profile(customer_id: CustomerId, row: Any) -> Profile:
+def _profile(row: Any) -> Profile:
+    customer_id = CustomerId(row.customer_id)
     if row.facts is None:
         return Profile(customer_id, Token(row.token))
     vector = None if row.vector is None else vector_of(row.vector)

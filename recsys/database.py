@@ -9,8 +9,9 @@ position n never finds a smaller one later. Times are integer microseconds since
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import local
 from typing import Any
 
 from sqlalchemy import (
@@ -155,6 +156,7 @@ class Database:
                 Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
             self._reader = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_pre_ping=self.dialect != "sqlite")
             self._writer = create_engine(self.url, pool_pre_ping=self.dialect != "sqlite")
+            self._kept = local()
         except SQLAlchemyError as error:
             raise InvalidConfiguration(f"not a database URL ({type(error).__name__})") from None
         if self.dialect == "sqlite":
@@ -193,11 +195,18 @@ class Database:
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database cannot be written ({_name(error)})") from error
 
-    def keep_reader(self) -> Connection:
-        """A reading connection that the caller owns and closes: for a loop that reads all the time."""
+    @contextmanager
+    def reading_often(self) -> Iterator[Connection]:
+        """Like `reading`, over a connection that this thread keeps: for the few reads of every request."""
         try:
-            return self._reader.connect()
+            if getattr(self._kept, "connection", None) is None:
+                self._kept.connection = self._reader.connect()
+            yield self._kept.connection
         except SQLAlchemyError as error:
+            kept, self._kept.connection = getattr(self._kept, "connection", None), None
+            if kept is not None:
+                with suppress(SQLAlchemyError):
+                    kept.invalidate()
             raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
 
     def close(self) -> None:

@@ -84,7 +84,7 @@ class Keys:
     def check(self, secret: str) -> Key | None:
         """The key in force behind a secret, None for any other."""
         query = select(db.api_keys).where(db.api_keys.c.digest == _digest(secret))
-        with self._database.reading() as connection:
+        with self._database.reading_often() as connection:
             row = connection.execute(query).first()
         if row is None or not secrets.compare_digest(row.digest, _digest(secret)):
             return None

@@ -41,7 +41,8 @@ class ProfileRow:
 
     def as_facts(self) -> Mapping[str, Fact]:
         """The facts in the words of the house."""
-        return MappingProxyType({name: Fact(value, moment(as_of)) for name, (value, as_of) in self.facts.items()})
+        times = {as_of: moment(as_of) for _, as_of in self.facts.values()}  # most hold since the same moment
+        return MappingProxyType({name: Fact(value, times[as_of]) for name, (value, as_of) in self.facts.items()})
 
 
 UNTOLD = ProfileRow()
@@ -80,6 +81,24 @@ def write(connection: Connection, changed: Mapping[Token, ProfileRow], *, existi
         connection.execute(update(db.profiles).where(db.profiles.c.token == bindparam("row_token")), old)
     if new:
         connection.execute(insert(db.profiles), new)
+
+
+def touch(connection: Connection, tokens: Sequence[Token]) -> None:
+    """Move customers up the sequence without changing what is known of them; unknown ones get an empty row."""
+    if not tokens:
+        return
+    existing = set()
+    for start in range(0, len(tokens), _PAGE):
+        query = select(db.profiles.c.token).where(db.profiles.c.token.in_(tokens[start : start + _PAGE]))
+        existing |= set(connection.execute(query).scalars())
+    write(connection, {token: UNTOLD for token in tokens if token not in existing}, existing=())
+    last: int = connection.execute(select(func.max(db.profiles.c.change))).scalar() or 0
+    known = [token for token in tokens if token in existing]
+    if known:
+        connection.execute(
+            update(db.profiles).where(db.profiles.c.token == bindparam("row_token")).values(change=bindparam("next")),
+            [{"row_token": token, "next": last + n} for n, token in enumerate(known, start=1)],
+        )
 
 
 def _texts(row: ProfileRow) -> dict[str, Any]:

@@ -21,6 +21,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 from mlflow.client import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
 Parameter = str | int | float | bool
 
@@ -160,4 +161,10 @@ class MlflowTracker:
         if found is not None:
             return str(found.experiment_id)
         location = None if self._uri.startswith("http") else (self._artefacts.resolve() / name).as_uri()
-        return str(self._client.create_experiment(name, artifact_location=location))
+        try:
+            return str(self._client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)  # another process made it first

@@ -45,7 +45,7 @@ class Children:
                 [sys.executable, "-m", *arguments],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {FOLLOWS_PARENT: "1"} | dict(environment or {}),
+                env=os.environ | {FOLLOWS_PARENT: str(os.getpid())} | dict(environment or {}),
                 start_new_session=True,  # Ctrl-C reaches us alone; we end them in order
             )
 

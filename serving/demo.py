@@ -16,13 +16,14 @@ import itertools
 import os
 import shutil
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
+import aiohttp
 from tqdm import tqdm
 
 from recsys.bank.world import Bank
@@ -166,7 +167,9 @@ async def _through_http(
         for number in range(_QUIET):
             body = {"customer_id": bank.customers.ids[number % plan.customers], "surface": "inline", "slots": 1}
             started = time.perf_counter()
-            (await client.post("/v1/recommendations", json=body)).raise_for_status()
+            async with client.post("/v1/recommendations", json=body) as answer:
+                answer.raise_for_status()
+                await answer.read()
             quiet.append(time.perf_counter() - started)
     return traffic, judged, door.seconds, quiet
 
@@ -178,21 +181,21 @@ async def _bar(days: AsyncIterator[tuple[int, list[Lived]]], *, total: int) -> A
             yield day
 
 
-@asynccontextmanager
-async def _client(chosen: Settings, secret: str) -> AsyncIterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    headers = {"authorization": f"Bearer {secret}"}
-    url = f"http://{chosen.host}:{chosen.port}"
-    async with httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=60, trust_env=False) as client:
-        yield client
+def _client(chosen: Settings, secret: str) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        f"http://{chosen.host}:{chosen.port}",
+        headers={"authorization": f"Bearer {secret}"},
+        timeout=aiohttp.ClientTimeout(60),
+        connector=aiohttp.TCPConnector(limit=64),
+    )
 
 
 def _ready(chosen: Settings) -> bool:
     try:
-        answer = httpx.get(f"http://{chosen.host}:{chosen.port}/readyz", timeout=2, trust_env=False)
-    except httpx.HTTPError:
+        with urllib.request.urlopen(f"http://{chosen.host}:{chosen.port}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
         return False
-    return answer.status_code == 200
 
 
 def _experiment(now: datetime, *, plan: Plan) -> Experiment:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from recsys.errors import StoreUnavailable
 from recsys.leases import Lease
 
-FOLLOWS_PARENT = "RECSYS_FOLLOWS_PARENT"  # set by whoever starts us as a child
+FOLLOWS_PARENT = "RECSYS_FOLLOWS_PARENT"  # set by whoever starts us as a child, to its own process id
 _RENEW_SECONDS = 3.0
 logger = logging.getLogger(__name__)
 
@@ -37,18 +37,23 @@ def lead(lease: Lease, *, work: Callable[[], int], poll: float, stop: Callable[[
     lease.release()
 
 
+def orphaned() -> bool:
+    """Whether the process that started us is gone, also where it went before we had begun."""
+    parent = os.environ.get(FOLLOWS_PARENT)
+    return parent is not None and os.getppid() != int(parent)
+
+
 class Stop:
     """Becomes true on SIGTERM or SIGINT, or when the process that started us is gone."""
 
     def __init__(self) -> None:
         self._told = False
-        self._parent = os.getppid() if os.environ.get(FOLLOWS_PARENT) else None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._tell)
 
     def __call__(self) -> bool:
         """Whether to stop."""
-        return self._told or (self._parent is not None and os.getppid() != self._parent)
+        return self._told or orphaned()
 
     def _tell(self, number: int, frame: object) -> None:
         self._told = True

@@ -55,7 +55,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:  # async: a plain function would cost a thread hop each
     """The service behind the app."""
     service: Service = request.app.state.service
     return service

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-import httpx
+import aiohttp
 
 from recsys.bank.visits import BankOutcome, Visit
 from recsys.bank.world import Bank
 from recsys.customers import Told
 from recsys.errors import Conflict, RecsysError
 from recsys.eventlog import Entry, Status
-from recsys.vocabulary import Activity, Decision, Floats, Outcome, ProductId
+from recsys.vocabulary import Activity, CustomerId, Decision, Floats, Outcome, ProductId, Profile
 from serving.bootstrap import Installation
 from serving.recommender import Ask, Recommender
 
@@ -204,7 +204,8 @@ class InProcess:
 
     async def ask(self, visits: Sequence[Visit]) -> list[Answer]:
         """A slate for each visitor, all made durable together."""
-        decisions = [self._decide(visit) for visit in visits]
+        profiles = self._home.customers.profiles([visit.customer_id for visit in visits])
+        decisions = [self._decide(visit, profiles) for visit in visits]
         self._home.log.append([Entry(decision) for decision in decisions])
         return [
             Answer(
@@ -239,18 +240,16 @@ class InProcess:
         kinds = [receipt.status for receipt in receipts]
         return kinds.count(Status.APPENDED), kinds.count(Status.DUPLICATE), kinds.count(Status.CONFLICT)
 
-    def _decide(self, visit: Visit) -> Decision:
-        customers = self._home.customers
-        profile = customers.profile(visit.customer_id) or customers.introduce(visit.customer_id)
-        return self._recommender.decide(
-            Ask(visit.customer_id, visit.surface, self._slots[visit.surface]), profile=profile
-        )
+    def _decide(self, visit: Visit, profiles: Mapping[CustomerId, Profile]) -> Decision:
+        profile = profiles.get(visit.customer_id) or self._home.customers.introduce(visit.customer_id)
+        ask = Ask(visit.customer_id, visit.surface, self._slots[visit.surface])
+        return self._recommender.decide(ask, profile=profile)
 
 
 class OverHttp:
     """The engine behind its HTTP API, asked by many visitors at once."""
 
-    def __init__(self, client: httpx.AsyncClient, *, slots: Mapping[str, int]) -> None:
+    def __init__(self, client: aiohttp.ClientSession, *, slots: Mapping[str, int]) -> None:
         self._client = client
         self._slots = slots
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -307,10 +306,10 @@ class OverHttp:
         )
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        answer = await self._client.post(path, json=body)
-        if answer.status_code >= 300:
-            raise RecsysError(f"POST {path} answered {answer.status_code}: {answer.text[:300]}")
-        return answer.json()
+        async with self._client.post(path, json=body) as answer:
+            if answer.status >= 300:
+                raise RecsysError(f"POST {path} answered {answer.status}: {(await answer.text())[:300]}")
+            return await answer.json()
 
 
 def _customer_json(told: Told) -> dict[str, Any]:

@@ -42,6 +42,8 @@ RECIPES = (
     Recipe("vowpal-greedy", options={"bits": 12}),
     Recipe("vowpal-squared", options={"bits": 12, "loss": "squared", "knots": 3}, exploration=Exploration("softmax")),
     Recipe("vowpal-squarecb", options={"bits": 12}, exploration=Exploration("squarecb", epsilon=0.02)),
+    Recipe("linear", learner="linear"),
+    Recipe("linear-bent", learner="linear", options={"knots": 3, "context": 1.0}, exploration=Exploration("softmax")),
     Recipe("taps", learner="popularity"),
     Recipe("value", learner="popularity", options={"by": "value", "strength": 5.0}),
     Recipe("fair", learner="uniform"),

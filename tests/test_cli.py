@@ -19,9 +19,8 @@ from tests.test_experiments import TEXT
 
 ROOT = Path(__file__).parent.parent
 CATALOGUE = ROOT / "recsys" / "bank" / "catalogue.toml"
-EXPERIMENT = (
-    TEXT.replace("popularity-taps", "popularity").replace('"vowpal"', '"bandit"').replace('"running"', '"draft"')
-)
+DRAFT = TEXT.replace('"running"', '"draft"')
+EXPERIMENT = DRAFT.replace("popularity-taps", "popularity").replace('"vowpal"', '"bandit"')
 
 
 # -- as a whole --------------------------------------------------------------------------------

@@ -40,10 +40,11 @@ REWARDS = parse(
     """,
     where="test",
 ).with_values({"pot": 2.0, "cash-isa": 20.0})
+LONG_AFTER = at(30)
 END = Switch("everything", "", off=False, reason="the log goes on", by="test")
 
 
-def told_of(bodies: Iterable[Body], *, until: datetime = at(30)) -> list[Lesson | Round]:
+def told_of(bodies: Iterable[Body], *, until: datetime = LONG_AFTER) -> list[Lesson | Round]:
     """What a log tells when it goes on until some day: later events stand later, recorded as they happen."""
     log = events(sorted_by_time(bodies))
     return list(join([*log, Event(len(log) + 1, until, END)], rewards=REWARDS))
@@ -169,7 +170,7 @@ def test_a_second_tap_changes_nothing() -> None:
 
 def test_the_rewards_of_a_round_by_hand() -> None:
     slate = decision(shown=("pot", "cash-isa", "round-ups"))
-    bodies = [
+    bodies: list[Body] = [
         slate,
         SEEN,
         TAPPED,

@@ -21,12 +21,15 @@ from serving import settings
 from serving.app import create_app
 from serving.bootstrap import compose
 from serving.bootstrap import serve as composed
-from serving.leading import FOLLOWS_PARENT, Stop
+from serving.leading import FOLLOWS_PARENT, Stop, orphaned
 from serving.security import Gate
 from serving.settings import LOOPBACK, Settings
 
 CONSOLE = "console"  # the key whose sessions one-time links open; its secret is never shown
 _GRACE_SECONDS = 10
+_SWITCH_SECONDS = (
+    0.0005  # the writing thread asks for the interpreter often and briefly; waiting 5 ms each time adds up
+)
 
 
 @click.command
@@ -58,6 +61,7 @@ def _serve(chosen: Settings) -> None:
         click.echo(
             f"dashboard, signed in once: {url}/sign-in/{one_time(service.gate, service.home.database)}", err=True
         )
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(service),
@@ -76,7 +80,7 @@ def _serve(chosen: Settings) -> None:
 def _supervise(chosen: Settings) -> None:
     """Start the three processes; when one ends or we are told to stop, end the others."""
     environment = os.environ | {
-        FOLLOWS_PARENT: "1",
+        FOLLOWS_PARENT: str(os.getpid()),
         "RECSYS_HOST": chosen.host,
         "RECSYS_PORT": str(chosen.port),
     }
@@ -122,7 +126,6 @@ def one_time(gate: Gate, database: Database) -> str:
 
 
 def _end_with_parent(server: uvicorn.Server) -> None:
-    parent = os.getppid()
-    while os.getppid() == parent:
+    while not orphaned():
         time.sleep(0.5)
     server.should_exit = True

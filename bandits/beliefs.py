@@ -1,0 +1,94 @@
+"""Gaussian beliefs about weights, and the one step by which a yes or no changes them.
+
+A prediction is a logit: the sum over independent beliefs of their weights times features. A lesson
+moves the weights to where prior belief and likelihood agree (the mode, found on a line because only
+the prediction is told of), and takes from each covariance what the curvature there says was learned:
+assumed-density filtering with a Laplace step (Opper 1998; Minka 2001; Chapelle and Li 2011 with full
+covariances). No learning rate: early lessons move much, later ones little, by themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from recsys.vocabulary import Floats
+
+_STEPS = 60
+_CLOSE = 1e-10
+
+
+class Belief:
+    """Weights as a Gaussian: `mean` (d,) and `covariance` (d, d). Mutable; its learner owns it."""
+
+    __slots__ = ("covariance", "mean")
+
+    def __init__(self, deviations: Floats) -> None:
+        self.mean: Floats = np.zeros(deviations.size)
+        self.covariance: Floats = np.diag(deviations**2)
+
+    @classmethod
+    def of(cls, mean: Floats, covariance: Floats) -> Belief:
+        """A belief with this mean and covariance, copied."""
+        belief = cls(np.empty(0))
+        belief.mean, belief.covariance = np.array(mean, dtype=np.float64), np.array(covariance, dtype=np.float64)
+        return belief
+
+    def grow(self, deviations: Floats) -> None:
+        """Take in weights not yet heard of, with these prior standard deviations."""
+        d = self.mean.size
+        wider = np.diag(np.concatenate([np.zeros(d), deviations**2]))
+        wider[:d, :d] = self.covariance
+        self.mean, self.covariance = np.concatenate([self.mean, np.zeros(deviations.size)]), wider
+
+
+Parts: TypeAlias = Sequence[tuple[Belief, Floats]]
+
+
+def learn(parts: Parts, *, start: float, label: float) -> None:
+    """Update every belief by one lesson: features `x` of each part, and `label` in [0, 1].
+
+    >>> belief = Belief(np.array([1.0, 1.0]))
+    >>> learn([(belief, np.array([1.0, 0.0]))], start=0.0, label=1.0)
+    >>> belief.mean.round(3), belief.covariance.diagonal().round(3)
+    (array([0.401, 0.   ]), array([0.806, 1.   ]))
+    """
+    gains = [np.einsum("ij,j->i", belief.covariance, x) for belief, x in parts]
+    before = start + math.fsum(float(belief.mean @ x) for belief, x in parts)
+    spread = math.fsum(float(gain @ x) for gain, (_, x) in zip(gains, parts, strict=True))
+    chance = sigmoid(mode(before, spread=spread, label=label))
+    curvature = chance * (1.0 - chance)
+    learned = curvature / (1.0 + curvature * spread)
+    for gain, (belief, _) in zip(gains, parts, strict=True):
+        belief.mean += (label - chance) * gain
+        belief.covariance -= learned * (gain[:, None] * gain)
+
+
+def mode(before: float, *, spread: float, label: float) -> float:
+    """The logit z = before + spread · (label − sigmoid(z)): Newton's steps, bisection where they leave the bracket.
+
+    >>> mode(0.0, spread=0.0, label=1.0)
+    0.0
+    """
+    low, high = before + spread * (label - 1.0), before + spread * label
+    logit = before
+    for _ in range(_STEPS):
+        chance = sigmoid(logit)
+        off = logit - before - spread * (label - chance)
+        low, high = (low, logit) if off > 0.0 else (logit, high)
+        step = off / (1.0 + spread * chance * (1.0 - chance))
+        logit = logit - step if low <= logit - step <= high else (low + high) / 2.0
+        if abs(step) <= _CLOSE:
+            break
+    return logit
+
+
+def sigmoid(logit: float) -> float:
+    """1 / (1 + exp(−logit)), without overflow."""
+    if logit >= 0.0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    small = math.exp(logit)
+    return small / (1.0 + small)

@@ -1,0 +1,51 @@
+"""What every learned policy shares: a probability for each stage → expected worth → exploration.
+
+The factorised reward of domain 3.9: stages are learned apart (P(tapped | seen), P(opened | tapped), …)
+and meet only here, so that a rare late stage is never drowned by a common early one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from bandits.chain import Chain
+from bandits.exploration import Exploration
+from recsys.vocabulary import Bools, Candidate, Context, Floats
+
+
+class ChainedPolicy(ABC):
+    """A policy that tells a probability for each stage; immutable."""
+
+    def __init__(self, name: str, *, chain: Chain, exploration: Exploration, lessons: int) -> None:
+        self._name = name
+        self._chain = chain
+        self._exploration = exploration
+        self._lessons = lessons
+
+    @property
+    def name(self) -> str:
+        """`recipe@version`."""
+        return self._name
+
+    @property
+    def floor(self) -> float:
+        """The exploration's."""
+        return self._exploration.floor
+
+    @abstractmethod
+    def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) probability of each stage given the one before; 0 for the null choice."""
+
+    def scores(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(n,) expected worth of each candidate; the null choice is worth 0."""
+        if not candidates:
+            return np.empty(0)
+        probabilities = self.probabilities(context, candidates)
+        return self._chain.expected(probabilities, [candidate.product_id for candidate in candidates])
+
+    def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
+        """(n,) by the recipe's exploration."""
+        return self._exploration.pmf(scores, open_=open_, lessons=self._lessons)

@@ -1,0 +1,335 @@
+"""The exact linear learner: Bayesian logistic regression with shared and per-product parts.
+
+The logit of a stage, for product p in context x, is the sum of three independent Gaussian beliefs:
+
+    what is true of every product · [1, affinity, x]  +  of what p is like (family, class, tags)
+    +  what is p's own · [1, affinity, x]
+
+with full covariances, updated by one Laplace step for each lesson (`beliefs`). Priors do the pooling:
+a rate is free to lie where the log puts it (`level`), while context moves a product away from its rate
+only as far as the log insists (`context`, `shared`). So a stage with a few hundred lessons stays close
+to its products' rates and one with a hundred thousand bends, without a learning rate to tune. A new
+product starts from what all share and from what is like it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandits.beliefs import Belief, learn
+from bandits.chain import Chain
+from bandits.chained import ChainedPolicy
+from bandits.crossing import hats, knots_of
+from bandits.exploration import Exploration
+from bandits.recipe import Options, Recipe
+from bandits.state import pack, unpack
+from bandits.teaching import Taught, checked, checked_values
+from recsys.errors import Corrupt, InvalidConfiguration
+from recsys.rewards import Rewards
+from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, ProductId
+
+KIND = "linear"
+_LEVEL, _AFFINITY = "level", "affinity"
+_MOST = 512  # names that a learner takes in; later ones teach nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Options of a recipe: prior standard deviations of weights, on the scale of logits."""
+
+    prior: float = 0.02  # probability of every stage before anything is learned
+    level: float = 2.0  # of a product's own level; of the level that all share, half as much again
+    context: float = 0.3  # of what context does to one product
+    shared: float = 0.3  # of what context does to all, and of what a product is like
+    later: float = 0.1  # of both in stages that follow another, of which few lessons come
+    knots: int = 0  # hats per context feature, which let a line bend
+
+    @classmethod
+    def of(cls, options: Options) -> Settings:
+        """Checked settings; raises `InvalidConfiguration`."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(options) - known):
+            raise InvalidConfiguration(f"linear has no option {unknown[0]}: use {', '.join(sorted(known))}")
+        try:
+            return cls(**{name: type(getattr(cls(), name))(value) for name, value in options.items()})
+        except ValueError:
+            raise InvalidConfiguration("linear: every option is a number") from None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.prior < 1.0:
+            raise InvalidConfiguration("linear: prior must be in (0, 1)")
+        if not all(0.0 < deviation <= 100.0 for deviation in (self.level, self.context, self.shared, self.later)):
+            raise InvalidConfiguration("linear: level, context, shared and later must be in (0, 100]")
+        if not (self.knots == 0 or 2 <= self.knots <= 20):
+            raise InvalidConfiguration("linear: knots must be 0 or 2 to 20")
+
+    def bends(self, parent: int) -> tuple[float, float]:
+        """(context, shared) deviations of a stage that follows the stage in row `parent`, -1 for "seen"."""
+        return (self.context, self.shared) if parent < 0 else (self.later, self.later)
+
+    @property
+    def start(self) -> float:
+        """The prior as a logit: every prediction starts here."""
+        return float(np.log(self.prior / (1.0 - self.prior)))
+
+
+class Columns:
+    """Names → columns, in the order in which they were first met; part of a learner's state."""
+
+    def __init__(self, names: Sequence[str], *, knots: int) -> None:
+        self._at = {name: column for column, name in enumerate(names)}
+        self._knots = knots_of(knots)
+        self._known: dict[tuple[str, ...], NDArray[np.int64]] = {}
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    @property
+    def names(self) -> list[str]:
+        """In column order."""
+        return list(self._at)
+
+    def copy(self) -> Columns:
+        """The same columns, to grow apart from here on."""
+        return Columns(self.names, knots=self._knots.size)
+
+    def take_in(self, names: tuple[str, ...]) -> int:
+        """Give columns to names not met before; how many are new."""
+        if names in self._known:
+            return 0
+        wanted = [name for name in self._wanted(names) if name not in self._at]
+        new = wanted[: max(0, _MOST - len(self._at))]
+        self._at |= {name: len(self._at) + place for place, name in enumerate(new)}
+        if new:
+            self._known.clear()
+        self._known[names] = self._columns(names)
+        return len(new)
+
+    def vector(self, names: tuple[str, ...], values: Sequence[float]) -> Floats:
+        """(columns,) these values in their columns; names without a column are left out."""
+        columns = self._known.get(names)
+        if columns is None:
+            columns = self._columns(names)
+        given = np.array(values, dtype=np.float64)
+        told = np.concatenate([given, hats(given, self._knots)]) if self._knots.size else given
+        vector = np.zeros(len(self._at) + 1)  # the last place takes what has no column
+        vector[columns] = told
+        return vector[:-1]
+
+    def _wanted(self, names: tuple[str, ...]) -> list[str]:
+        return [*names, *(f"{name}#{knot}" for name in names for knot in range(self._knots.size))]
+
+    def _columns(self, names: tuple[str, ...]) -> NDArray[np.int64]:
+        return np.array([self._at.get(name, len(self._at)) for name in self._wanted(names)], dtype=np.int64)
+
+
+class _Stage:
+    """The beliefs about one stage."""
+
+    __slots__ = ("alike", "bends", "own", "shared")
+
+    def __init__(
+        self, shared: Belief, *, alike: Belief, own: dict[ProductId, Belief], bends: tuple[float, float]
+    ) -> None:
+        self.shared = shared  # over the columns of contexts
+        self.alike = alike  # over the columns of products' features
+        self.own = own  # over the columns of contexts
+        self.bends = bends  # prior deviations of context: to one product, to all
+
+
+class LinearPolicy(ChainedPolicy):
+    """An immutable snapshot: means only; scores are a few small sums in numpy."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        settings: Settings,
+        contexts: Columns,
+        features: Columns,
+        stages: Sequence[_Stage],
+        chain: Chain,
+        exploration: Exploration,
+        lessons: int,
+    ) -> None:
+        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons)
+        self._start = settings.start
+        self._contexts = contexts
+        self._features = features
+        products = sorted({product for stage in stages for product in stage.own})
+        self._row = {product: row for row, product in enumerate(products)}
+        self._new = len(products)  # the row of products never taught
+        self._weights = np.array([_weights(stage, products) for stage in stages])  # (stages, n + 1, columns)
+        self._alike = np.array([stage.alike.mean for stage in stages])  # (stages, features)
+        self._likeness: dict[tuple[tuple[str, ...], tuple[float, ...]], Floats] = {}
+
+    def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) probability of each stage given the one before; 0 for the null choice."""
+        weights = self._weights[:, [self._row.get(candidate.product_id, self._new) for candidate in candidates]]
+        x = _vector(self._contexts, context, affinity=0.0)
+        logits = self._start + np.einsum("snd,d->sn", weights, x)
+        logits += weights[:, :, 1] * np.array([candidate.affinity or 0.0 for candidate in candidates])
+        logits += np.array([self._like(candidate) for candidate in candidates]).reshape(-1, len(logits)).T
+        chances: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0)))
+        chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        return chances
+
+    def _like(self, candidate: Candidate) -> Floats:
+        """(stages,) what the product's own features add."""
+        key = (candidate.names, candidate.values)
+        found = self._likeness.get(key)
+        if found is None:
+            if len(self._likeness) >= 20_000:
+                self._likeness.clear()
+            vector = self._features.vector(candidate.names, candidate.values)
+            found = self._likeness[key] = np.einsum("sf,f->s", self._alike, vector)
+        return found
+
+
+class LinearLearner:
+    """Beliefs about every stage of the reward, updated lesson by lesson."""
+
+    kind = KIND
+
+    def __init__(self, recipe: Recipe, *, chain: Chain) -> None:
+        self.recipe = recipe
+        self.chain = chain
+        self.settings = Settings.of(recipe.options)
+        self._contexts = Columns([_LEVEL, _AFFINITY], knots=self.settings.knots)
+        self._features = Columns([], knots=0)
+        self._stages = [self._stage(self.settings.bends(parent)) for parent in chain.parents]
+        self._taught = 0
+
+    @property
+    def taught(self) -> int:
+        """Lessons learned from so far."""
+        return self._taught
+
+    def learn(self, lessons: Sequence[Lesson]) -> int:
+        """Check every lesson, then learn from each; how many taught. Raises `Misuse` before learning any."""
+        for one in [checked(lesson, chain=self.chain) for lesson in lessons]:
+            self._learn(one)
+        return len(lessons)
+
+    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
+        """One lesson without its decision; raises `Misuse` for poison."""
+        self._learn(checked_values(context, candidate, stage=stage, label=label, chain=self.chain))
+
+    def _learn(self, one: Taught) -> None:
+        self._take_in(one.context.names, one.candidate.names)
+        stage, product = self._stages[one.stage], one.candidate.product_id
+        own = stage.own.get(product)
+        if own is None:
+            own = stage.own[product] = Belief(self._prior(self.settings.level, stage.bends[0]))
+        x = _vector(self._contexts, one.context, affinity=one.candidate.affinity or 0.0)
+        like = self._features.vector(one.candidate.names, one.candidate.values)
+        learn([(stage.shared, x), (stage.alike, like), (own, x)], start=self.settings.start, label=one.label)
+        self._taught += 1
+
+    def _take_in(self, context: tuple[str, ...], features: tuple[str, ...]) -> None:
+        """Make room for names not met before, in every belief."""
+        if more := self._contexts.take_in(context):
+            for stage in self._stages:
+                stage.shared.grow(np.full(more, stage.bends[1]))
+                for own in stage.own.values():
+                    own.grow(np.full(more, stage.bends[0]))
+        if more := self._features.take_in(features):
+            for stage in self._stages:
+                stage.alike.grow(np.full(more, stage.bends[1]))
+
+    def _stage(self, bends: tuple[float, float]) -> _Stage:
+        shared = Belief(self._prior(1.5 * self.settings.level, bends[1]))
+        return _Stage(shared, alike=Belief(np.empty(0)), own={}, bends=bends)
+
+    def _prior(self, level: float, rest: float) -> Floats:
+        return np.array([level, *[rest] * (len(self._contexts) - 1)])
+
+    def snapshot(self, version: int) -> LinearPolicy:
+        """An immutable policy cut from the beliefs as they are."""
+        return self._cut(
+            f"{self.recipe.name}@{version}", contexts=self._contexts.copy(), features=self._features.copy()
+        )
+
+    def live(self) -> LinearPolicy:
+        """The same; void after the next lesson."""
+        return self._cut(f"{self.recipe.name}@live", contexts=self._contexts, features=self._features)
+
+    def _cut(self, name: str, *, contexts: Columns, features: Columns) -> LinearPolicy:
+        return LinearPolicy(
+            name,
+            settings=self.settings,
+            contexts=contexts,
+            features=features,
+            stages=self._stages,
+            chain=self.chain,
+            exploration=self.recipe.exploration,
+            lessons=self._taught,
+        )
+
+    def state(self) -> bytes:
+        """Options, chain, names and every belief."""
+        header = {
+            "kind": KIND,
+            "settings": asdict(self.settings),
+            "chain": self.chain.plain,
+            "taught": self._taught,
+            "contexts": self._contexts.names,
+            "features": self._features.names,
+            "products": [sorted(stage.own) for stage in self._stages],
+        }
+        arrays: list[NDArray[Any]] = []
+        for stage in self._stages:
+            for belief in (stage.shared, stage.alike, *(stage.own[product] for product in sorted(stage.own))):
+                arrays += [belief.mean.astype("<f8"), belief.covariance.astype("<f8")]
+        return pack(header, arrays)
+
+    @classmethod
+    def from_state(cls, recipe: Recipe, state: bytes) -> LinearLearner:
+        """The learner that `state` was taken from; learning goes on exactly there."""
+        header, arrays = _opened(recipe, state)
+        learner = cls(recipe, chain=Chain.from_plain(header["chain"]))
+        learner._taught = header["taught"]
+        learner._contexts = Columns(header["contexts"], knots=learner.settings.knots)
+        learner._features = Columns(header["features"], knots=0)
+        beliefs = (Belief.of(mean, covariance) for mean, covariance in zip(arrays[::2], arrays[1::2], strict=True))
+        for stage, products in zip(learner._stages, header["products"], strict=True):
+            stage.shared, stage.alike = next(beliefs), next(beliefs)
+            stage.own = {product: next(beliefs) for product in products}
+        return learner
+
+
+def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
+    """A learner that knows nothing yet."""
+    return LinearLearner(recipe, chain=Chain.of(rewards))
+
+
+def _vector(columns: Columns, context: Context, *, affinity: float) -> Floats:
+    """(columns,) [1, affinity, the context and its hats]."""
+    vector = columns.vector(context.names, context.values)
+    vector[0], vector[1] = 1.0, affinity
+    return vector
+
+
+def _weights(stage: _Stage, products: Sequence[ProductId]) -> Floats:
+    """(n + 1, columns) weights of each product, and last of one that was never taught."""
+    weights = np.tile(stage.shared.mean, (len(products) + 1, 1))
+    for row, product in enumerate(products):
+        if product in stage.own:
+            weights[row] += stage.own[product].mean
+    return weights
+
+
+def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:
+    header, arrays = unpack(state)
+    if header.get("kind") != KIND:
+        raise Corrupt(f"the state holds a {header.get('kind')} learner, not {KIND}")
+    if len(arrays) != 2 * sum(2 + len(products) for products in header["products"]):
+        raise Corrupt(f"a {KIND} learner's state does not hold what it names")
+    if header["settings"] != asdict(Settings.of(recipe.options)):
+        raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")
+    return header, arrays
