@@ -9,7 +9,6 @@ workers and restarts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -234,7 +233,7 @@ class EventLog:
                 text = connection.execute(select(db.parts.c.text).where(db.parts.c.ref == ref)).scalar()
                 if text is None:
                     raise Corrupt(f"the log names the part {ref}, which is missing")
-                self._parts[ref] = json.loads(text)
+                self._parts[ref] = records.parsed_part(text)
             return self._parts[ref]
 
         return lookup

@@ -35,7 +35,6 @@ from recsys.vocabulary import (
     Erasure,
     Exposed,
     Fact,
-    FactValue,
     Floats,
     Outcome,
     Override,
@@ -115,6 +114,15 @@ def exposed(text: str, *, token: str) -> Exposed:
         raise Corrupt(f"a decision in the log cannot be read ({type(error).__name__})") from None
 
 
+def parsed_part(text: str) -> Any:
+    """A part as `lookup` gives it: JSON with tuples for lists, so that readers share it without copying."""
+    return _frozen(json.loads(text))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
+
+
 def decision_key(decision_id: str) -> str:
     """The log's unique key of a decision."""
     return f"decision:{decision_id}"
@@ -192,10 +200,8 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
         experiments=tuple(Assigned(*pair) for pair in f["in"]),
         versions=Versions(**dict(head["versions"])),
         facts=_read_facts(personal.get("facts"), lookup, made=f["made"]),
-        context=Context(tuple(lookup(names)) if names else (), tuple(_unpacked(values).tolist())),
-        verdicts=Verdicts(
-            tuple(products), tuple(rules), tuple(reasons), _unbits(f["rules"][1], (len(products), len(rules)))
-        ),
+        context=Context(lookup(names) if names else (), tuple(_unpacked(values).tolist())),
+        verdicts=Verdicts(products, rules, reasons, _unbits(f["rules"][1], (len(products), len(rules)))),
         candidates=tuple(
             _read_candidate(lookup(ref), affinity)
             for ref, affinity in zip(f["candidates"], affinities.tolist(), strict=True)
@@ -217,9 +223,9 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
     )
 
 
-def _read_candidate(part: list[Any], affinity: float) -> Candidate:
+def _read_candidate(part: Any, affinity: float) -> Candidate:
     product, creative, names, values = part
-    return Candidate(product, creative, tuple(names), tuple(values), None if affinity != affinity else affinity)
+    return Candidate(product, creative, names, values, None if affinity != affinity else affinity)
 
 
 def _fact_fields(facts: Mapping[str, Fact], parts: dict[str, str], *, made: int) -> list[Any]:
@@ -233,16 +239,13 @@ def _read_facts(fields: list[Any] | None, lookup: Lookup, *, made: int) -> Mappi
         return MappingProxyType({})
     named, values, ages = lookup(fields[0]), fields[1], fields[2]
     each = ages if isinstance(ages, list) else [ages] * len(values)
+    times = {age: moment(made - age) for age in set(each)}
     return MappingProxyType(
         {
-            name: Fact(_fact_value(value), moment(made - age), source)
+            name: Fact(tuple(value) if isinstance(value, list) else value, times[age], source)
             for (name, source), value, age in zip(named, values, each, strict=True)
         }
     )
-
-
-def _fact_value(value: Any) -> FactValue:
-    return tuple(value) if isinstance(value, list) else value
 
 
 # -- the other bodies --------------------------------------------------------------------------

@@ -17,16 +17,17 @@ FLOORS = {
     "bandits": {"recsys", "bandits"},
     "serving": {"recsys", "embeddings", "bandits", "serving"},
 }
+STORES = ("database", "eventlog", "customers", "profiles", "activities", "register", "keys", "leases", "quarantine",
+          "readmarks", "secrets_of_home")  # fmt: skip
 DOORS = {
     "torch": {"embeddings/two_tower.py", "embeddings/losses.py", "embeddings/training.py", "embeddings/encoding.py"},
     "faiss": {"embeddings/index.py"},
     "vowpal_wabbit_next": {"bandits/vowpal.py"},
     "mlflow": {"recsys/tracking.py"},
-    "sqlalchemy": {"recsys/database.py", "recsys/eventlog.py", "recsys/customers.py", "recsys/leases.py",
-                   "recsys/records_of_experiments.py", "recsys/quarantine.py", "recsys/keys.py"},
+    "sqlalchemy": {f"recsys/{store}.py" for store in STORES},
     "altair": {"serving/charts.py"},
     "vl_convert": {"serving/charts.py", "serving/dashboard.py"},
-    "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/security.py"},
+    "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/console.py"},
     "pydantic": {"serving/schemas.py", "serving/settings.py"},
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -35,7 +36,7 @@ from serving.learner_loop import LEASE
 from serving.settings import Settings
 from serving.traffic import InProcess, Traffic
 from tests.builders import START
-from tests.service import apply_products, copied, pointers, started
+from tests.service import apply_products, copied, pointers, running, started
 
 pytestmark = pytest.mark.processes
 POSTGRES = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
@@ -155,6 +156,67 @@ def test_after_kill_9_under_load_everything_acknowledged_is_in_the_log_once(
     assert outcomes == dict.fromkeys(load.sent, 1)
     assert [event.position for event in log.read()] == list(range(1, len(bodies) + 1))
     database.close()
+
+
+@pytest.mark.postgres
+def test_with_postgresql_gone_the_static_list_answers_and_when_it_is_back_decisions_are_logged_again(
+    tmp_path: Path, postgres: str
+) -> None:
+    name = postgres.rsplit("/", 1)[1]
+    with running(tmp_path, database_url=postgres) as app, psycopg.connect(POSTGRES, autocommit=True) as server:
+        app.tell("ann")
+        assert app.recommend("ann")["decision_id"]
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        gone = [app.recommend(customer) for customer in ("ann", "ann", "nobody")]
+        assert {(each["decision_id"], each["mode"]) for each in gone} == {(None, "fallback:unlogged")}
+        assert app.metric("recsys_unlogged_total") == 3
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert app.recommend("ann")["mode"] == "fallback:uniform"
+        assert len(app.decisions()) == 2
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("path", ["/v1/decisions/%00", "/v1/experiments/%00", "/v1/decisions/%ed%a0%80"])
+def test_postgresql_is_not_asked_for_what_it_cannot_hold(tmp_path: Path, postgres: str, path: str) -> None:
+    with running(tmp_path, database_url=postgres) as app:
+        key = "auditor" if "decisions" in path else "analyst"
+        assert app.get(path, key=key).status_code in (404, 422)
+        token = app.get("/sign-in/%00", key=None)
+        assert token.status_code == 401
+
+
+HOSTILE_REQUESTS = {
+    "a negative length": b"Content-Length: -1\r\n\r\n{}",
+    "a length that is a word": b"Content-Length: many\r\n\r\n{}",
+    "a length beyond every limit": b"Content-Length: 99999999999999999999999999\r\n\r\n{}",
+    "chunks beyond a mebibyte": b"Transfer-Encoding: chunked\r\n\r\n" + (b"10000\r\n" + b" " * 65_536 + b"\r\n") * 20,
+    "a chunk size that is none": b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+    "both a length and chunks": b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "a header of a mebibyte": b"X-Long: " + b"a" * (1 << 20) + b"\r\nContent-Length: 2\r\n\r\n{}",
+    "half a request": b"Content-Length: 500\r\n\r\n{",
+}  # fmt: skip
+
+
+def test_a_hostile_request_on_the_wire_is_refused_and_the_service_lives(tmp_path: Path) -> None:
+    apply_products(tmp_path)
+    database = Database(f"sqlite:///{tmp_path / 'recsys.db'}").create()
+    key = Keys(database).create("backend", scopes=[Scope.RECOMMEND])
+    database.close()
+    head = (
+        f"POST /v1/outcomes HTTP/1.1\r\nHost: bank\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
+    )
+    with started(tmp_path, "serve", "--port", "0") as child:
+        url = httpx.URL(child.wait_for_url())
+        for name, rest in HOSTILE_REQUESTS.items():
+            with socket.create_connection((url.host, url.port or 0), timeout=10) as caller:
+                caller.settimeout(1.0 if name == "half a request" else 10.0)
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    caller.sendall(head.encode() + rest)
+                    said = caller.recv(64)
+                    assert not said or said.split()[1] in (b"400", b"413", b"422", b"431"), (name, said)
+        assert httpx.get(f"{url}/healthz").json() == {"status": "alive"}
+        assert 'status="500"' not in httpx.get(f"{url}/metrics").text
 
 
 def test_sigterm_drains_requests_in_flight_are_answered(tmp_path: Path) -> None:

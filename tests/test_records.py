@@ -18,7 +18,7 @@ from bandits.drawing import draw_slate, everything_open, verify
 from recsys import catalogue, eligibility, features
 from recsys.bank.world import Bank
 from recsys.errors import Corrupt
-from recsys.records import SCHEMA, Record, decode, encode, exposed, micros, moment
+from recsys.records import SCHEMA, Record, decode, encode, exposed, micros, moment, parsed_part
 from recsys.vocabulary import (
     NOTHING,
     Body,
@@ -84,7 +84,7 @@ FULL = replace(
 def read(record: Record, *, personal: bool = True, schema: int = SCHEMA) -> Body:
     text = record.text if personal else json.dumps(json.loads(record.text) | {"personal": None})
     return decode(
-        record.kind, text, token=record.token, schema=schema, lookup=lambda ref: json.loads(record.parts[ref])
+        record.kind, text, token=record.token, schema=schema, lookup=lambda ref: parsed_part(record.parts[ref])
     )
 
 
