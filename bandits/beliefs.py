@@ -80,9 +80,9 @@ def mode(before: float, *, spread: float, label: float) -> float:
         off = logit - before - spread * (label - chance)
         low, high = (low, logit) if off > 0.0 else (logit, high)
         step = off / (1.0 + spread * chance * (1.0 - chance))
-        logit = logit - step if low <= logit - step <= high else (low + high) / 2.0
-        if abs(step) <= _CLOSE:
+        if abs(step) <= _CLOSE * (1.0 + abs(logit)):
             break
+        logit = logit - step if low < logit - step < high else (low + high) / 2.0
     return logit
 
 

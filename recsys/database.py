@@ -197,7 +197,10 @@ class Database:
 
     @contextmanager
     def reading_often(self) -> Iterator[Connection]:
-        """Like `reading`, over a connection that this thread keeps: for the few reads of every request."""
+        """Like `reading`, over a connection that this thread keeps: for the few reads of every request.
+
+        Only for threads that live as long as the process (the event loop's): each keeps one of the pool's few.
+        """
         try:
             if getattr(self._kept, "connection", None) is None:
                 self._kept.connection = self._reader.connect()

@@ -16,6 +16,7 @@ from recsys.errors import ArtefactMissing
 from recsys.experiments import Experiment, to_json
 from recsys.metrics import default_metrics
 from recsys.readmarks import ReadMark
+from recsys.records import moment
 from recsys.scorecards import Scorecard, scorecard_of
 from recsys.vocabulary import Decision
 from serving.bootstrap import Service
@@ -23,6 +24,7 @@ from serving.dashboard import Serving, Status
 from serving.live_policy import policy_name
 
 LEARNER = "learner"  # whose read mark counts
+STILL = ("uniform", "static")  # learners that never change
 
 
 class Readings:
@@ -106,4 +108,7 @@ class Readings:
         except ArtefactMissing:
             return Serving(recipe=recipe, policy="no snapshot yet", published_at="", lessons=0)
         name = published.manifest["policy"] if live is None else live.policy.name
-        return Serving(recipe=recipe, policy=name, published_at="", lessons=int(published.manifest["lessons"]))
+        learns = self._service.live.recipes[recipe].learner not in STILL
+        watermark = published.manifest["watermark"]
+        at = moment(watermark).isoformat() if learns and watermark is not None else ""
+        return Serving(recipe=recipe, policy=name, published_at=at, lessons=int(published.manifest["lessons"]))

@@ -76,8 +76,8 @@ def needs(scope: Scope) -> Any:
 Recommends = Annotated[Caller, needs(Scope.RECOMMEND)]
 Audits = Annotated[Caller, needs(Scope.AUDIT)]
 
-api = APIRouter(prefix="/v1", responses=_PROBLEMS)
-open_routes = APIRouter()
+api = APIRouter(prefix="/v1", tags=["engine"], responses=_PROBLEMS)
+open_routes = APIRouter(tags=["health"])
 
 
 @api.post(

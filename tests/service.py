@@ -62,6 +62,7 @@ ADULT: Mapping[str, Any] = {
     "emergency_months": 4.0,
     "has_defined_benefit_pension": False,
 }
+NOW = START.isoformat().replace("+00:00", "Z")
 IN_APP: Mapping[str, Any] = {"in_app": True, "push": True}
 
 
@@ -185,6 +186,51 @@ def _keys(service: Service) -> dict[str, str]:
     known = {key.name for key in keys.all()}
     tag = f"-{len(known)}" if known else ""
     return {name: keys.create(f"{name}{tag}", scopes=[scope]) for name, scope in scopes.items()}
+
+
+# -- bodies and answers -------------------------------------------------------------------------
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    return {"customer_id": "c-1", "surface": "savings", "slots": 1} | more
+
+
+def outcome_in(outcome_id: str, **more: Any) -> dict[str, Any]:
+    return {"outcome_id": outcome_id, "product_id": "pot", "kind": "tapped", "happened_at": NOW} | more
+
+
+def assert_problem(answer: httpx.Response, status: int, *pointers: str) -> dict[str, Any]:
+    """A problem document as RFC 9457 writes it, with these JSON pointers."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert told["status"] == status
+    assert told["type"]
+    assert told["title"]
+    assert told["detail"]
+    assert {fault["pointer"] for fault in told.get("errors", [])} >= set(pointers), told
+    return told
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/recommendations": asked(request_id="s-1", context={"payday_in_days": 1, "x": "y"}, candidates=["pot"]),
+    "/v1/outcomes": {"outcomes": [outcome_in("s-o", customer_id="s-c")]},
+    "/v1/displays": {"displays": [{"decision_id": "s-d", "displayed_at": NOW, "product_ids": ["pot"]}]},
+    "/v1/activity": {
+        "activities": [
+            {"activity_id": "s-a", "customer_id": "s-c", "kind": "opened_app", "subject": "home", "happened_at": NOW}
+        ]
+    },
+    "/v1/customers/batch": {
+        "customers": [
+            {
+                "customer_id": "s-c",
+                "as_of": NOW,
+                "facts": {"residence": "GB", "held": ["pot"], "household_id": "h", "date_of_birth": "1990-05-01"},
+            }
+        ]
+    },
+}
 
 
 # -- real processes ------------------------------------------------------------------------------

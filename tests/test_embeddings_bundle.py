@@ -97,7 +97,7 @@ def test_one_flipped_byte_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_lost_file_is_refused(tmp_path: Path) -> None:
     (published(tmp_path).artefact.path / "products.npz").unlink()
-    with pytest.raises(Corrupt, match="not complete"):
+    with pytest.raises(Corrupt, match="is gone"):
         bundles.load(tmp_path, features_version="f-1")
 
 

@@ -300,13 +300,15 @@ def test_a_learner_killed_again_and_again_publishes_the_snapshots_of_an_undistur
     undisturbed.database.close()
 
     home = copied(lived, to=tmp_path / "killed")
-    rng = random.Random(3)
+    rng, in_the_middle = random.Random(3), 0
     for published in sorted(rng.sample(range(2, 2 * progress.published["bandit"]), k=4)):
         with started(home, "learn", **CADENCE) as child:
             until(lambda goal=published: _snapshots(home) >= goal or _read_to(home) == last)
             time.sleep(rng.random() * 0.02)
             child.kill()
+        in_the_middle += _read_to(home) < last
         _lease_runs_out(home)
+    assert in_the_middle >= 2
     with started(home, "learn", **CADENCE) as child:
         until(lambda: _read_to(home) == last)
         child.stop(signal.SIGTERM)

@@ -1,0 +1,1 @@
+"""The outward contract of HTTP version 1 (shared/design/api.md), sentence by sentence."""
