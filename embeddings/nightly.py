@@ -91,6 +91,8 @@ def train_bundle(
     """
     config = config or TrainingConfig()
     learn, judge = interactions.split(1 - _JUDGE_SHARE)
+    if len(np.unique(judge.customer_rows)) < 2:
+        raise InvalidTable("one customer alone cannot judge a bundle; bring a longer log", where="training")
     shown = _judged(eligible, interactions=interactions, judge=judge)
     parameters = {
         "encoder": "two_tower",

@@ -15,7 +15,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recsys import database as db
@@ -27,6 +27,15 @@ from recsys.vocabulary import Body, Decision, Event, Glance, Outcome
 
 REQUEST_LIFE = timedelta(days=7)
 _PAGE = 2_000
+
+
+# Statements of the hot path, built once: building one costs more than running it.
+_LAST = select(db.events.c.position, db.events.c.recorded_at).order_by(db.events.c.position.desc()).limit(1)
+_KEYS = select(db.events.c.key, db.events.c.position, db.events.c.digest).where(
+    db.events.c.key.in_(bindparam("keys", expanding=True))
+)
+_REQUESTS = select(db.requests).where(db.requests.c.request_id.in_(bindparam("names", expanding=True)))
+_NEW_EVENTS, _NEW_REQUESTS = insert(db.events), insert(db.requests)
 
 
 class Status(StrEnum):
@@ -109,9 +118,9 @@ class EventLog:
             position += 1
         self._store_parts(connection, [record for _, record in encoded])
         if rows:
-            connection.execute(insert(db.events), rows)
+            connection.execute(_NEW_EVENTS, rows)
         if new_requests:
-            connection.execute(insert(db.requests), new_requests)
+            connection.execute(_NEW_REQUESTS, new_requests)
         return receipts
 
     def forget_requests(self) -> int:
@@ -202,8 +211,7 @@ class EventLog:
     # -- inside ------------------------------------------------------------------------------
 
     def _next(self, connection: Connection) -> tuple[int, int]:
-        query = select(db.events.c.position, db.events.c.recorded_at).order_by(db.events.c.position.desc()).limit(1)
-        last = connection.execute(query).first()
+        last = connection.execute(_LAST).first()
         now = records.micros(self._clock.now())
         return (1, now) if last is None else (last.position + 1, max(now, last.recorded_at))
 
@@ -241,21 +249,19 @@ class EventLog:
 
 def _known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
     found: dict[str, tuple[int, str]] = {}
-    table = db.events
     for start in range(0, len(keys), 500):
-        query = select(table.c.key, table.c.position, table.c.digest).where(table.c.key.in_(keys[start : start + 500]))
-        found |= {row.key: (row.position, row.digest) for row in connection.execute(query)}
+        rows = connection.execute(_KEYS, {"keys": keys[start : start + 500]})
+        found |= {row.key: (row.position, row.digest) for row in rows}
     return found
 
 
 def _known_requests(connection: Connection, asked: Sequence[Request]) -> dict[tuple[str, str], tuple[str, str]]:
     if not asked:
         return {}
-    table = db.requests
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for start in range(0, len(asked), 500):
         names = [request.request_id for request in asked[start : start + 500]]
-        for row in connection.execute(select(table).where(table.c.request_id.in_(names))):
+        for row in connection.execute(_REQUESTS, {"names": names}):
             found[row.key_name, row.request_id] = (row.digest, row.decision_id)
     return found
 

@@ -14,12 +14,14 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from recsys import database as db
 from recsys.database import Database
 from recsys.errors import Conflict, InvalidConfiguration, NotFound
 from recsys.records import micros, moment
+
+_BY_DIGEST = select(db.api_keys).where(db.api_keys.c.digest == bindparam("shown"))  # built once: on the hot path
 
 
 class Scope(StrEnum):
@@ -83,10 +85,10 @@ class Keys:
 
     def check(self, secret: str) -> Key | None:
         """The key in force behind a secret, None for any other."""
-        query = select(db.api_keys).where(db.api_keys.c.digest == _digest(secret))
+        digest = _digest(secret)
         with self._database.reading_often() as connection:
-            row = connection.execute(query).first()
-        if row is None or not secrets.compare_digest(row.digest, _digest(secret)):
+            row = connection.execute(_BY_DIGEST, {"shown": digest}).first()
+        if row is None or not secrets.compare_digest(row.digest, digest):
             return None
         key = _key(row)
         return key if key.state == "in force" else None

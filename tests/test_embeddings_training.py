@@ -163,6 +163,12 @@ def test_facts_the_encoder_cannot_read_are_refused(encoder: Encoder) -> None:
         encoder.encode_products(replace(products_of(np.arange(2)), names=("x",) * KINDS))
 
 
+def test_a_log_whose_last_tenth_is_one_customers_is_refused_in_words(world: World, tmp_path: Path) -> None:
+    alone = replace(world.interactions, customer_rows=np.zeros_like(world.interactions.customer_rows))
+    with pytest.raises(InvalidTable, match="one customer alone cannot judge a bundle"):
+        published(replace(world, interactions=alone), tmp_path)
+
+
 def test_the_gate_refuses_what_is_worse_than_popularity(world: World, tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     fashion = np.minimum(rng.geometric(0.4, size=len(world.interactions)), 25) - 1  # everybody wants the same few
