@@ -17,6 +17,7 @@ from bandits.learner import load_policy
 from bandits.policy import Policy
 from bandits.recipe import Recipe
 from recsys import artefacts
+from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Decision
 
 STATE = "state.bin"
@@ -79,10 +80,15 @@ class LivePolicies:
                 self.swaps += 1
             except Exception as error:  # whatever is wrong with it, the last good one stays in force
                 self.refusals += 1
-                self._broken[name] = digest
+                if not isinstance(error, OSError):  # a disk that stumbles is asked again, damage is not
+                    self._broken[name] = digest
                 logger.error("snapshot %s of %s refused: %s", digest, name, type(error).__name__)
 
     def _load(self, recipe: Recipe, digest: str) -> InForce:
         published = artefacts.read(self._root, policy_name(recipe.name), digest)
+        if published.manifest["recipe_digest"] != recipe.digest:
+            raise InvalidConfiguration(
+                f"a snapshot of another recipe {recipe.name}: the learner will publish a new one"
+            )
         policy = load_policy(recipe, published.file(STATE), int(published.manifest["version"]))
         return InForce(policy, recipe.digest, digest)

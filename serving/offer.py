@@ -47,11 +47,13 @@ class Offers:
             digest = artefacts.pointed(self._root, name)
             if digest is None or digest == self._seen[name]:
                 continue
-            self._seen[name] = digest
             try:
                 self.current = self._with(name, digest)
+                self._seen[name] = digest
             except Exception as error:  # whatever is wrong with it, the last good one stays in force
                 self.refusals += 1
+                if not isinstance(error, OSError):  # a disk that stumbles is asked again, damage is not
+                    self._seen[name] = digest
                 logger.error("%s %s refused: %s", name, digest, type(error).__name__)
 
     def _with(self, name: str, digest: str) -> Offer:

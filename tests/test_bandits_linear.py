@@ -36,7 +36,7 @@ def test_one_belief_lands_where_the_exact_posterior_has_its_mode() -> None:
     belief = Belief(np.ones(3))
     for x, label in zip(told, labels, strict=True):
         learn([(belief, x)], start=0.0, label=float(label))
-    weights = np.zeros(3)
+    weights, precision = np.zeros(3), np.eye(3)
     for _ in range(20):  # Newton on everything at once
         chances = 1 / (1 + np.exp(-(told @ weights)))
         precision = np.eye(3) + (told * (chances * (1 - chances))[:, None]).T @ told
@@ -98,8 +98,15 @@ def test_a_product_never_seen_starts_from_what_is_like_it() -> None:
 
 
 def test_knowing_nothing_every_stage_starts_at_the_prior() -> None:
-    policy = linear.new(Recipe("new", learner="linear", options={"prior": 0.03}), REWARDS).snapshot(0)
+    policy = linear.new(Recipe("new", learner="linear", options={"prior": 0.03, "affinity": 0.0}), REWARDS).snapshot(0)
     assert policy.probabilities(moment(), products(null=False)) == pytest.approx(np.full((3, 4), 0.03))
+
+
+def test_affinity_speaks_for_a_product_before_any_lesson_but_not_for_its_dismissal() -> None:
+    near, far = Candidate("pot", affinity=1.0), Candidate("loan", affinity=-1.0)
+    chances = linear.new(Recipe("new", learner="linear"), REWARDS).snapshot(0).probabilities(moment(), [near, far])
+    assert chances[0, 0] > 0.02 > chances[0, 1]
+    assert chances[1:] == pytest.approx(np.full((2, 2), 0.02))
 
 
 def test_new_names_may_come_at_any_time_and_unknown_ones_say_nothing() -> None:
@@ -117,7 +124,7 @@ def test_new_names_may_come_at_any_time_and_unknown_ones_say_nothing() -> None:
 
 
 def test_names_without_end_do_not_grow_the_learner_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bandits.linear._MOST", 10)
+    monkeypatch.setattr("bandits.columns._MOST", 10)
     learner = _learner()
     for i in range(40):
         learner.teach(Context((f"name-{i}",), (1.0,)), Candidate("pot"), stage="tapped", label=1.0)
@@ -149,6 +156,7 @@ def test_learning_and_scoring_are_fast_enough_and_the_state_small() -> None:
         {"level": 0.0},
         {"context": -1.0},
         {"later": 1e9},
+        {"affinity": 11.0},
         {"prior": 1.0},
         {"knots": 1},
         {"shared": "much"},
