@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from recsys.errors import StoreUnavailable
 from recsys.eventlog import Entry, EventLog, Receipt
 
+_GATHER_SECONDS = 0.002  # about what a durable commit takes by itself
 _LARGEST = 512  # entries in one transaction: bounds the time that other workers wait for the lock
 
 
@@ -62,21 +64,29 @@ class GroupCommit:
         self._thread.join()
 
     def _work(self) -> None:
+        crowded = False
         while (job := self._jobs.get()) is not None:
-            batch, size, ending = [job], len(job.entries), False
-            while size < _LARGEST:
-                try:
-                    more = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    ending = True
-                    break
-                batch.append(more)
-                size += len(more.entries)
+            if crowded:  # a moment's patience when others are about: a commit costs far more than a row
+                time.sleep(_GATHER_SECONDS)
+            batch, ending = self._gathered(job)
+            crowded = len(batch) > 1
             self._commit(batch)
             if ending:
                 return
+
+    def _gathered(self, first: _Job) -> tuple[list[_Job], bool]:
+        """Whatever has queued up behind `first`, and whether the end was among it."""
+        batch, size = [first], len(first.entries)
+        while size < _LARGEST:
+            try:
+                more = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                return batch, True
+            batch.append(more)
+            size += len(more.entries)
+        return batch, False
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
         batch = [job for job in jobs if job.answer.set_running_or_notify_cancel()]  # a caller may have given up

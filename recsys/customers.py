@@ -178,7 +178,7 @@ class Customers:
             for token, change, vector in vectors
         ]
         with self._database.writing() as connection:
-            alive = profiles.read(connection, [row["token"] for row in rows])
+            alive = profiles.known(connection, [row["token"] for row in rows])
             rows = [row for row in rows if row["token"] in alive]
             if rows:
                 old = [{"old": row["token"]} for row in rows]

@@ -69,6 +69,15 @@ def read(connection: Connection, tokens: Sequence[str]) -> dict[Token, ProfileRo
     return found
 
 
+def known(connection: Connection, tokens: Sequence[str]) -> set[str]:
+    """Those of the customers that have a row."""
+    found: set[str] = set()
+    for start in range(0, len(tokens), _PAGE):
+        query = select(db.profiles.c.token).where(db.profiles.c.token.in_(tokens[start : start + _PAGE]))
+        found |= set(connection.execute(query).scalars())
+    return found
+
+
 def write(connection: Connection, changed: Mapping[Token, ProfileRow], *, existing: Collection[Token]) -> None:
     """Store rows, each with the next number of the sequence that the encoder follows."""
     if not changed:
@@ -87,17 +96,14 @@ def touch(connection: Connection, tokens: Sequence[Token]) -> None:
     """Move customers up the sequence without changing what is known of them; unknown ones get an empty row."""
     if not tokens:
         return
-    existing = set()
-    for start in range(0, len(tokens), _PAGE):
-        query = select(db.profiles.c.token).where(db.profiles.c.token.in_(tokens[start : start + _PAGE]))
-        existing |= set(connection.execute(query).scalars())
+    existing = known(connection, tokens)
     write(connection, {token: UNTOLD for token in tokens if token not in existing}, existing=())
     last: int = connection.execute(select(func.max(db.profiles.c.change))).scalar() or 0
-    known = [token for token in tokens if token in existing]
-    if known:
+    old = [token for token in tokens if token in existing]
+    if old:
         connection.execute(
             update(db.profiles).where(db.profiles.c.token == bindparam("row_token")).values(change=bindparam("next")),
-            [{"row_token": token, "next": last + n} for n, token in enumerate(known, start=1)],
+            [{"row_token": token, "next": last + n} for n, token in enumerate(old, start=1)],
         )
 
 

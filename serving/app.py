@@ -46,6 +46,7 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},  # ours is enough
     )
     app.state.service = service
     app.add_middleware(_Bounded)

@@ -151,7 +151,7 @@ class LearnerLoop:
 
     def _teach(self, lesson: Lesson, *, at: int) -> None:
         decision = lesson.decision
-        if not _teaches(decision) or decision.token in self._objected:
+        if not teaches(decision) or decision.token in self._objected:
             return
         self._recent.append(decision)
         for taught in self._taught.values():
@@ -259,7 +259,7 @@ def _sound(policy: Policy, decision: Decision) -> bool:
     return True
 
 
-def _teaches(decision: Decision) -> bool:
+def teaches(decision: Decision) -> bool:
     """The hold-out, the broadcast path and unlogged answers never teach."""
     return decision.mode == "live" or decision.mode.startswith("fallback:")
 

@@ -8,7 +8,7 @@ before it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from embeddings.identifiers import IdMap
 from embeddings.interactions import HISTORY_LENGTH, Interaction, TrainingSet
@@ -17,43 +17,40 @@ from embeddings.product_facts import ProductFacts
 from embeddings.training import Epoch
 from recsys import features
 from recsys.artefacts import Artefact
+from recsys.eventlog import EventLog
 from recsys.records import micros
-from recsys.rewards import SEEN, Rewards
 from recsys.tracking import Tracker
-from recsys.vocabulary import Decision, Event, Outcome
+from recsys.vocabulary import Decision, Outcome
 from serving.bootstrap import Installation
+from serving.learner_loop import teaches
 
 POSITIVE = frozenset({"tapped", "opened"})
+_PAGE = 500
 
 
-def positives(events: Iterable[Event], *, rewards: Rewards) -> Iterator[tuple[Decision, Outcome]]:
-    """Each first tap or opening of a decided product, with its decision; the hold-out never teaches."""
-    decisions: dict[str, Decision] = {}
-    told: set[tuple[str, str, str]] = set()
-    for event in events:
+def positives(log: EventLog) -> Iterator[tuple[Decision, Outcome]]:
+    """Each first tap or opening of a decided product, with its decision; the hold-out never teaches.
+
+    Reads every outcome, and then only the few decisions that were acted upon.
+    """
+    first: dict[tuple[str, str, str], Outcome] = {}
+    for event in log.read(kinds=("outcome",)):
         body = event.body
-        if isinstance(body, Decision):
-            if body.mode == "live" or body.mode.startswith("fallback:"):
-                decisions[body.decision_id] = body
-        elif (
-            isinstance(body, Outcome)
-            and body.decision_id in decisions
-            and body.kind in POSITIVE & rewards.kinds - {SEEN}
-        ):
-            key = (body.decision_id, body.product_id, body.kind)
-            if key not in told:
-                told.add(key)
-                yield decisions[body.decision_id], body
+        if isinstance(body, Outcome) and body.decision_id is not None and body.kind in POSITIVE:
+            first.setdefault((body.decision_id, body.product_id, body.kind), body)
+    ids = list(dict.fromkeys(decision_id for decision_id, _, _ in first))
+    decisions: dict[str, Decision] = {}
+    for start in range(0, len(ids), _PAGE):
+        for event in log.decisions(ids[start : start + _PAGE]).values():
+            if isinstance(event.body, Decision) and teaches(event.body):
+                decisions[event.body.decision_id] = event.body
+    return ((decisions[each], outcome) for (each, _, _), outcome in first.items() if each in decisions)
 
 
 def training_set(home: Installation) -> TrainingSet:
     """The home's positives as arrays. Raises `InvalidTable` where there are none."""
     catalogue = home.offers.current.catalogue
-    found = [
-        (decision, outcome)
-        for decision, outcome in positives(home.log.read(kinds=("decision", "outcome")), rewards=home.rewards)
-        if outcome.product_id in catalogue
-    ]
+    found = [(decision, outcome) for decision, outcome in positives(home.log) if outcome.product_id in catalogue]
     histories = home.customers.subjects_before(sorted({str(decision.token) for decision, _ in found}))
     interactions = [
         Interaction(

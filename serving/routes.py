@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -55,26 +56,32 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def service_of(request: Request) -> Service:  # async: a plain function would cost a thread hop each
+def service_of(request: Request) -> Service:
     """The service behind the app."""
     service: Service = request.app.state.service
     return service
 
 
-Served = Annotated[Service, Depends(service_of)]
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A caller who was let in, and the service that answers."""
+
+    caller: Caller
+    service: Service
 
 
 def needs(scope: Scope) -> Any:
-    """A dependency that admits callers whose key has `scope`."""
+    """A dependency that admits callers whose key has `scope`: the only one of a route, as each costs time."""
 
-    async def admitted(request: Request, service: Served) -> Caller:  # on the loop: no thread for a short look-up
-        return service.gate.caller(request.headers.get("authorization", ""), scope=scope)
+    async def admitted(request: Request) -> Call:  # on the loop: a thread would cost more than the short look-up
+        service = service_of(request)
+        return Call(service.gate.caller(request.headers.get("authorization", ""), scope=scope), service)
 
     return Depends(admitted)
 
 
-Recommends = Annotated[Caller, needs(Scope.RECOMMEND)]
-Audits = Annotated[Caller, needs(Scope.AUDIT)]
+Recommends = Annotated[Call, needs(Scope.RECOMMEND)]
+Audits = Annotated[Call, needs(Scope.AUDIT)]
 
 api = APIRouter(prefix="/v1", tags=["engine"], responses=_PROBLEMS)
 open_routes = APIRouter(tags=["health"])
@@ -87,10 +94,11 @@ open_routes = APIRouter(tags=["health"])
     response_model=RecommendationResponse,
     responses={409: {"model": Problem, "description": "the same request id with another body"}},
 )
-async def recommend(body: RecommendationRequest, caller: Recommends, service: Served) -> Response:
+async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
     """Answer with a slate; the decision is durable before the answer leaves."""
+    service = call.service
     ask = _asked(body, service)
-    request = None if body.request_id is None else Asked(caller.name, body.request_id, _digest(body))
+    request = None if body.request_id is None else Asked(call.caller.name, body.request_id, _digest(body))
     patience = PATIENCE_SECONDS if body.deadline_ms is None else body.deadline_ms / 1000
     try:
         async with asyncio.timeout(patience):
@@ -112,8 +120,9 @@ async def recommend(body: RecommendationRequest, caller: Recommends, service: Se
     "/displays", operation_id="report_displays", status_code=202, response_model=BatchResponse,
     summary="What was really shown",
 )  # fmt: skip
-async def displays(body: DisplaysRequest, caller: Recommends, service: Served) -> Response:
+async def displays(body: DisplaysRequest, call: Recommends) -> Response:
     """Take in what was shown for each decision, in order."""
+    service = call.service
     taken = await run_in_threadpool(service.intake.displays, body.displays)
     return await _batch_answer(service, taken, name="id")
 
@@ -122,8 +131,9 @@ async def displays(body: DisplaysRequest, caller: Recommends, service: Served) -
     "/outcomes", operation_id="report_outcomes", status_code=202, response_model=OutcomesResponse,
     summary="What came of it",
 )  # fmt: skip
-async def outcomes(body: OutcomesRequest, caller: Recommends, service: Served) -> Response:
+async def outcomes(body: OutcomesRequest, call: Recommends) -> Response:
     """Take in outcomes, attributed to a decision or organic; accepted means durable."""
+    service = call.service
     offer = service.offers.current
     taken = await run_in_threadpool(
         service.intake.outcomes, body.outcomes, rewards=offer.rewards, catalogue=frozenset(offer.catalogue.ids)
@@ -135,8 +145,9 @@ async def outcomes(body: OutcomesRequest, caller: Recommends, service: Served) -
     "/activity", operation_id="report_activity", status_code=202, response_model=BatchResponse,
     summary="What customers do in the app and with money",
 )  # fmt: skip
-async def activity(body: ActivityRequest, caller: Recommends, service: Served) -> Response:
+async def activity(body: ActivityRequest, call: Recommends) -> Response:
     """Take in activities: the live feed of histories. The same id and body again changes nothing."""
+    service = call.service
     latest = service.clock.now() + intake.SKEW
     late = [
         (item.activity_id, "happened_at lies in the future") for item in body.activities if item.happened_at > latest
@@ -153,8 +164,9 @@ async def activity(body: ActivityRequest, caller: Recommends, service: Served) -
     "/customers/{customer_id}", operation_id="put_customer", response_model=CustomersResponse,
     summary="Facts and permissions of one customer",
 )  # fmt: skip
-async def put_customer(customer_id: Id, body: CustomerIn, caller: Recommends, service: Served) -> Response:
+async def put_customer(customer_id: Id, body: CustomerIn, call: Recommends) -> Response:
     """Take in facts and permissions, in force on the next request; older never overwrites newer."""
+    service = call.service
     return await _tell(service, [(customer_id, body, ())])
 
 
@@ -162,8 +174,9 @@ async def put_customer(customer_id: Id, body: CustomerIn, caller: Recommends, se
     "/customers/batch", operation_id="put_customers", response_model=CustomersResponse,
     summary="Facts and permissions of many customers",
 )  # fmt: skip
-async def put_customers(body: CustomersRequest, caller: Recommends, service: Served) -> Response:
+async def put_customers(body: CustomersRequest, call: Recommends) -> Response:
     """Take in many customers in one transaction: all of them, or none and the reason."""
+    service = call.service
     return await _tell(
         service, [(item.customer_id, item, ("customers", number)) for number, item in enumerate(body.customers)]
     )
@@ -175,11 +188,11 @@ async def put_customers(body: CustomersRequest, caller: Recommends, service: Ser
 )  # fmt: skip
 async def get_decision(
     decision_id: Id,
-    caller: Audits,
-    service: Served,
+    call: Audits,
     verify: Annotated[bool, Query(description="recompute draws and probabilities and say what was equal")] = False,  # noqa: FBT002  # a query parameter has a name
 ) -> Response:
     """Tell everything that made the decision: eligible set, verdicts, probabilities, reasons, versions."""
+    service = call.service
     event = await run_in_threadpool(service.log.decision, decision_id)
     return JSONResponse(await run_in_threadpool(receipt_of, event, live=service.live if verify else None))
 
@@ -194,16 +207,17 @@ async def health() -> Response:
     "/readyz", operation_id="ready", response_model=Readiness, summary="Ready, or what is missing",
     responses={503: {"model": Readiness}},
 )  # fmt: skip
-async def ready(service: Served) -> Response:
+async def ready(request: Request) -> Response:
     """Say whether requests can be answered and logged."""
-    missing, notes = await run_in_threadpool(service.readiness)
+    missing, notes = await run_in_threadpool(service_of(request).readiness)
     body = {"ready": not missing, "missing": missing, "notes": notes}
     return JSONResponse(body, status_code=503 if missing else 200)
 
 
 @open_routes.get("/metrics", include_in_schema=False)
-async def metrics(request: Request, service: Served) -> Response:
+async def metrics(request: Request) -> Response:
     """Prometheus metrics, for loopback or a key that may analyse."""
+    service = service_of(request)
     if request.client is None or request.client.host not in LOOPBACK:
         try:
             service.gate.caller(request.headers.get("authorization", ""), scope=Scope.ANALYSE)

@@ -13,7 +13,7 @@ from serving.children import Children
 from serving.commands.serve import one_time
 from serving.demo import Plan, Run, fresh_home, live
 from serving.demo_report import Report, report_of, told
-from serving.leading import Stop
+from serving.leading import Stop, calm_the_collector
 from serving.security import Gate
 from serving.settings import Settings
 from serving.tracked import tracker_of
@@ -48,6 +48,7 @@ def command(
     plan = Plan(seed, customers, first_days, days, port, mlflow_port)
     chosen = fresh_home((home or settings.load().folder / "demo").expanduser().absolute(), plan=plan)
     started = time.perf_counter()
+    calm_the_collector()
     with Children(chosen.folder / "logs") as children:
         run = live(chosen, plan=plan, children=children, say=_say)
         report = report_of(run)

@@ -11,7 +11,7 @@ from recsys.leases import Lease
 from recsys.readmarks import ReadMark
 from serving import settings
 from serving.bootstrap import Installation, compose
-from serving.leading import Stop, lead
+from serving.leading import Stop, calm_the_collector, lead
 from serving.learner_loop import LEASE, Cadence, LearnerLoop
 
 
@@ -19,6 +19,7 @@ from serving.learner_loop import LEASE, Cadence, LearnerLoop
 @click.option("--once", is_flag=True, help="read to the end of the log, publish, and end (a warm start)")
 def command(*, once: bool) -> None:
     """Tail the log, learn, and publish snapshots: one process for every recipe."""
+    calm_the_collector()
     home = compose(settings.load())
     lease = Lease(home.database, name=LEASE)
     if once:

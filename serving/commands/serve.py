@@ -21,15 +21,13 @@ from serving import settings
 from serving.app import create_app
 from serving.bootstrap import compose
 from serving.bootstrap import serve as composed
-from serving.leading import FOLLOWS_PARENT, Stop, orphaned
+from serving.leading import FOLLOWS_PARENT, Stop, calm_the_collector, orphaned
 from serving.security import Gate
 from serving.settings import LOOPBACK, Settings
 
 CONSOLE = "console"  # the key whose sessions one-time links open; its secret is never shown
 _GRACE_SECONDS = 10
-_SWITCH_SECONDS = (
-    0.0005  # the writing thread asks for the interpreter often and briefly; waiting 5 ms each time adds up
-)
+_SWITCH_SECONDS = 0.0005  # the writing thread asks for the interpreter often; waiting 5 ms each time adds up
 
 
 @click.command
@@ -62,6 +60,7 @@ def _serve(chosen: Settings) -> None:
             f"dashboard, signed in once: {url}/sign-in/{one_time(service.gate, service.home.database)}", err=True
         )
     sys.setswitchinterval(_SWITCH_SECONDS)
+    calm_the_collector()
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(service),
