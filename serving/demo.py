@@ -38,10 +38,11 @@ from serving import settings
 from serving.bootstrap import Installation, compose, recommender_of
 from serving.children import Children
 from serving.commands.learn import learner_of
+from serving.doors import InProcess, OverHttp
 from serving.learner_loop import LEASE
 from serving.offer import apply_catalogue
 from serving.settings import Settings
-from serving.traffic import InProcess, Lived, OverHttp, Traffic
+from serving.traffic import Lived, Traffic
 
 MARKER = ".recsys-demo"
 EXPERIMENT = "home-bandit"

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from types import MappingProxyType
 
 import numpy as np
 
@@ -28,41 +27,22 @@ from recsys.layers import Layers, Placement
 from recsys.vocabulary import (
     NOTHING,
     Assigned,
-    Bools,
     Candidate,
     Context,
-    CustomerId,
     Decision,
-    FactValue,
     Product,
     ProductId,
     Profile,
     Slot,
     Token,
-    Verdicts,
     Versions,
 )
-from serving.explanations import EVERYBODY, reason_of
 from serving.live_policy import InForce, LivePolicies
-from serving.misfits import Misfit
 from serving.offer import Offer
+from serving.slates import Ask, mask_of, narrowed, shortfall_of, slots_of, surface_of
 
 UNIFORM_SALT = "uniform-slice"
-ASKED = "ASKED"  # the verdict column of what the caller itself left out
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a caller wants to know."""
-
-    customer_id: CustomerId
-    surface: str
-    slots: int
-    given: Mapping[str, FactValue] = field(default_factory=lambda: MappingProxyType({}))
-    request_id: str | None = None
-    candidates: tuple[ProductId, ...] | None = None
-    exclude: tuple[ProductId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +93,14 @@ class Recommender:
         started = time.perf_counter_ns()
         at = self._clock.now()
         offer = self._offer()
-        surface = _surface(ask, offer)
+        surface = surface_of(ask, offer=offer)
         household = profile.value("household_id")
         linked = household if isinstance(household, str) else None
         placement = self._layers().placed(profile.token, surface=ask.surface, at=at, household=linked)
         path: RoutePath = "personalised" if _personal(profile) and not placement.held_out else "broadcast"
         products = offer.catalogue.products
         verdicts = offer.rules.verdicts(profile, products=products, surface=ask.surface, at=at, path=path)
-        verdicts = _asked(verdicts, ask, offer)
+        verdicts = narrowed(verdicts, ask=ask)
         eligible = verdicts.eligible()
         candidates = self._candidates(profile, eligible=eligible, offer=offer, path=path, surface=surface)
         context = features.context_of(profile, at=at, surface=ask.surface, given=ask.given)
@@ -132,9 +112,9 @@ class Recommender:
             candidates,
             length=ask.slots,
             decision_id=decision_id,
-            mask_of=_mask(candidates, offer, surface),
+            mask_of=mask_of(candidates, offer=offer, surface=surface),
         )
-        slots = _slots(drawn, candidates, context, path=path)
+        slots = slots_of(drawn, candidates=candidates, context=context, path=path)
         retriever = offer.retriever
         bundle = retriever.digest if retriever and any(c.affinity is not None for c in candidates) else ""
         return Decision(
@@ -169,7 +149,7 @@ class Recommender:
             slots=slots,
             request_id=ask.request_id,
             unit=self._unit(profile, placement=placement, household=linked),
-            shortfall=_shortfall(ask, slots, offer=offer, eligible=eligible),
+            shortfall=shortfall_of(ask, slots, offer=offer, eligible=eligible),
             retrieval=retriever.mode(retriever.vector_of(profile), n_eligible=len(eligible)) if retriever else "all",
             latency_us=(time.perf_counter_ns() - started) // 1000,
         )
@@ -177,21 +157,21 @@ class Recommender:
     def unlogged(self, ask: Ask) -> tuple[Slot, ...]:
         """The approved static list: what everybody may see when nothing can be logged. Teaches nothing."""
         offer = self._offer()
-        surface = _surface(ask, offer)
+        surface = surface_of(ask, offer=offer)
         at = self._clock.now()
         nobody = Profile(ask.customer_id, Token(""))
         verdicts = offer.rules.verdicts(
             nobody, products=offer.catalogue.products, surface=ask.surface, at=at, path="broadcast"
         )
-        eligible = _asked(verdicts, ask, offer).eligible()
+        eligible = narrowed(verdicts, ask=ask).eligible()
         candidates = [_candidate(offer.catalogue.product(each), None, path="broadcast") for each in eligible]
         if not candidates:
             return ()
         drawn = draw_slate(
             _static(offer), Context(), candidates, length=ask.slots, decision_id="unlogged",
-            mask_of=_mask(candidates, offer, surface),
+            mask_of=mask_of(candidates, offer=offer, surface=surface),
         )  # fmt: skip
-        return _slots(drawn, candidates, Context(), path="broadcast")
+        return slots_of(drawn, candidates=candidates, context=Context(), path="broadcast")
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -264,36 +244,6 @@ def _personal(profile: Profile) -> bool:
     return allowed and profile.value("status") != "fincrime_hold"
 
 
-def _surface(ask: Ask, offer: Offer) -> Surface:
-    surfaces = offer.catalogue.surfaces
-    if not surfaces:  # an empty home answers with an empty slate that says why
-        return Surface(ask.surface, max_slots=ask.slots, null_allowed=False, per_family=ask.slots)
-    surface = surfaces.get(ask.surface)
-    if surface is None:
-        raise Misfit(f'"{ask.surface}" is no surface: the catalogue knows {", ".join(surfaces)}', at=("surface",))
-    if ask.slots > surface.max_slots:
-        raise Misfit(f"{ask.surface} has at most {surface.max_slots} slots, not {ask.slots}", at=("slots",))
-    for field_, named in (("candidates", ask.candidates or ()), ("exclude", ask.exclude)):
-        for number, product in enumerate(named):
-            if product not in offer.catalogue:
-                raise Misfit(f'"{product}" is not in the catalogue', at=(field_, number))
-    return surface
-
-
-def _asked(verdicts: Verdicts, ask: Ask, offer: Offer) -> Verdicts:
-    """The same verdicts with a column for what the caller itself narrowed, where it did."""
-    if ask.candidates is None and not ask.exclude:
-        return verdicts
-    among = set(verdicts.products if ask.candidates is None else ask.candidates) - set(ask.exclude)
-    column = np.array([[product in among] for product in verdicts.products], dtype=np.bool_).reshape(-1, 1)
-    return Verdicts(
-        verdicts.products,
-        (*verdicts.rules, ASKED),
-        (*verdicts.reasons, "The app asked without this product"),
-        np.hstack([verdicts.allowed, column]),
-    )
-
-
 def _candidate(product: Product, affinity: float | None, *, path: str) -> Candidate:
     return features.candidate_of(product, affinity=affinity, path=path)
 
@@ -304,44 +254,3 @@ def _static(offer: Offer) -> StaticPolicy:
 
 def _from(live: InForce, placement: Placement) -> _Chosen:
     return _Chosen(live.policy, "live", live.recipe, live.snapshot, placement.assigned)
-
-
-def _mask(candidates: Sequence[Candidate], offer: Offer, surface: Surface) -> MaskOf:
-    """No product twice, and at most so many of one family, given the slots above."""
-    names = ["" if c.product_id == NOTHING else offer.catalogue.product(c.product_id).family for c in candidates]
-    members = {name: [row for row, each in enumerate(names) if each == name] for name in set(names) - {""}}
-
-    def mask_of(rows: Sequence[int]) -> Bools:
-        open_ = np.ones(len(names), dtype=np.bool_)
-        open_[list(rows)] = False
-        above = [names[row] for row in rows]
-        for name in set(above):
-            if name and above.count(name) >= surface.per_family:
-                open_[members[name]] = False
-        return open_
-
-    return mask_of
-
-
-def _slots(drawn: Drawn, candidates: Sequence[Candidate], context: Context, *, path: str) -> tuple[Slot, ...]:
-    slots = []
-    for number, (row, propensity) in enumerate(zip(drawn.rows, drawn.propensities, strict=True), start=1):
-        product = candidates[row].product_id
-        reasons = (EVERYBODY if path == "broadcast" else reason_of(product, context),)
-        slots.append(
-            Slot(number, product, candidates[row].creative_id, propensity, () if product == NOTHING else reasons)
-        )
-    return tuple(slots)
-
-
-def _shortfall(ask: Ask, slots: Sequence[Slot], *, offer: Offer, eligible: Sequence[ProductId]) -> str | None:
-    """Why there are fewer products than asked for, None when there are not."""
-    if len(slots) >= ask.slots and slots[-1].product_id != NOTHING:
-        return None
-    if not offer.catalogue.products:
-        return "there is no catalogue yet: apply one with `recsys catalogue apply FILE`"
-    if not eligible:
-        return "no product may be shown to this customer here and now"
-    if slots and slots[-1].product_id == NOTHING:
-        return "showing nothing more was the better choice"
-    return "fewer products may be shown than were asked for"

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -18,12 +17,12 @@ from recsys.errors import Conflict, StoreUnavailable
 from recsys.eventlog import Entry, Receipt, Status
 from recsys.eventlog import Request as Asked
 from recsys.keys import Scope
-from recsys.vocabulary import CustomerId, Decision, Slot
+from recsys.vocabulary import CustomerId, Decision
 from serving import intake
+from serving.answers import answer_of, unlogged_answer
 from serving.bootstrap import Service
 from serving.misfits import Misfit
 from serving.receipts import receipt_of
-from serving.recommender import Ask
 from serving.schemas import (
     ActivityRequest,
     BatchResponse,
@@ -42,6 +41,7 @@ from serving.schemas import (
 )
 from serving.security import Caller, Unauthorised
 from serving.settings import LOOPBACK
+from serving.slates import Ask
 
 PATIENCE_SECONDS = 5.0  # how long an answer without a deadline waits to become durable
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -104,7 +104,7 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
         async with asyncio.timeout(patience):
             decision, receipt = await _decided(service, ask, request)
     except (StoreUnavailable, TimeoutError):
-        return JSONResponse(_unlogged(service, ask))
+        return JSONResponse(unlogged_answer(service, ask))
     if receipt.status is Status.CONFLICT:
         raise Conflict("this request id came before with another body; use a new id")
     if receipt.status is Status.DUPLICATE and receipt.decision_id is not None:
@@ -113,7 +113,7 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
     else:
         service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
     service.intake.remember(decision)
-    return JSONResponse(_answer(decision))
+    return JSONResponse(answer_of(decision))
 
 
 @api.post(
@@ -296,50 +296,3 @@ async def _tell(service: Service, items: Sequence[tuple[str, CustomerIn, tuple[s
             raise Misfit("as_of lies in the future", at=(*where, "as_of"))
     changed = await run_in_threadpool(service.customers.tell, told, log=service.log)
     return JSONResponse({"accepted": len(told), "changed": changed})
-
-
-def _answer(decision: Decision) -> dict[str, Any]:
-    given = len(decision.shown)
-    short = decision.shortfall
-    return {
-        "decision_id": decision.decision_id,
-        "made_at": _rfc3339(decision.made_at),
-        "expires_at": _rfc3339(decision.expires_at),
-        "slate": [_slot(slot) for slot in decision.shown],
-        "policy": decision.policy,
-        "mode": decision.mode,
-        "experiments": [{"id": each.experiment_id, "variant": each.variant} for each in decision.experiments],
-        "shortfall": None if short is None else {"asked": decision.n_slots, "given": given, "reason": short},
-    }
-
-
-def _unlogged(service: Service, ask: Ask) -> dict[str, Any]:
-    """The approved static list, when nothing can be written down."""
-    service.telemetry.unlogged.inc()
-    now = service.clock.now()
-    slots = service.recommender.unlogged(ask)
-    shortfall = {"asked": ask.slots, "given": len(slots), "reason": "decisions cannot be logged right now"}
-    return {
-        "decision_id": None,
-        "made_at": _rfc3339(now),
-        "expires_at": _rfc3339(now),
-        "slate": [_slot(slot) for slot in slots],
-        "policy": "static@0",
-        "mode": "fallback:unlogged",
-        "experiments": [],
-        "shortfall": None if len(slots) == ask.slots else shortfall,
-    }
-
-
-def _slot(slot: Slot) -> dict[str, Any]:
-    return {
-        "slot": slot.number,
-        "product_id": slot.product_id,
-        "creative_id": slot.creative_id,
-        "propensity": slot.propensity,
-        "reasons": [{"code": reason.code, "text": reason.text} for reason in slot.reasons],
-    }
-
-
-def _rfc3339(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

@@ -7,26 +7,18 @@ same things in the same order; only the transport differs.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
-
-import aiohttp
+from typing import Protocol
 
 from recsys.bank.visits import BankOutcome, Visit
 from recsys.bank.world import Bank
 from recsys.customers import Told
-from recsys.errors import Conflict, RecsysError
-from recsys.eventlog import Entry, Status
-from recsys.vocabulary import Activity, CustomerId, Decision, Floats, Outcome, ProductId, Profile
-from serving.bootstrap import Installation
-from serving.recommender import Ask, Recommender
+from recsys.vocabulary import Activity, Floats, ProductId
 
 _BATCH = 1_000
 _AT_ONCE = 32
@@ -184,159 +176,3 @@ class Traffic:
             self.totals.accepted += accepted
             self.totals.duplicates += duplicates
             self.totals.rejected += rejected
-
-
-class InProcess:
-    """The engine without HTTP: the same recommender, the same log, one commit an hour."""
-
-    def __init__(self, home: Installation, *, recommender: Recommender, slots: Mapping[str, int]) -> None:
-        self._home = home
-        self._recommender = recommender
-        self._slots = slots
-
-    async def tell(self, told: Sequence[Told]) -> None:
-        """Facts and permissions."""
-        self._home.customers.tell(told, log=self._home.log)
-
-    async def record(self, activities: Sequence[Activity]) -> None:
-        """Activities."""
-        self._home.customers.add_activities(activities)
-
-    async def ask(self, visits: Sequence[Visit]) -> list[Answer]:
-        """A slate for each visitor, all made durable together."""
-        profiles = self._home.customers.profiles([visit.customer_id for visit in visits])
-        decisions = [self._decide(visit, profiles) for visit in visits]
-        self._home.log.append([Entry(decision) for decision in decisions])
-        return [
-            Answer(
-                each.decision_id,
-                each.mode,
-                {assigned.experiment_id: assigned.variant for assigned in each.experiments},
-                tuple(slot.product_id for slot in each.shown),
-            )
-            for each in decisions
-        ]
-
-    async def report(self, reports: Sequence[Report]) -> tuple[int, int, int]:
-        """Outcomes; (accepted, duplicates, rejected)."""
-        customers = sorted({report.outcome.customer_id for report in reports})
-        tokens = self._home.customers.tokens(customers)
-        receipts = self._home.log.append(
-            [
-                Entry(
-                    Outcome(
-                        report.outcome.outcome_id,
-                        tokens[report.outcome.customer_id],
-                        report.outcome.product_id,
-                        report.outcome.kind,
-                        report.outcome.happened_at,
-                        report.decision_id,
-                        report.outcome.amount_pence,
-                    )
-                )
-                for report in reports
-            ]
-        )
-        kinds = [receipt.status for receipt in receipts]
-        return kinds.count(Status.APPENDED), kinds.count(Status.DUPLICATE), kinds.count(Status.CONFLICT)
-
-    def _decide(self, visit: Visit, profiles: Mapping[CustomerId, Profile]) -> Decision:
-        profile = profiles.get(visit.customer_id) or self._home.customers.introduce(visit.customer_id)
-        ask = Ask(visit.customer_id, visit.surface, self._slots[visit.surface])
-        return self._recommender.decide(ask, profile=profile)
-
-
-class OverHttp:
-    """The engine behind its HTTP API, asked by many visitors at once."""
-
-    def __init__(self, client: aiohttp.ClientSession, *, slots: Mapping[str, int]) -> None:
-        self._client = client
-        self._slots = slots
-        self._places = asyncio.Semaphore(_AT_ONCE)
-        self._requests = itertools.count()
-        self.seconds: list[float] = []  # each recommendation, with many in flight
-
-    async def tell(self, told: Sequence[Told]) -> None:
-        """Facts and permissions, as a bank's backend sends them."""
-        body = {"customers": [_customer_json(each) for each in told]}
-        await self._post("/v1/customers/batch", body)
-
-    async def record(self, activities: Sequence[Activity]) -> None:
-        """Activities."""
-        items = [
-            {
-                "activity_id": each.activity_id,
-                "customer_id": each.customer_id,
-                "kind": each.kind,
-                "subject": each.subject,
-                "happened_at": each.happened_at.isoformat(),
-                "amount_pence": each.amount_pence,
-            }
-            for each in activities
-        ]
-        answer = await self._post("/v1/activity", {"activities": items})
-        if answer["rejected"]:
-            raise Conflict(f"an activity was refused: {answer['rejected'][0]['reason']}")
-
-    async def ask(self, visits: Sequence[Visit]) -> list[Answer]:
-        """A slate for each visitor, asked at once."""
-        return list(await asyncio.gather(*(self._one(visit) for visit in visits)))
-
-    async def report(self, reports: Sequence[Report]) -> tuple[int, int, int]:
-        """Outcomes; (accepted, duplicates, rejected)."""
-        answer = await self._post("/v1/outcomes", {"outcomes": [_outcome_json(report) for report in reports]})
-        return answer["accepted"], answer["duplicates"], len(answer["rejected"])
-
-    async def _one(self, visit: Visit) -> Answer:
-        body = {
-            "request_id": f"{visit.surface}-{next(self._requests)}-{visit.row}",
-            "customer_id": visit.customer_id,
-            "surface": visit.surface,
-            "slots": self._slots[visit.surface],
-        }
-        async with self._places:
-            started = time.perf_counter()
-            answer = await self._post("/v1/recommendations", body)
-            self.seconds.append(time.perf_counter() - started)
-        return Answer(
-            answer["decision_id"],
-            answer["mode"],
-            {each["id"]: each["variant"] for each in answer["experiments"]},
-            tuple(slot["product_id"] for slot in answer["slate"]),
-        )
-
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        async with self._client.post(path, json=body) as answer:
-            if answer.status >= 300:
-                raise RecsysError(f"POST {path} answered {answer.status}: {(await answer.text())[:300]}")
-            return await answer.json()
-
-
-def _customer_json(told: Told) -> dict[str, Any]:
-    allowed = told.permissions
-    return {
-        "customer_id": told.customer_id,
-        "as_of": told.as_of.isoformat(),
-        "facts": {name: list(value) if isinstance(value, tuple) else value for name, value in told.facts.items()},
-        "permissions": None
-        if allowed is None
-        else {
-            "in_app": allowed.in_app,
-            "push": allowed.push,
-            "email": allowed.email,
-            "targeted_support": allowed.targeted_support,
-            "objected_at": None if allowed.objected_at is None else allowed.objected_at.isoformat(),
-        },
-    }
-
-
-def _outcome_json(report: Report) -> dict[str, Any]:
-    outcome = report.outcome
-    names = {"decision_id": report.decision_id} if report.decision_id else {"customer_id": outcome.customer_id}
-    return {
-        "outcome_id": outcome.outcome_id,
-        "product_id": outcome.product_id,
-        "kind": outcome.kind,
-        "happened_at": outcome.happened_at.isoformat(),
-        "amount_pence": outcome.amount_pence,
-    } | names

@@ -32,9 +32,10 @@ from recsys.readmarks import ReadMark
 from recsys.vocabulary import Decision, Outcome
 from serving.bootstrap import compose, random_id, recommender_of
 from serving.commands.learn import learner_of
+from serving.doors import InProcess
 from serving.learner_loop import LEASE
 from serving.settings import Settings
-from serving.traffic import InProcess, Traffic
+from serving.traffic import Traffic
 from tests.builders import START
 from tests.service import apply_products, copied, pointers, running, started
 

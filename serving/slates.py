@@ -1,0 +1,114 @@
+"""The rules of a slate, around the drawing: what was asked, what may stand beside what, why it is short."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from bandits.drawing import Drawn, MaskOf
+from recsys.catalogue import Surface
+from recsys.vocabulary import (
+    NOTHING,
+    Bools,
+    Candidate,
+    Context,
+    CustomerId,
+    FactValue,
+    ProductId,
+    Slot,
+    Verdicts,
+)
+from serving.explanations import EVERYBODY, reason_of
+from serving.misfits import Misfit
+from serving.offer import Offer
+
+ASKED = "ASKED"  # the verdict column of what the caller itself left out
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a caller wants to know."""
+
+    customer_id: CustomerId
+    surface: str
+    slots: int
+    given: Mapping[str, FactValue] = field(default_factory=lambda: MappingProxyType({}))
+    request_id: str | None = None
+    candidates: tuple[ProductId, ...] | None = None
+    exclude: tuple[ProductId, ...] = ()
+
+
+def surface_of(ask: Ask, *, offer: Offer) -> Surface:
+    """The surface asked for; raises `Misfit` for an unknown one, too many slots or unknown products."""
+    surfaces = offer.catalogue.surfaces
+    if not surfaces:  # an empty home answers with an empty slate that says why
+        return Surface(ask.surface, max_slots=ask.slots, null_allowed=False, per_family=ask.slots)
+    surface = surfaces.get(ask.surface)
+    if surface is None:
+        raise Misfit(f'"{ask.surface}" is no surface: the catalogue knows {", ".join(surfaces)}', at=("surface",))
+    if ask.slots > surface.max_slots:
+        raise Misfit(f"{ask.surface} has at most {surface.max_slots} slots, not {ask.slots}", at=("slots",))
+    for field_, named in (("candidates", ask.candidates or ()), ("exclude", ask.exclude)):
+        for number, product in enumerate(named):
+            if product not in offer.catalogue:
+                raise Misfit(f'"{product}" is not in the catalogue', at=(field_, number))
+    return surface
+
+
+def narrowed(verdicts: Verdicts, *, ask: Ask) -> Verdicts:
+    """The same verdicts with a column for what the caller itself narrowed, where it did."""
+    if ask.candidates is None and not ask.exclude:
+        return verdicts
+    among = set(verdicts.products if ask.candidates is None else ask.candidates) - set(ask.exclude)
+    column = np.array([[product in among] for product in verdicts.products], dtype=np.bool_).reshape(-1, 1)
+    return Verdicts(
+        verdicts.products,
+        (*verdicts.rules, ASKED),
+        (*verdicts.reasons, "The app asked without this product"),
+        np.hstack([verdicts.allowed, column]),
+    )
+
+
+def mask_of(candidates: Sequence[Candidate], *, offer: Offer, surface: Surface) -> MaskOf:
+    """No product twice, and at most so many of one family, given the slots above."""
+    names = ["" if c.product_id == NOTHING else offer.catalogue.product(c.product_id).family for c in candidates]
+    members = {name: [row for row, each in enumerate(names) if each == name] for name in set(names) - {""}}
+
+    def still_open(rows: Sequence[int]) -> Bools:
+        open_ = np.ones(len(names), dtype=np.bool_)
+        open_[list(rows)] = False
+        above = [names[row] for row in rows]
+        for name in set(above):
+            if name and above.count(name) >= surface.per_family:
+                open_[members[name]] = False
+        return open_
+
+    return still_open
+
+
+def slots_of(drawn: Drawn, *, candidates: Sequence[Candidate], context: Context, path: str) -> tuple[Slot, ...]:
+    """What was drawn, as slots with their reasons."""
+    slots = []
+    for number, (row, propensity) in enumerate(zip(drawn.rows, drawn.propensities, strict=True), start=1):
+        product = candidates[row].product_id
+        reasons = (EVERYBODY if path == "broadcast" else reason_of(product, context),)
+        slots.append(
+            Slot(number, product, candidates[row].creative_id, propensity, () if product == NOTHING else reasons)
+        )
+    return tuple(slots)
+
+
+def shortfall_of(ask: Ask, slots: Sequence[Slot], *, offer: Offer, eligible: Sequence[ProductId]) -> str | None:
+    """Why there are fewer products than asked for, None when there are not."""
+    if len(slots) >= ask.slots and slots[-1].product_id != NOTHING:
+        return None
+    if not offer.catalogue.products:
+        return "there is no catalogue yet: apply one with `recsys catalogue apply FILE`"
+    if not eligible:
+        return "no product may be shown to this customer here and now"
+    if slots and slots[-1].product_id == NOTHING:
+        return "showing nothing more was the better choice"
+    return "fewer products may be shown than were asked for"
