@@ -69,7 +69,8 @@ class RulePack:
         """
         plan = self._plan(products, surface=surface, path=path)
         asked = Asked(profile, at=at, surface=surface, path=path, allowances=self.allowances)
-        return Verdicts(plan.ids, self._names, self._reasons, plan.allowed(asked, rules=self.rules).T)
+        allowed, unknown = plan.allowed(asked, rules=self.rules)
+        return Verdicts(plan.ids, self._names, self._reasons, allowed.T, unknown)
 
     def _plan(self, products: Sequence[Product], *, surface: str, path: str) -> Plan:
         key = (surface, path, tuple(map(id, products)))  # a plan keeps its products alive, so ids stay theirs

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -171,6 +171,12 @@ class EventLog:
             if not found:
                 return
             after = found[-1].position
+
+    def position_before(self, at: datetime) -> int:
+        """The last position recorded before a moment, 0 where there is none."""
+        query = select(func.max(db.events.c.position)).where(db.events.c.recorded_at < records.micros(at))
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar() or 0
 
     def last_position(self) -> int:
         """The greatest position, 0 for an empty log."""

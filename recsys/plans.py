@@ -32,8 +32,10 @@ class Plan:
     asked_of_each: tuple[tuple[int, bool, Row], ...]  # rule, unknown passes, its row
     dated: tuple[int, ...]
 
-    def allowed(self, asked: Asked, *, rules: tuple[Rule, ...]) -> Bools:
-        """(rules, products) what each rule says of each product for this customer."""
+    def allowed(self, asked: Asked, *, rules: tuple[Rule, ...]) -> tuple[Bools, tuple[int, ...]]:
+        """((rules, products) what each rule says of each product, rules that refuse only for want of a fact)."""
+        unknown: set[int] = set()
+        known: set[int] = set()  # rules that something known refuses
         answers = [question(asked) for question in self.questions]
         passed = np.ones(len(rules), dtype=np.bool_)
         for rule, unknown_passes, numbers in self.asked_of_all:
@@ -41,6 +43,7 @@ class Plan:
                 answer = answers[number]
                 if not (unknown_passes if answer is None else answer):
                     passed[rule] = False
+                    (unknown if answer is None else known).add(rule)
         allowed: Bools = self.exempt | passed[:, None]
         for rule, unknown_passes, row in self.asked_of_each:
             holds = row(asked)
@@ -48,10 +51,11 @@ class Plan:
                 allowed[rule] &= self.exempt[rule] | holds
             elif not unknown_passes:
                 allowed[rule] &= self.exempt[rule]
+                unknown.add(rule)
         for rule in self.dated:
             if not rules[rule].in_force(asked.day):
                 allowed[rule] = True
-        return allowed
+        return allowed, tuple(sorted(unknown - known))
 
 
 def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: str, path: str) -> Plan:

@@ -155,7 +155,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
         "n": d.n_slots,
         "in": [[a.experiment_id, a.variant] for a in d.experiments],
         "unit": d.unit,
-        "rules": [verdicts, _bits(d.verdicts.allowed)],
+        "rules": [verdicts, _bits(d.verdicts.allowed), *([d.verdicts.unknown] if d.verdicts.unknown else [])],
         "candidates": [_part(parts, (c.product_id, c.creative_id, c.names, c.values)) for c in d.candidates],
         "scores": _packed(d.scores),
         "pmfs": _packed(d.pmfs),
@@ -201,7 +201,13 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
         versions=Versions(**dict(head["versions"])),
         facts=_read_facts(personal.get("facts"), lookup, made=f["made"]),
         context=Context(lookup(names) if names else (), tuple(_unpacked(values).tolist())),
-        verdicts=Verdicts(products, rules, reasons, _unbits(f["rules"][1], (len(products), len(rules)))),
+        verdicts=Verdicts(
+            products,
+            rules,
+            reasons,
+            _unbits(f["rules"][1], (len(products), len(rules))),
+            tuple(f["rules"][2]) if len(f["rules"]) > 2 else (),
+        ),
         candidates=tuple(
             _read_candidate(lookup(ref), affinity)
             for ref, affinity in zip(f["candidates"], affinities.tolist(), strict=True)

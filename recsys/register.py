@@ -15,6 +15,9 @@ from recsys.errors import Conflict, UnknownExperiment
 from recsys.experiments import Experiment, from_json, to_json
 from recsys.layers import Layers
 
+MOVES = frozenset({("draft", "running"), ("running", "stopped"), ("stopped", "decided")})
+"""How an experiment may go on; none starts again, as its units have seen what they have seen."""
+
 
 class Register:
     """Experiments of one installation."""
@@ -45,6 +48,9 @@ class Register:
         table = db.experiments
         with self._database.writing() as connection:
             known = _all(connection)
+            now = _named(known, experiment_id=experiment_id).state
+            if (now, state) not in MOVES:
+                raise Conflict(f"experiment {experiment_id} is {now}: it cannot become {state}; create another one")
             moved = replace(_named(known, experiment_id=experiment_id), state=state)
             Layers(tuple(moved if each.experiment_id == experiment_id else each for each in known))
             connection.execute(update(table).where(table.c.experiment_id == experiment_id).values(_row(moved)))

@@ -153,6 +153,10 @@ class Slot:
     reasons: tuple[Reason, ...] = ()
 
 
+NOT_KNOWN = "A fact that this rule needs is not known, and what cannot be checked is not shown"
+"""The reason of every verdict that fails closed (OPS-6)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one rule said of one product for one customer."""
@@ -167,13 +171,15 @@ class Verdict:
 class Verdicts:
     """Every verdict of one decision, packed: `allowed[i, j]` is rule j on product i.
 
-    True where the rule passed or does not apply to the product.
+    True where the rule passed or does not apply to the product. `unknown` are the rules that refuse
+    only because a fact they need is not known: their own reason would say more than anybody knows.
     """
 
     products: tuple[ProductId, ...]
     rules: tuple[str, ...]
     reasons: tuple[str, ...]
     allowed: Bools  # (products, rules)
+    unknown: tuple[int, ...] = ()
 
     def eligible(self) -> tuple[ProductId, ...]:
         """Products that no rule refused, in order."""
@@ -182,8 +188,9 @@ class Verdicts:
 
     def expanded(self) -> tuple[Verdict, ...]:
         """One `Verdict` for each product and rule."""
+        reasons = [NOT_KNOWN if j in self.unknown else reason for j, reason in enumerate(self.reasons)]
         return tuple(
-            Verdict(product, rule, bool(self.allowed[i, j]), self.reasons[j])
+            Verdict(product, rule, bool(self.allowed[i, j]), reasons[j])
             for i, product in enumerate(self.products)
             for j, rule in enumerate(self.rules)
         )

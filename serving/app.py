@@ -61,7 +61,18 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(console(service))
     app.mount("/docs/assets", StaticFiles(directory=_swagger()))
     app.add_api_route("/docs", _docs, include_in_schema=False)
+    _describe_keys(app)
     return app
+
+
+def _describe_keys(app: FastAPI) -> None:
+    """Say in the description that everything under /v1 needs a key, so that /docs can send one."""
+    document = app.openapi()
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        if path.startswith("/v1/"):
+            for operation in operations.values():
+                operation["security"] = [{"key": []}]
 
 
 @contextlib.asynccontextmanager

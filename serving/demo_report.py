@@ -103,6 +103,7 @@ def told(report: Report) -> str:
     lines += [
         "",
         f"Experiment {EXPERIMENT}: {report.experiment}",
+        "  (It counts realised openings, which are few and noisy; the table above has no outcome noise.)",
         f"Outcomes received {e['received']:,} = joined {e['joined']:,} + waiting {e['waiting']:,} + quarantined "
         f"{e['quarantined']:,}" + ("" if report.reconciles else "   THESE DO NOT ADD UP"),
         f"  joined: {e['attributed']:,} to a decision in time, {e['organic']:,} organic, {e['late']:,} late",
@@ -137,8 +138,12 @@ def _lines(rows: np.ndarray, worth: Mapping[str, Sequence[float]]) -> tuple[Line
 
 def _experiment(run: Run) -> str:
     values = {product.product_id: product.value for product in run.home.offers.current.catalogue.products}
-    experiment = run.home.register.experiment(EXPERIMENT)
-    return roll_up(run.home.log.glance(), experiment=experiment, metrics=default_metrics(values)).status.sentence
+    experiment, log = run.home.register.experiment(EXPERIMENT), run.home.log
+    return roll_up(
+        log.glance(after=log.position_before(experiment.starts_at)),
+        experiment=experiment,
+        metrics=default_metrics(values),
+    ).status.sentence
 
 
 def _events(run: Run) -> tuple[dict[str, int], bool]:

@@ -21,6 +21,8 @@ _TRADER = ("sole_trader", 0.5, Reason("TRADING_INCOME", "You receive income from
 _ISA = ("isa_season", 0.3, Reason("TAX_YEAR_END", "The tax year is about to end"))
 _ARREARS = ("arrears", 0.5, Reason("HELP_WITH_BILLS", "Help is available with bills and debts"))
 
+_OPEN = ("constant", 0.5, Reason("OPEN_TO_EVERYONE", "Help that is open to everyone"))
+
 _REASONS: Mapping[ProductId, tuple[tuple[str, float, Reason], ...]] = {
     "pot": (_PAID,),
     "fixed-6m": (_SAVINGS,),
@@ -30,7 +32,8 @@ _REASONS: Mapping[ProductId, tuple[tuple[str, float, Reason], ...]] = {
     "business": (_TRADER,),
     "salary-sorter": (_PAID,),
     "budgeting": (_LOW,),
-    "debt-help": (_ARREARS, _LOW),
+    "debt-help": (_ARREARS, _LOW, _OPEN),
+    "help": (_OPEN,),
     "flex": (_PAID,),
 }
 

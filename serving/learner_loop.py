@@ -34,6 +34,7 @@ from recsys.vocabulary import Decision, Event, Lesson, PermissionChange, Token
 from serving.live_policy import STATE, policy_name
 
 LEASE = "learner"
+STILL = ("uniform", "static")  # they never change: one snapshot is enough
 _PAGE = 2_000
 _TRIALS = 32  # latest taught decisions that a new snapshot must answer
 logger = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class LearnerLoop:
             return
         self._recent.append(decision)
         for taught in self._taught.values():
-            if at <= taught.position or not _is_traffic_of(taught.recipe, decision):
+            if at <= taught.position or taught.recipe.learner in STILL or not _is_traffic_of(taught.recipe, decision):
                 continue
             try:
                 taught.learner.learn([lesson])

@@ -21,10 +21,8 @@ from recsys.scorecards import Scorecard, scorecard_of
 from recsys.vocabulary import Decision
 from serving.bootstrap import Service
 from serving.dashboard import Serving, Status
+from serving.learner_loop import LEASE, STILL
 from serving.live_policy import policy_name
-
-LEARNER = "learner"  # whose read mark counts
-STILL = ("uniform", "static")  # learners that never change
 
 
 class Readings:
@@ -72,7 +70,7 @@ class Readings:
 
     def _counters(self, received: int) -> dict[str, int]:
         """Outcomes received = joined + waiting to be read + quarantined; and what came of them."""
-        _, counted = ReadMark(self._service.home.database, name=LEARNER).read()
+        _, counted = ReadMark(self._service.home.database, name=LEASE).read()
         joined = sum(counted.get(name, 0) for name in ("joined", "organic", "late"))
         quarantined = counted.get("quarantined", 0)
         lessons = sum(n for name, n in counted.items() if name.startswith("lessons_"))
@@ -81,7 +79,7 @@ class Readings:
             "joined": joined,
             "waiting": received - joined - quarantined,
             "quarantined": quarantined,
-            "learned": lessons,
+            "lessons learned by all recipes": lessons,
         }
 
     def receipt(self, decision_id: str) -> Decision:
@@ -94,7 +92,8 @@ class Readings:
         values = {product.product_id: product.value for product in self._service.offers.current.catalogue.products}
         known, counting, position = self._rolled.get(experiment.experiment_id, (None, None, 0))
         if known != experiment or counting is None:
-            counting, position = Counting(experiment, metrics=default_metrics(values)), 0
+            counting = Counting(experiment, metrics=default_metrics(values))
+            position = self._service.log.position_before(experiment.starts_at)
         for event in self._service.log.glance(after=position):
             counting.feed(event)
             position = event.position

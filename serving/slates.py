@@ -69,6 +69,7 @@ def narrowed(verdicts: Verdicts, *, ask: Ask) -> Verdicts:
         (*verdicts.rules, ASKED),
         (*verdicts.reasons, "The app asked without this product"),
         np.hstack([verdicts.allowed, column]),
+        verdicts.unknown,
     )
 
 
@@ -110,5 +111,5 @@ def shortfall_of(ask: Ask, slots: Sequence[Slot], *, offer: Offer, eligible: Seq
     if not eligible:
         return "no product may be shown to this customer here and now"
     if slots and slots[-1].product_id == NOTHING:
-        return "showing nothing more was the better choice"
+        return "the slate ends here: nothing more was drawn"
     return "fewer products may be shown than were asked for"

@@ -60,9 +60,9 @@ def learned(home: Installation, *, liked: str) -> Learned:
         for product in ("pot", "cash-isa", "round-ups"):
             candidate = Candidate(product, f"{product}-a")
             learner.teach(Context(("x",), (0.5,)), candidate, stage="tapped", label=float(product == liked))
-    published = artefacts.publish(
-        home.settings.artefacts, policy_name(recipe.name), files={STATE: learner.state()}, manifest={"version": 1}
-    )
+    manifest = {"version": 1, "recipe_digest": recipe.digest}
+    files = {STATE: learner.state()}
+    published = artefacts.publish(home.settings.artefacts, policy_name(recipe.name), files=files, manifest=manifest)
     return Learned(load_policy(recipe, learner.state(), 1), recipe.digest, published.digest, published.path)
 
 

@@ -107,7 +107,9 @@ def test_the_overview_puts_harm_first() -> None:
         "attention": ("4 events are in quarantine.",),
         "counters": {"received": 10, "joined": 5, "waiting": 4, "quarantined": 0, "learned": 7},
         "switches": (Switch("product", "loan", off=True, reason="being mended", by="grace"),),
-        "policies": ({"recipe": "vowpal", "policy": "vowpal@12", "published_at": "", "lessons": 12_345},),
+        "policies": (
+            {"recipe": "vowpal", "policy": "vowpal@12", "published_at": "2026-03-02T09:00:00Z", "lessons": 12_345},
+        ),
         "versions": {"rule_pack": "gb@1"},
     }
     page = client(replace(source(), now=status)).get("/").text

@@ -17,7 +17,17 @@ from recsys.eligibility import GB_RULES, RoutePath, RulePack
 from recsys.eligibility import load as load_pack
 from recsys.eligibility import parse as parse_pack
 from recsys.errors import InvalidConfiguration, InvalidRulePack
-from recsys.vocabulary import CommunicationClass, CustomerId, Fact, FactValue, Permissions, Product, Profile, Token
+from recsys.vocabulary import (
+    NOT_KNOWN,
+    CommunicationClass,
+    CustomerId,
+    Fact,
+    FactValue,
+    Permissions,
+    Product,
+    Profile,
+    Token,
+)
 
 CATALOGUE = load(BANK_CATALOGUE)
 PACK = load_pack(GB_RULES)
@@ -175,7 +185,10 @@ def test_ops_5_every_product_has_a_verdict_of_every_rule_with_version_and_reason
     assert len(verdicts.expanded()) == 21 * len(PACK.rules)
     loan = {v.rule_id: v for v in verdicts.expanded() if v.product_id == "loan"}
     assert not loan["CRD-1.arrears@1"].allowed
-    assert loan["CRD-1.arrears@1"].reason == "Credit is not shown while a payment is overdue."
+    assert loan["CRD-1.arrears@1"].reason == NOT_KNOWN  # nobody told us of arrears: to claim them would be false
+    late = PACK.verdicts(profile_of({"arrears_days": 3}), products=CATALOGUE.products, surface="home", at=NOON)
+    told = {v.rule_id: v for v in late.expanded() if v.product_id == "loan"}
+    assert told["CRD-1.arrears@1"].reason == "Credit is not shown while a payment is overdue."
     assert sum(not v.allowed for v in loan.values()) > 10  # not only the first refusal
     assert loan["ADV-4@1"].allowed  # does not concern a loan
 

@@ -68,8 +68,16 @@ def test_what_is_not_there_or_no_state(register: Register) -> None:
     with pytest.raises(UnknownExperiment, match="nobody"):
         register.move("nobody", state="running")
     register.create(experiment())
-    with pytest.raises(InvalidConfiguration, match="paused"):
+    with pytest.raises(Conflict, match="cannot become paused"):
         register.move("home-bandit", state="paused")
+
+
+def test_an_experiment_that_was_stopped_does_not_start_again(register: Register) -> None:
+    register.create(experiment())
+    register.move("home-bandit", state="stopped")
+    with pytest.raises(Conflict, match="home-bandit is stopped: it cannot become running"):
+        register.move("home-bandit", state="running")
+    assert register.experiment("home-bandit").state == "stopped"
 
 
 def test_of_rivals_created_at_once_one_is_kept(register: Register) -> None:

@@ -72,7 +72,11 @@ def read_out(experiment_id: str, *, as_json: bool) -> None:
     home = _home()
     values = {product.product_id: product.value for product in home.offers.current.catalogue.products}
     experiment = home.register.experiment(experiment_id)
-    scorecard = roll_up(home.log.glance(), experiment=experiment, metrics=default_metrics(values))
+    scorecard = roll_up(
+        home.log.glance(after=home.log.position_before(experiment.starts_at)),
+        experiment=experiment,
+        metrics=default_metrics(values),
+    )
     click.echo(json.dumps(scorecard.to_json()) if as_json else scorecard.status.sentence)
 
 
