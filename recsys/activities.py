@@ -51,22 +51,30 @@ def add(
 
 
 def latest_subjects(connection: Connection, tokens: Sequence[str], *, history: int) -> dict[str, tuple[str, ...]]:
-    """At most `history` latest subjects of each customer who has any, oldest first."""
+    """At most `history` latest subjects of each customer who has any, oldest first.
+
+    Reads no more of a long history than it returns: from the customer's `history`-th latest time on.
+    """
     found: dict[str, list[str]] = defaultdict(list)
-    table = db.activities
-    number = func.row_number().over(
-        partition_by=table.c.token, order_by=(table.c.happened_at.desc(), table.c.activity_id.desc())
+    table, people, inner = db.activities, db.tokens, db.activities.alias()
+    since = (
+        select(inner.c.happened_at)
+        .where(inner.c.token == people.c.token)
+        .order_by(inner.c.happened_at.desc())
+        .offset(history - 1)
+        .limit(1)
+        .scalar_subquery()
     )
     for start in range(0, len(tokens), _PAGE):
-        ranked = (
-            select(table.c.token, table.c.subject, number.label("number"))
-            .where(table.c.token.in_(tokens[start : start + _PAGE]))
-            .subquery()
+        query = (
+            select(table.c.token, table.c.subject)
+            .join_from(people, table, table.c.token == people.c.token)
+            .where(people.c.token.in_(tokens[start : start + _PAGE]), table.c.happened_at >= func.coalesce(since, 0))
+            .order_by(table.c.token, table.c.happened_at, table.c.activity_id)
         )
-        query = select(ranked).where(ranked.c.number <= history).order_by(ranked.c.token, ranked.c.number.desc())
         for row in connection.execute(query):
             found[row.token].append(row.subject)
-    return {token: tuple(subjects) for token, subjects in found.items()}
+    return {token: tuple(subjects[-history:]) for token, subjects in found.items()}
 
 
 def all_subjects(connection: Connection, tokens: Sequence[str]) -> dict[str, list[tuple[int, str]]]:

@@ -34,7 +34,9 @@ _LAST = select(db.events.c.position, db.events.c.recorded_at).order_by(db.events
 _KEYS = select(db.events.c.key, db.events.c.position, db.events.c.digest).where(
     db.events.c.key.in_(bindparam("keys", expanding=True))
 )
-_REQUESTS = select(db.requests).where(db.requests.c.request_id.in_(bindparam("names", expanding=True)))
+_REQUESTS = select(db.requests).where(
+    db.requests.c.key_name == bindparam("key"), db.requests.c.request_id.in_(bindparam("names", expanding=True))
+)
 _NEW_EVENTS, _NEW_REQUESTS = insert(db.events), insert(db.requests)
 
 
@@ -262,13 +264,12 @@ def _known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[
 
 
 def _known_requests(connection: Connection, asked: Sequence[Request]) -> dict[tuple[str, str], tuple[str, str]]:
-    if not asked:
-        return {}
     found: dict[tuple[str, str], tuple[str, str]] = {}
-    for start in range(0, len(asked), 500):
-        names = [request.request_id for request in asked[start : start + 500]]
-        for row in connection.execute(_REQUESTS, {"names": names}):
-            found[row.key_name, row.request_id] = (row.digest, row.decision_id)
+    for key in sorted({request.key_name for request in asked}):
+        names = [request.request_id for request in asked if request.key_name == key]
+        for start in range(0, len(names), 500):
+            for row in connection.execute(_REQUESTS, {"key": key, "names": names[start : start + 500]}):
+                found[row.key_name, row.request_id] = (row.digest, row.decision_id)
     return found
 
 

@@ -42,12 +42,12 @@ class EncoderLoop:
             pass
         return self.encoded - before
 
-    def step(self) -> int:
-        """Encode the next page of stale customers; returns how many. None before the first bundle."""
+    def step(self) -> bool:
+        """Encode the next page of stale customers, if there is a bundle; returns whether the page was full."""
         self._refresh()
         stale = self._customers.stale(after=self._after, limit=_PAGE) if self._encoder is not None else []
         if self._encoder is None or not stale:
-            return 0
+            return False
         at = self._clock.now()
         facts = np.array([features.customer_features(each.profile, at=at) for each in stale])
         vectors = self._encoder.encode(facts, [each.subjects for each in stale])
@@ -57,7 +57,7 @@ class EncoderLoop:
         )
         self._after = stale[-1].change
         self.encoded += len(stale)
-        return len(stale)
+        return len(stale) == _PAGE
 
     def _refresh(self) -> None:
         digest = artefacts.pointed(self._root, bundles.NAME)

@@ -17,10 +17,11 @@ _RENEW_SECONDS = 3.0
 logger = logging.getLogger(__name__)
 
 
-def lead(lease: Lease, *, work: Callable[[], int], poll: float, stop: Callable[[], bool]) -> None:
-    """Call `work` while the lease is held, until `stop`, resting `poll` seconds whenever it found nothing to do.
+def lead(lease: Lease, *, work: Callable[[], bool], poll: float, stop: Callable[[], bool]) -> None:
+    """Call `work` while the lease is held, until `stop`, resting `poll` seconds unless it says that more is waiting.
 
-    A database that is away is waited for.
+    Resting gathers what trickles in, so that each look at the database finds a good handful. A database
+    that is away is waited for.
     """
     renewed = 0.0
     while not stop():

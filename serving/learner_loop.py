@@ -106,12 +106,14 @@ class LearnerLoop:
 
     def catch_up(self, *, told: Callable[[int], None] = lambda _: None) -> Progress:
         """Read to the end of the log. `told` hears the position after each page."""
-        while self.step():
+        more = True
+        while more:
+            more = self.step()
             told(self._position)
         return self.progress
 
-    def step(self) -> int:
-        """Take in the next page of the log; returns how many events."""
+    def step(self) -> bool:
+        """Take in the next page of the log; returns whether it was full, so that more may be waiting."""
         page = self._log.page(after=self._position, limit=_PAGE)
         for event in page:
             self._take(event)
@@ -120,7 +122,7 @@ class LearnerLoop:
         if self._position > self._marked:
             self._mark.write(self._position, self.counts())
             self._marked = self._position
-        return len(page)
+        return len(page) == _PAGE
 
     def counts(self) -> dict[str, int]:
         """What became of everything read so far, over all runs of this process."""
