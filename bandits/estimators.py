@@ -4,21 +4,40 @@ All arguments are (n,) arrays by keyword: `reward`, the logged `propensity` in (
 shown, `target` = the target policy's probability of it in [0, 1], and from a reward model `q_logged`
 = q(x, shown) and `q_target` = Σ target(a) q(x, a). Wrong input raises `InvalidTable` with its rows.
 
-Ratios are linearised: the contributions of `snips` have its value as mean and its influence function
-as spread, so that the plain interval of a mean is right (Owen 2013, ch. 9; taking the normaliser as a
-constant makes intervals up to 1.9 times too wide). IPS: Horvitz and Thompson 1952; SNIPS: Swaminathan
-and Joachims 2015; DR: Dudík, Langford and Li 2011.
+Ratios are linearised (`bandits.forms`): the contributions of `snips` and `sndr` have the value as mean
+and its influence function as spread, so that the plain interval of a mean is right (Owen 2013, ch. 9;
+taking the normaliser as a constant makes intervals up to 1.9 times too wide).
+
+IPS: Horvitz and Thompson 1952. Clipped IPS: Ionides 2008. SNIPS: Swaminathan and Joachims 2015. DR:
+Dudík, Langford and Li 2011. SNDR: Thomas and Brunskill 2016. Switch-DR: Wang, Agarwal and Dudík 2017.
+DRos: Su, Dimakopoulou, Krishnamurthy and Dudík 2020. MIPS: Saito and Joachims 2022.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from recsys.errors import InvalidTable
+from bandits.forms import MEAN, PLUS_RATIO, RATIO, Form
+from bandits.tabled import checked, refuse
+from recsys.errors import InvalidTable, Misuse
 from recsys.vocabulary import Bools, Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """An estimator's terms (n, k) and the form that makes an estimate of their means."""
+
+    form: Form
+    terms: Floats
+    name: str
+
+    @property
+    def contributions(self) -> Floats:
+        """(n,) whose mean is the estimate."""
+        return self.form.contributions(self.terms, where=self.name)
 
 
 def ips(*, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike) -> Floats:
@@ -27,8 +46,19 @@ def ips(*, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike) -> Float
     >>> ips(reward=[1.0, 0.0], propensity=[0.5, 0.5], target=[1.0, 0.0])
     array([2., 0.])
     """
-    table = _checked("ips", reward=reward, propensity=propensity, target=target)
+    table = checked("ips", reward=reward, propensity=propensity, target=target)
     return np.asarray(table["target"] / table["propensity"] * table["reward"])
+
+
+def clipped_ips(*, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike, clip: float) -> Floats:
+    """(n,) the same with weights cut at `clip`: less variance, biased towards 0.
+
+    >>> clipped_ips(reward=[1.0, 0.0], propensity=[0.1, 0.5], target=[1.0, 0.0], clip=4.0)
+    array([4., 0.])
+    """
+    table = checked("clipped_ips", reward=reward, propensity=propensity, target=target)
+    weight = np.minimum(table["target"] / table["propensity"], _bound("clipped_ips", clip=clip))
+    return np.asarray(weight * table["reward"])
 
 
 def snips(*, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike) -> Floats:
@@ -37,17 +67,19 @@ def snips(*, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike) -> Flo
     >>> float(snips(reward=[1.0, 0.0], propensity=[0.5, 0.5], target=[0.75, 0.25]).mean())
     0.75
     """
-    table = _checked("snips", reward=reward, propensity=propensity, target=target)
-    weights = table["target"] / table["propensity"]
-    if not weights.sum() > 0.0:
-        raise InvalidTable("the target policy never draws what was logged: no weight is above 0", where="snips")
-    value = float((weights * table["reward"]).sum() / weights.sum())
-    return np.asarray(value + weights * (table["reward"] - value) / weights.mean())
+    return snips_terms(reward=reward, propensity=propensity, target=target).contributions
+
+
+def snips_terms(*, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike) -> Terms:
+    """The terms of `snips`: (n, 2) weight × reward, weight."""
+    table = checked("snips", reward=reward, propensity=propensity, target=target)
+    weight = table["target"] / table["propensity"]
+    return Terms(RATIO, np.stack([weight * table["reward"], weight], axis=1), "snips")
 
 
 def dm(*, q_target: ArrayLike) -> Floats:
     """(n,) what the reward model expects of the target policy: as good, or as wrong, as the model."""
-    return _checked("dm", q_target=q_target)["q_target"]
+    return checked("dm", q_target=q_target)["q_target"]
 
 
 def dr(
@@ -57,39 +89,132 @@ def dr(
 
     The model must not have seen these rewards (cross-fit it, split by customer).
     """
-    table = _checked("dr", reward=reward, propensity=propensity, target=target, q_logged=q_logged, q_target=q_target)
-    weights = table["target"] / table["propensity"]
-    return table["q_target"] + weights * (table["reward"] - table["q_logged"])
+    table = checked("dr", reward=reward, propensity=propensity, target=target, q_logged=q_logged, q_target=q_target)
+    weight = table["target"] / table["propensity"]
+    return np.asarray(table["q_target"] + weight * (table["reward"] - table["q_logged"]))
 
 
-def _checked(where: str, **columns: ArrayLike) -> Mapping[str, Floats]:
-    """The columns as float64 arrays of one length; raises `InvalidTable`."""
-    table = {name: _column(name, column, where=where) for name, column in columns.items()}
-    lengths = {name: column.size for name, column in table.items()}
-    if len(set(lengths.values())) > 1:
-        counted = ", ".join(f"{name} {n}" for name, n in lengths.items())
-        raise InvalidTable(f"columns of different lengths: {counted}", where=where)
-    if not next(iter(lengths.values())):
-        raise InvalidTable("no rounds: an estimate needs at least one", where=where)
-    for name, column in table.items():
-        _refuse(~np.isfinite(column), f"{name} must be finite", where=where)
-    if "propensity" in table:
-        p, t = table["propensity"], table["target"]
-        _refuse((p <= 0.0) | (p > 1.0), "propensity must be in (0, 1]", where=where)
-        _refuse((t < 0.0) | (t > 1.0 + 1e-9), "target must be in [0, 1]", where=where)
-    return table
+def sndr(
+    *, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike, q_logged: ArrayLike, q_target: ArrayLike
+) -> Floats:
+    """(n,) linearised contributions of `dr` with its correction divided by the mean weight."""
+    return sndr_terms(
+        reward=reward, propensity=propensity, target=target, q_logged=q_logged, q_target=q_target
+    ).contributions
 
 
-def _column(name: str, column: ArrayLike, *, where: str) -> Floats:
-    try:
-        array = np.asarray(column, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidTable(f"{name} must be numbers", where=where) from None
-    if array.ndim != 1:
-        raise InvalidTable(f"{name} must be one-dimensional, got shape {array.shape}", where=where)
-    return array
+def sndr_terms(
+    *, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike, q_logged: ArrayLike, q_target: ArrayLike
+) -> Terms:
+    """The terms of `sndr`: (n, 3) the model's expectation, weight × residual, weight."""
+    table = checked("sndr", reward=reward, propensity=propensity, target=target, q_logged=q_logged, q_target=q_target)
+    weight = table["target"] / table["propensity"]
+    residual = weight * (table["reward"] - table["q_logged"])
+    return Terms(PLUS_RATIO, np.stack([table["q_target"], residual, weight], axis=1), "sndr")
 
 
-def _refuse(bad: Bools, why: str, *, where: str) -> None:
-    if bad.any():
-        raise InvalidTable(why, where=where, rows=(np.flatnonzero(bad) + 1).tolist())
+def switch_dr(
+    *,
+    reward: ArrayLike,
+    propensity: ArrayLike,
+    target: ArrayLike,
+    q_logged: ArrayLike,
+    q_target: ArrayLike,
+    threshold: float,
+) -> Floats:
+    """(n,) `dr` that trusts the model alone where the weight exceeds `threshold`: 0 is dm, infinite is dr."""
+    table = checked(
+        "switch_dr", reward=reward, propensity=propensity, target=target, q_logged=q_logged, q_target=q_target
+    )
+    weight = table["target"] / table["propensity"]
+    kept = weight <= _bound("switch_dr", threshold=threshold)
+    return np.asarray(table["q_target"] + np.where(kept, weight, 0.0) * (table["reward"] - table["q_logged"]))
+
+
+def dros(
+    *,
+    reward: ArrayLike,
+    propensity: ArrayLike,
+    target: ArrayLike,
+    q_logged: ArrayLike,
+    q_target: ArrayLike,
+    shrinkage: float,
+) -> Floats:
+    """(n,) `dr` with weights shrunk to λw/(w² + λ), λ = `shrinkage`: 0 is dm, infinite is dr.
+
+    λ must be large against 1: at w = 1 the weight is λ/(1 + λ), so λ = 1 halves it even where target
+    and logger agree.
+    """
+    table = checked("dros", reward=reward, propensity=propensity, target=target, q_logged=q_logged, q_target=q_target)
+    weight, limit = table["target"] / table["propensity"], _bound("dros", shrinkage=shrinkage)
+    shrunk = weight if np.isinf(limit) else limit * weight / np.maximum(weight**2 + limit, np.finfo(float).tiny)
+    return np.asarray(table["q_target"] + shrunk * (table["reward"] - table["q_logged"]))
+
+
+def mips(
+    *, reward: ArrayLike, logged: Floats, target: Floats, embedding: Floats, shown: ArrayLike, eligible: Bools
+) -> Floats:
+    """(n,) IPS over what a product is instead of which it is: Σ target p(e|a) / Σ logged p(e|a) × reward.
+
+    `logged`, `target` (n, A) are full pmfs, masked to `eligible` (n, A) and renormalised here;
+    `embedding` (A, E) is p(e|a), known or counted (`counted_embedding`); `shown` (n,) is the embedding
+    column that was shown. Unbiased where the reward depends on the product through e alone.
+    With E = A and the identity it is IPS; with one column it is the mean reward.
+    """
+    table = checked("mips", reward=reward)
+    columns = np.asarray(shown, dtype=np.int64)
+    for name, pmf in (("logged", logged), ("target", target), ("eligible", eligible)):
+        if pmf.shape != (columns.size, embedding.shape[0]):
+            raise InvalidTable(
+                f"{name} must be rounds × products, {columns.size} × {embedding.shape[0]}, got {pmf.shape}",
+                where="mips",
+            )
+    refuse((columns < 0) | (columns >= embedding.shape[1]), "shown names no column of the embedding", where="mips")
+    likelihood = embedding[:, columns].T * eligible  # (n, A) p(e shown | a)
+    by_logger = (_masked(logged, eligible, name="logged") * likelihood).sum(axis=1)
+    by_target = (_masked(target, eligible, name="target") * likelihood).sum(axis=1)
+    refuse(by_logger <= 0.0, "the logger could not have shown this embedding", where="mips")
+    return np.asarray(by_target / by_logger * table["reward"])
+
+
+def counted_embedding(*, products: ArrayLike, columns: ArrayLike, shape: tuple[int, int]) -> Floats:
+    """(A, E) p(e|a) counted from what was shown; a product never shown keeps even chances.
+
+    `shape` is (products, embedding columns).
+    """
+    counts = np.zeros(shape)
+    np.add.at(counts, (np.asarray(products, dtype=np.int64), np.asarray(columns, dtype=np.int64)), 1.0)
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.asarray(np.where(totals > 0.0, counts / np.maximum(totals, 1.0), 1.0 / shape[1]))
+
+
+def _masked(pmf: Floats, eligible: Bools, *, name: str) -> Floats:
+    kept = np.where(eligible, pmf, 0.0)
+    totals = kept.sum(axis=1, keepdims=True)
+    refuse(totals[:, 0] <= 0.0, f"{name} has no mass on an eligible product", where="mips")
+    return np.asarray(kept / totals)
+
+
+def _bound(where: str, **named: float) -> float:
+    [(name, value)] = named.items()
+    if not value >= 0.0:
+        raise Misuse(f"{where}: {name} must be at least 0, got {value}")
+    return value
+
+
+__all__ = [
+    "MEAN",
+    "Terms",
+    "clipped_ips",
+    "counted_embedding",
+    "dm",
+    "dr",
+    "dros",
+    "ips",
+    "mips",
+    "sndr",
+    "sndr_terms",
+    "snips",
+    "snips_terms",
+    "switch_dr",
+]

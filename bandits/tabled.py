@@ -1,0 +1,52 @@
+"""Columns of logged rounds, checked before any estimator adds them up: wrong input is refused with its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from recsys.errors import InvalidTable
+from recsys.vocabulary import Bools, Floats
+
+_ROUNDING = 1e-9
+
+
+def checked(where: str, *, dimensions: int = 1, **columns: ArrayLike) -> Mapping[str, Floats]:
+    """The columns as float64 arrays of one shape; raises `InvalidTable` naming the 1-based rows.
+
+    `propensity…` must lie in (0, 1], `target…` in [0, 1], everything must be finite.
+    """
+    table = {name: _column(name, column, dimensions=dimensions, where=where) for name, column in columns.items()}
+    shapes = {name: column.shape for name, column in table.items()}
+    if len(set(shapes.values())) > 1:
+        counted = ", ".join(f"{name} {' × '.join(map(str, shape))}" for name, shape in shapes.items())
+        raise InvalidTable(f"columns of different lengths: {counted}", where=where)
+    if not next(iter(table.values())).size:
+        raise InvalidTable("no rounds: an estimate needs at least one", where=where)
+    for name, column in table.items():
+        refuse(~np.isfinite(column), f"{name} must be finite", where=where)
+        if name.startswith("propensity"):
+            refuse((column <= 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in (0, 1]", where=where)
+        if name.startswith("target"):
+            refuse((column < 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in [0, 1]", where=where)
+    return table
+
+
+def refuse(bad: Bools, why: str, *, where: str) -> None:
+    """Raise `InvalidTable` with the rows of `bad` (n,) or (n, k) that are marked, if any is."""
+    if bad.any():
+        rows = bad if bad.ndim == 1 else bad.any(axis=tuple(range(1, bad.ndim)))
+        raise InvalidTable(why, where=where, rows=(np.flatnonzero(rows) + 1).tolist())
+
+
+def _column(name: str, column: ArrayLike, *, dimensions: int, where: str) -> Floats:
+    try:
+        array = np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidTable(f"{name} must be numbers", where=where) from None
+    if array.ndim != dimensions:
+        wanted = {1: "one-dimensional", 2: "two-dimensional (rounds × slots)"}[dimensions]
+        raise InvalidTable(f"{name} must be {wanted}, got shape {array.shape}", where=where)
+    return array
