@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bandits.tabled import checked
-from recsys.errors import InvalidTable
-from recsys.tails import normal_two_sided
-from recsys.vocabulary import Bools, Floats
+from bandits.calibration import Miscalibrated, calibrated
+from bandits.tally import Tally, heaviest
+from recsys.vocabulary import Floats
 
 LEAST_FOR_INTERVAL, LEAST_FOR_PROMOTION = 50.0, 200.0  # effective conversions
 UNSUPPORTED_WARNS, UNSUPPORTED_BLOCKS = 0.01, 0.05  # of the target's mass
@@ -35,17 +34,6 @@ class Finding:
     colour: str  # red | amber
     about: str
     sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Miscalibrated:
-    """A product (or version, or hour) drawn more or less often than its logged probabilities say."""
-
-    name: str
-    drawn: int
-    expected: float
-    z: float
-    p_value: float  # adjusted for how many were looked at (Benjamini and Hochberg 1995)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +68,28 @@ class Diagnostics:
         return self.unsupported is None or self.unsupported <= UNSUPPORTED_BLOCKS
 
 
+def told(tally: Tally, *, products: Sequence[str] = (), excluded: int = 0) -> Diagnostics:
+    """The diagnostics of everything added up; `products` name the columns."""
+    n, total, squares, earned, earned_squares, lost, off_policy = tally.sums.tolist()
+    mean = total / n
+    deviation = math.sqrt(max(squares / n - mean * mean, 0.0) * n / max(n - 1.0, 1.0))
+    off = calibrated(tally.drawn, tally.expected, tally.variance, names=products)
+    found = Diagnostics(
+        n=int(n),
+        mean_weight=mean,
+        mean_weight_z=(mean - 1.0) / (deviation / math.sqrt(n)) if deviation > _ROUNDING else 0.0,
+        largest_weight=tally.largest,
+        weight_p999=min(heaviest(tally.classes, share=0.001)[0], tally.largest),
+        top_share=heaviest(tally.classes, share=0.01)[1] / max(total, np.finfo(float).tiny),
+        effective_rounds=total**2 / squares if squares > 0.0 else 0.0,
+        effective_conversions=earned**2 / earned_squares if earned_squares > 0.0 else 0.0,
+        unsupported=lost / n if tally.has_support else None,
+        excluded=excluded,
+        miscalibrated=tuple(each for each in off if each.p_value < CALIBRATION_ALPHA),
+    )
+    return _with_findings(found, on_policy=off_policy <= _ROUNDING)
+
+
 def diagnose(
     *,
     reward: ArrayLike,
@@ -87,82 +97,20 @@ def diagnose(
     target: ArrayLike,
     logged_pmf: Floats | None = None,
     target_pmf: Floats | None = None,
-    products: Sequence[str] = (),
     shown: ArrayLike | None = None,
+    products: Sequence[str] = (),
     excluded: int = 0,
 ) -> Diagnostics:
-    """Diagnose (n,) rounds; `logged_pmf` and `target_pmf` (n, A) over `products` make support and calibration exact.
-
-    `shown` (n,) is the column that was drawn. Raises `InvalidTable`.
-    """
-    table = checked("diagnostics", reward=reward, propensity=propensity, target=target)
-    weight = table["target"] / table["propensity"]
-    earned = weight * table["reward"]
-    n = weight.size
-    deviation = float(weight.std(ddof=1)) if n > 1 else 0.0
-    z = (float(weight.mean()) - 1.0) / (deviation / math.sqrt(n)) if deviation > _ROUNDING else 0.0
-    heaviest = np.sort(weight)[::-1][: max(1, n // 100)]
-    unsupported = None if logged_pmf is None or target_pmf is None else _unsupported(logged_pmf, target_pmf)
-    off = () if logged_pmf is None or shown is None else calibration(logged_pmf, shown=shown, names=products)
-    told = Diagnostics(
-        n=n,
-        mean_weight=float(weight.mean()),
-        mean_weight_z=z,
-        largest_weight=float(weight.max()),
-        weight_p999=float(np.quantile(weight, 0.999)),
-        top_share=float(heaviest.sum() / max(weight.sum(), np.finfo(float).tiny)),
-        effective_rounds=_effective(weight),
-        effective_conversions=_effective(np.abs(earned)),
-        unsupported=unsupported,
-        excluded=excluded,
-        miscalibrated=tuple(each for each in off if each.p_value < CALIBRATION_ALPHA),
+    """Diagnose (n,) rounds at once; full pmfs make support and calibration exact. Raises `InvalidTable`."""
+    tally = Tally.of(
+        reward=reward,
+        propensity=propensity,
+        target=target,
+        logged_pmf=logged_pmf,
+        target_pmf=target_pmf,
+        shown=shown,
     )
-    on_policy = bool(np.allclose(table["target"], table["propensity"], rtol=0.0, atol=_ROUNDING))
-    return _with_findings(told, on_policy=on_policy)
-
-
-def calibration(pmf: Floats, *, shown: ArrayLike, names: Sequence[str] = ()) -> tuple[Miscalibrated, ...]:
-    """How often each product was drawn against what its logged probabilities (n, A) expect, A rows."""
-    columns = np.asarray(shown, dtype=np.int64)
-    if pmf.ndim != 2 or columns.shape != (len(pmf),) or (columns.size and columns.max() >= pmf.shape[1]):
-        raise InvalidTable(
-            "expected a pmf of rounds × products and the drawn column of each round", where="calibration"
-        )
-    drawn = np.bincount(columns, minlength=pmf.shape[1])
-    expected, variance = pmf.sum(axis=0), (pmf * (1.0 - pmf)).sum(axis=0)
-    z = np.where(variance > _ROUNDING, (drawn - expected) / np.sqrt(np.maximum(variance, _ROUNDING)), 0.0)
-    impossible = (variance <= _ROUNDING) & (np.abs(drawn - expected) > 0.5)
-    p = np.array([0.0 if no else normal_two_sided(float(each)) for each, no in zip(z, impossible, strict=True)])
-    labels = names or [str(column) for column in range(pmf.shape[1])]
-    return tuple(
-        Miscalibrated(label, int(count), float(mean), float(each), float(adjusted))
-        for label, count, mean, each, adjusted in zip(labels, drawn, expected, z, adjusted_p(p), strict=True)
-    )
-
-
-def adjusted_p(p: Floats) -> Floats:
-    """(m,) p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995).
-
-    >>> adjusted_p(np.array([0.01, 0.02, 0.9])).round(3).tolist()
-    [0.03, 0.03, 0.9]
-    """
-    order = np.argsort(p)[::-1]
-    ranks = np.arange(p.size, 0, -1)
-    adjusted = np.empty(p.size)
-    adjusted[order] = np.minimum(np.minimum.accumulate(p[order] * p.size / ranks), 1.0)
-    return adjusted
-
-
-def _effective(weight: Floats) -> float:
-    squares = float((weight**2).sum())
-    return float(weight.sum()) ** 2 / squares if squares > 0.0 else 0.0
-
-
-def _unsupported(logged: Floats, target: Floats) -> float:
-    if logged.shape != target.shape:
-        raise InvalidTable(f"pmfs of different shapes: {logged.shape} and {target.shape}", where="diagnostics")
-    closed: Bools = logged <= 0.0
-    return float(np.where(closed, target, 0.0).sum(axis=1).mean())
+    return told(tally, products=products, excluded=excluded)
 
 
 def _with_findings(d: Diagnostics, *, on_policy: bool) -> Diagnostics:

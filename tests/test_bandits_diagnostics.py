@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bandits.diagnostics import Diagnostics, calibration, diagnose
+from bandits.calibration import calibration
+from bandits.diagnostics import Diagnostics, diagnose
 from recsys.errors import InvalidTable
 from recsys.vocabulary import Floats
 

@@ -1,0 +1,114 @@
+"""Panels: the same numbers in one batch and in many, and sentences that a person can act on."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from bandits import diagnostics, estimators, intervals
+from bandits.evaluation import ESTIMATORS, Batch, Panel, batches_of, conclusion, headline
+from bandits.unit_sums import keys_of
+from recsys.errors import InvalidTable, Misuse
+
+
+def batch_of(seed: int, *, n: int = 6_000, lift: float = 0.0) -> Batch:
+    """Rounds of 700 units with a reward model that is roughly right."""
+    rng = np.random.default_rng(seed)
+    logged = 0.05 + 0.8 * rng.dirichlet(np.ones(4), n)
+    target = rng.dirichlet(np.array([1.0, 1.0, 1.0, 1.0 + lift]), n)
+    shown = (logged.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(max=3)
+    rows, rates = np.arange(n), np.array([0.1, 0.15, 0.2, 0.5])
+    model = rates + 0.02 * rng.normal(size=(n, 4))
+    return Batch(
+        unit=keys_of([f"u-{each}" for each in rng.integers(0, 700, n)]),
+        reward=(rng.random(n) < rates[shown]).astype(float),
+        propensity=logged[rows, shown],
+        target=target[rows, shown],
+        q_logged=model[rows, shown],
+        q_target=(target * model).sum(axis=1),
+        logged_pmf=logged,
+        target_pmf=target,
+        shown=shown.astype(float),
+    )
+
+
+def panel_of(batches: list[Batch]) -> Panel:
+    panel = Panel("new@1", names=tuple(ESTIMATORS))
+    for batch in batches:
+        panel.add(batch)
+    return panel
+
+
+@pytest.mark.parametrize("size", [1, 17, 1_000])
+def test_batches_give_what_one_batch_gives(size: int) -> None:
+    whole = batch_of(1, n=1_500)
+    together, apart = panel_of([whole]).verdicts(), panel_of(batches_of(whole, size=size)).verdicts()
+    for one, many in zip(together, apart, strict=True):
+        for bound in ("estimate", "low", "high"):
+            assert getattr(many.interval, bound) == pytest.approx(getattr(one.interval, bound), rel=1e-9, abs=1e-12)
+        assert many.interval.n == one.interval.n
+        for each in fields(diagnostics.Diagnostics):
+            if isinstance(getattr(one.diagnostics, each.name), float):
+                wanted = pytest.approx(getattr(one.diagnostics, each.name), rel=1e-9)
+                assert getattr(many.diagnostics, each.name) == wanted, each.name
+
+
+def test_panels_of_two_processes_add() -> None:
+    first, second = batches_of(batch_of(2), size=3_000)
+    left, right = panel_of([first]), panel_of([second])
+    left.merge(right)
+    both = panel_of([first, second])
+    assert [v.interval for v in left.verdicts()] == [v.interval for v in both.verdicts()]
+    with pytest.raises(Misuse, match="do not add"):
+        left.merge(Panel("other@1"))
+
+
+@pytest.mark.parametrize("name", ["ips", "snips", "dr", "sndr"])
+def test_the_streamed_interval_is_that_of_the_contributions(name: str) -> None:
+    batch = batch_of(3)
+    columns = batch.modelled if name in ("dr", "sndr") else batch.weighing
+    plain = intervals.normal(getattr(estimators, name)(**columns), unit=batch.unit)
+    [verdict] = [v for v in panel_of(batches_of(batch, size=500)).verdicts() if v.estimator == name]
+    assert (verdict.interval.low, verdict.interval.high) == pytest.approx((plain.low, plain.high), rel=1e-9)
+    assert verdict.interval.n == plain.n == 700
+
+
+def test_the_uplift_is_paired_and_the_logged_is_the_mean() -> None:
+    batch = batch_of(4)
+    found = {v.estimator: v.interval for v in panel_of([batch]).verdicts()}
+    assert found["logged"].estimate == pytest.approx(batch.reward.mean())
+    assert found["uplift"].estimate == pytest.approx(found["dr"].estimate - batch.reward.mean())
+    own = replace(batch, target=batch.propensity, q_target=batch.q_logged)
+    assert {v.estimator: v.interval for v in panel_of([own]).verdicts()}["uplift"].estimate == pytest.approx(0.0)
+
+
+def test_a_better_policy_is_said_to_be_better_and_little_evidence_says_nothing() -> None:
+    better = panel_of([batch_of(5, lift=8.0)]).verdicts()
+    assert headline(better).estimator == "sndr"
+    logged = float(batch_of(5, lift=8.0).reward.mean())
+    assert conclusion(better, logged=logged).startswith("new@1 would have earned more")
+    same = batch_of(6)
+    assert "no difference" in conclusion(
+        panel_of([replace(same, target=same.propensity, target_pmf=same.logged_pmf)]).verdicts(),
+        logged=float(same.reward.mean()),
+    )
+    little = panel_of([batch_of(7, n=60)]).verdicts()
+    assert "cannot say" in conclusion(little, logged=0.2)
+    assert "not enough evidence" in str(headline(little))
+
+
+def test_what_is_missing_or_wrong_is_said() -> None:
+    batch = batch_of(8, n=50)
+    with pytest.raises(Misuse, match="no estimator magic"):
+        Panel("x", names=("magic",))
+    with pytest.raises(Misuse, match="reward model"):
+        Panel("x", names=("dr",)).add(replace(batch, q_logged=None))
+    broken = batch.propensity.copy()
+    broken[2] = 0.0
+    with pytest.raises(InvalidTable, match=r"row 3"):
+        Panel("x", names=("ips",)).add(replace(batch, propensity=broken))
+    assert Panel("x").verdicts() == ()
+    with pytest.raises(Misuse):
+        headline(())
