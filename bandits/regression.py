@@ -16,7 +16,7 @@ _EDGE = 0.01  # squared predictions bend smoothly inside (0, 1) from here on
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Options of a recipe; defaults by measurement (see the tests and the note of issue 2)."""
+    """Options of a recipe; the defaults are by measurement."""
 
     learning_rate: float = 0.2
     loss: str = "logistic"  # logistic for rare outcomes; squared learns faster where outcomes are common
