@@ -1,6 +1,6 @@
 """Judge a policy from a log: rounds in batches of any size → estimates, intervals, diagnostics, a sentence.
 
-    panel = Panel("bandit@12", estimators=("dm", "ips", "snips", "dr", "sndr"))
+    panel = Panel("bandit@12", chosen(ESTIMATORS, names=("dm", "ips", "snips", "dr", "sndr")))
     for batch in batches:
         panel.add(batch)
     for verdict in panel.verdicts():
@@ -16,60 +16,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Generic, TypeVar
 
-from bandits import diagnostics, estimators
+from bandits import diagnostics, estimators, slate_estimators
+from bandits.batches import Batch, SlateBatch
 from bandits.diagnostics import Diagnostics
 from bandits.forms import MEAN, PLUS_RATIO, RATIO, Form
 from bandits.intervals import Interval
 from bandits.tally import Tally
-from bandits.unit_sums import UnitKeys, UnitSums
+from bandits.unit_sums import UnitSums
 from recsys.errors import Misuse
 from recsys.vocabulary import Floats
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Some rounds as columns: (n,) each, the pmfs (n, A). What an estimator needs and is None is refused."""
-
-    unit: UnitKeys
-    reward: Floats
-    propensity: Floats
-    target: Floats
-    q_logged: Floats | None = None
-    q_target: Floats | None = None
-    logged_pmf: Floats | None = None
-    target_pmf: Floats | None = None
-    shown: Floats | None = None
-
-    @property
-    def weighing(self) -> dict[str, Floats]:
-        """What importance weighing needs."""
-        return {"reward": self.reward, "propensity": self.propensity, "target": self.target}
-
-    @property
-    def modelled(self) -> dict[str, Floats]:
-        """The same with the reward model's columns; raises `Misuse` without."""
-        if self.q_logged is None or self.q_target is None:
-            raise Misuse("this estimator needs a reward model: give q_logged and q_target")
-        return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
+Rows = TypeVar("Rows", Batch, SlateBatch)
 
 
 @dataclass(frozen=True, slots=True)
-class Estimator:
-    """A name, its form, and the (n, k) terms it takes from a batch."""
+class Estimator(Generic[Rows]):
+    """A form, and the (n, k) terms it takes from a batch."""
 
     form: Form
-    terms: Callable[[Batch], Floats]
+    terms: Callable[[Rows], Floats]
 
 
-def _one(contributions: Callable[[Batch], Floats]) -> Estimator:
+def _one(contributions: Callable[[Rows], Floats]) -> Estimator[Rows]:
     return Estimator(MEAN, lambda batch: contributions(batch)[:, None])
 
 
 CLIP, THRESHOLD, SHRINKAGE = 50.0, 50.0, 1_000.0
 """Dials of the estimators that have one; off by default, and never tuned on the log they judge."""
 
-ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
+ESTIMATORS: Mapping[str, Estimator[Batch]] = MappingProxyType(
     {
         "dm": _one(lambda b: estimators.dm(q_target=b.modelled["q_target"])),
         "ips": _one(lambda b: estimators.ips(**b.weighing)),
@@ -87,8 +64,35 @@ ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
 )
 """By name. "logged" is what the logging policy earned; "uplift" the target less that, on the same rows."""
 
-HEADLINE = ("sndr", "snips", "dr", "ips", "dm")
+SLATE_ESTIMATORS: Mapping[str, Estimator[SlateBatch]] = MappingProxyType(
+    {
+        "sips": _one(lambda b: slate_estimators.sips(**b.weighing)),
+        "rips": _one(lambda b: slate_estimators.rips(**b.weighing)),
+        "cascade_dr": _one(lambda b: slate_estimators.cascade_dr(**b.modelled)),
+        "logged": _one(lambda b: b.reward.sum(axis=1)),
+        "uplift": _one(
+            lambda b: (
+                (
+                    slate_estimators.rips(**b.weighing)
+                    if b.q_logged is None
+                    else slate_estimators.cascade_dr(**b.modelled)
+                )
+                - b.reward.sum(axis=1)
+            )
+        ),
+    }
+)
+"""The same for whole slates: a round's reward is the sum of its slots'."""
+
+HEADLINE = ("sndr", "snips", "dr", "ips", "dm", "cascade_dr", "rips", "sips")
 """Which estimate speaks for a policy: the first of these that was asked for (statistics.md 0)."""
+
+
+def chosen(known: Mapping[str, Estimator[Rows]], *, names: Sequence[str]) -> dict[str, Estimator[Rows]]:
+    """Those of the `known` estimators that are named, in that order; raises `Misuse` for an unknown name."""
+    if unknown := [name for name in names if name not in known]:
+        raise Misuse(f"there is no estimator {unknown[0]}; there are {', '.join(known)}")
+    return {name: known[name] for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,32 +116,30 @@ class Verdict:
 
 
 @dataclass(slots=True, eq=False)
-class Panel:
-    """One policy's estimates while rounds come in; panels over parts of a log add."""
+class Panel(Generic[Rows]):
+    """One policy's estimates while rounds come in; panels over parts of a log add.
+
+    `estimators` are some of `ESTIMATORS` for `Batch`es, of `SLATE_ESTIMATORS` for `SlateBatch`es.
+    """
 
     policy: str
-    names: Sequence[str] = HEADLINE
+    estimators: Mapping[str, Estimator[Rows]]
     level: float = 0.95
     products: Sequence[str] = ()
     excluded: int = 0
     _sums: dict[str, UnitSums] = field(default_factory=dict)
     _tally: Tally | None = None
 
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.names if name not in ESTIMATORS]
-        if unknown:
-            raise Misuse(f"there is no estimator {unknown[0]}; there are {', '.join(ESTIMATORS)}")
-
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Rows) -> None:
         """Take in some rounds. Raises `InvalidTable` with their rows, or `Misuse`."""
-        tally = Tally.of(**batch.weighing, logged_pmf=batch.logged_pmf, target_pmf=batch.target_pmf, shown=batch.shown)
-        fresh = {name: UnitSums.of(ESTIMATORS[name].terms(batch), unit=batch.unit) for name in self.names}
+        tally = batch.tally()
+        fresh = {name: UnitSums.of(each.terms(batch), unit=batch.unit) for name, each in self.estimators.items()}
         self._tally = tally if self._tally is None else self._tally + tally
         self._sums = {name: self._sums[name] + sums if name in self._sums else sums for name, sums in fresh.items()}
 
-    def merge(self, other: Panel) -> None:
+    def merge(self, other: Panel[Rows]) -> None:
         """Take in what another panel of the same policy and estimators has counted."""
-        if (other.policy, tuple(other.names)) != (self.policy, tuple(self.names)):
+        if (other.policy, list(other.estimators)) != (self.policy, list(self.estimators)):
             raise Misuse("panels of different policies or estimators do not add")
         if other._tally is not None:
             self._tally = other._tally if self._tally is None else self._tally + other._tally
@@ -152,8 +154,8 @@ class Panel:
             return ()
         told = diagnostics.told(self._tally, products=self.products, excluded=self.excluded)
         return tuple(
-            Verdict(self.policy, name, self._sums[name].interval(ESTIMATORS[name].form, level=self.level), told)
-            for name in self.names
+            Verdict(self.policy, name, self._sums[name].interval(each.form, level=self.level), told)
+            for name, each in self.estimators.items()
         )
 
 
@@ -183,10 +185,3 @@ def conclusion(verdicts: Sequence[Verdict], *, logged: float) -> str:
         said = f"no difference is shown: {best.policy} would have earned {found.estimate:.4g}, {between}; {against}"
     warnings = [f.sentence for f in told.findings]
     return said + (f". But {'; '.join(warnings)}." if warnings else ".")
-
-
-def batches_of(batch: Batch, *, size: int) -> list[Batch]:
-    """The same rounds in batches of at most `size`."""
-    columns = {name: column for name in Batch.__slots__ if (column := getattr(batch, name)) is not None}
-    starts = range(0, batch.reward.size, size)
-    return [Batch(**{name: column[start : start + size] for name, column in columns.items()}) for start in starts]

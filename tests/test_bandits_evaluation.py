@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bandits import diagnostics, estimators, intervals
-from bandits.evaluation import ESTIMATORS, Batch, Panel, batches_of, conclusion, headline
+from bandits.batches import Batch, SlateBatch, batches_of
+from bandits.evaluation import ESTIMATORS, SLATE_ESTIMATORS, Panel, chosen, conclusion, headline
 from bandits.unit_sums import keys_of
 from recsys.errors import InvalidTable, Misuse
 
@@ -34,8 +35,8 @@ def batch_of(seed: int, *, n: int = 6_000, lift: float = 0.0) -> Batch:
     )
 
 
-def panel_of(batches: list[Batch]) -> Panel:
-    panel = Panel("new@1", names=tuple(ESTIMATORS))
+def panel_of(batches: list[Batch]) -> Panel[Batch]:
+    panel = Panel("new@1", ESTIMATORS)
     for batch in batches:
         panel.add(batch)
     return panel
@@ -62,7 +63,7 @@ def test_panels_of_two_processes_add() -> None:
     both = panel_of([first, second])
     assert [v.interval for v in left.verdicts()] == [v.interval for v in both.verdicts()]
     with pytest.raises(Misuse, match="do not add"):
-        left.merge(Panel("other@1"))
+        left.merge(Panel("other@1", ESTIMATORS))
 
 
 @pytest.mark.parametrize("name", ["ips", "snips", "dr", "sndr"])
@@ -102,13 +103,45 @@ def test_a_better_policy_is_said_to_be_better_and_little_evidence_says_nothing()
 def test_what_is_missing_or_wrong_is_said() -> None:
     batch = batch_of(8, n=50)
     with pytest.raises(Misuse, match="no estimator magic"):
-        Panel("x", names=("magic",))
+        chosen(ESTIMATORS, names=("magic",))
     with pytest.raises(Misuse, match="reward model"):
-        Panel("x", names=("dr",)).add(replace(batch, q_logged=None))
+        Panel("x", chosen(ESTIMATORS, names=("dr",))).add(replace(batch, q_logged=None))
     broken = batch.propensity.copy()
     broken[2] = 0.0
     with pytest.raises(InvalidTable, match=r"row 3"):
-        Panel("x", names=("ips",)).add(replace(batch, propensity=broken))
-    assert Panel("x").verdicts() == ()
+        Panel("x", chosen(ESTIMATORS, names=("ips",))).add(replace(batch, propensity=broken))
+    assert Panel("x", ESTIMATORS).verdicts() == ()
     with pytest.raises(Misuse):
         headline(())
+
+
+def test_slates_are_judged_slot_by_slot_and_their_first_slots_alone() -> None:
+    rng, n = np.random.default_rng(9), 3_000
+    logged = np.tile(np.array([0.5, 0.5]), (n, 2, 1))
+    shown = rng.integers(0, 2, (n, 2)).astype(float)
+    shown[rng.random(n) < 0.3, 1] = -1.0  # some slates end early
+    ended = shown < 0.0
+    target_pmf = np.tile(np.array([0.2, 0.8]), (n, 2, 1))
+    slates = SlateBatch(
+        unit=keys_of([f"u-{each}" for each in rng.integers(0, 500, n)]),
+        reward=np.where(ended, 0.0, (shown == 1) * 1.0),
+        propensity=np.where(ended, 1.0, 0.5),
+        target=np.where(ended, 1.0, np.where(shown == 1, 0.8, 0.2)),
+        logged_pmf=logged,
+        target_pmf=target_pmf,
+        shown=shown,
+    )
+    panel = Panel("new@1", chosen(SLATE_ESTIMATORS, names=("sips", "rips", "logged", "uplift")), level=0.999)
+    panel.add(slates)
+    found = {verdict.estimator: verdict for verdict in panel.verdicts()}
+    truth = 0.8 + 0.7 * 0.8
+    for name in ("sips", "rips"):
+        assert found[name].interval.low < truth < found[name].interval.high
+    assert found["uplift"].interval.estimate == pytest.approx(
+        found["rips"].interval.estimate - found["logged"].interval.estimate
+    )
+    assert abs(found["rips"].diagnostics.mean_weight_z) < 4.0
+    alone = Panel("new@1", chosen(ESTIMATORS, names=("ips",)), level=0.999)
+    alone.add(slates.first_slots())
+    [verdict] = alone.verdicts()
+    assert verdict.interval.low < 0.8 < verdict.interval.high

@@ -1,0 +1,95 @@
+"""Rounds as columns, for estimators: one slot each (`Batch`), or whole slates (`SlateBatch`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bandits.tally import Tally
+from bandits.unit_sums import UnitKeys
+from recsys.errors import Misuse
+from recsys.vocabulary import Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Some rounds as columns: (n,) each, the pmfs (n, A). What an estimator needs and is None is refused."""
+
+    unit: UnitKeys
+    reward: Floats
+    propensity: Floats
+    target: Floats
+    q_logged: Floats | None = None
+    q_target: Floats | None = None
+    logged_pmf: Floats | None = None
+    target_pmf: Floats | None = None
+    shown: Floats | None = None
+
+    @property
+    def weighing(self) -> dict[str, Floats]:
+        """What importance weighing needs."""
+        return {"reward": self.reward, "propensity": self.propensity, "target": self.target}
+
+    @property
+    def modelled(self) -> dict[str, Floats]:
+        """The same with the reward model's columns; raises `Misuse` without."""
+        if self.q_logged is None or self.q_target is None:
+            raise Misuse("this estimator needs a reward model: give q_logged and q_target")
+        return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
+
+    def tally(self) -> Tally:
+        """What diagnostics need of these rounds."""
+        return Tally.of(**self.weighing, logged_pmf=self.logged_pmf, target_pmf=self.target_pmf, shown=self.shown)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlateBatch:
+    """n rounds of at most L slots over A columns; filled up beyond a slate's end with certainties.
+
+    `q_logged` and `q_target` (n, L) are a model's reward still to come, as `cascade_dr` wants them.
+    """
+
+    unit: UnitKeys  # (n,)
+    reward: Floats  # (n, L)
+    propensity: Floats  # (n, L) given the slots above
+    target: Floats  # (n, L) given the same slots above
+    logged_pmf: Floats  # (n, L, A)
+    target_pmf: Floats  # (n, L, A)
+    shown: Floats  # (n, L) column, -1 beyond the slate's end
+    q_logged: Floats | None = None
+    q_target: Floats | None = None
+
+    @property
+    def weighing(self) -> dict[str, Floats]:
+        """What importance weighing needs."""
+        return {"reward": self.reward, "propensity": self.propensity, "target": self.target}
+
+    @property
+    def modelled(self) -> dict[str, Floats]:
+        """The same with the reward model's columns; raises `Misuse` without."""
+        if self.q_logged is None or self.q_target is None:
+            raise Misuse("this estimator needs a reward model: give q_logged and q_target")
+        return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
+
+    def first_slots(self) -> Batch:
+        """The first slot of every round, by itself."""
+        columns = ("reward", "propensity", "target", "logged_pmf", "target_pmf", "shown")
+        return Batch(unit=self.unit, **{name: getattr(self, name)[:, 0] for name in columns})
+
+    def tally(self) -> Tally:
+        """What diagnostics need: every slot with its weight and those above it, as `rips` weighs it."""
+        real = self.shown >= 0.0
+        return Tally.of(
+            reward=self.reward.ravel(),
+            propensity=self.propensity.cumprod(axis=1).ravel(),
+            target=self.target.cumprod(axis=1).ravel(),
+            logged_pmf=self.logged_pmf[real],
+            target_pmf=self.target_pmf[real],
+            shown=self.shown[real],
+        )
+
+
+def batches_of(batch: Batch, *, size: int) -> list[Batch]:
+    """The same rounds in batches of at most `size`."""
+    columns = {name: column for name in Batch.__slots__ if (column := getattr(batch, name)) is not None}
+    starts = range(0, batch.reward.size, size)
+    return [Batch(**{name: column[start : start + size] for name, column in columns.items()}) for start in starts]
