@@ -34,7 +34,8 @@ def logged_slates(
 
     `products` names the columns, after which comes one for the null choice; `places` is the widest
     slate. Rounds whose candidates are not among the products, or with more slots than places, raise
-    `Misuse`; a target that gives no distribution raises `InvalidPmf`. A round without any candidate says nothing of a policy and is left out.
+    `Misuse`; a target that gives no distribution raises `InvalidPmf`. A round without any candidate
+    says nothing of a policy and is left out.
     """
     columns = {product: column for column, product in enumerate((*products, NOTHING))}
     waiting: list[_Row] = []
