@@ -86,7 +86,7 @@ def test_the_same_seed_tells_the_same_bytes_and_another_seed_others() -> None:
 def test_outcomes_do_not_depend_on_how_visits_are_grouped_into_calls() -> None:
     whole, single = bank_of(), bank_of()
     at_once, one_by_one = live(whole, days=20, chunk=100_000), live(single, days=20, chunk=1)
-    assert {outcome.kind for outcome in at_once} == {"seen", "tapped", "dismissed", "opened"}
+    assert {outcome.kind for outcome in at_once} >= {"seen", "tapped", "dismissed", "opened"}
     assert without_index(at_once) == without_index(one_by_one)
     rows = range(300)
     assert whole.facts(rows) == single.facts(rows)

@@ -77,7 +77,8 @@ def cells(numbers: Ints, *, columns: int) -> Keys:
     >>> cells(np.array([0, 5]), columns=3).tolist()
     [[0, 1, 2], [15, 16, 17]]
     """
-    return keys_of(numbers)[:, None] * np.uint64(columns) + np.arange(columns, dtype=np.uint64)
+    first: Keys = keys_of(numbers)[:, None] * np.uint64(columns)
+    return first + np.arange(columns, dtype=np.uint64)
 
 
 def choices(luck: Floats, *, cumulative: Floats) -> Ints:
@@ -90,9 +91,11 @@ def choices(luck: Floats, *, cumulative: Floats) -> Ints:
     [0, 1, 2]
     """
     if cumulative.ndim == 1:
-        return np.searchsorted(cumulative[:-1], luck * cumulative[-1], side="right")
+        shared: Ints = np.searchsorted(cumulative[:-1], luck * cumulative[-1], side="right")
+        return shared
     passed = (luck * cumulative[:, -1])[:, None] >= cumulative[:, :-1]
-    return np.count_nonzero(passed, axis=1)
+    each: Ints = passed.sum(axis=1)
+    return each
 
 
 def poisson(luck: Floats, *, rate: Floats) -> Ints:
