@@ -77,8 +77,8 @@ def cells(numbers: Ints, *, columns: int) -> Keys:
     >>> cells(np.array([0, 5]), columns=3).tolist()
     [[0, 1, 2], [15, 16, 17]]
     """
-    first: Keys = keys_of(numbers)[:, None] * np.uint64(columns)
-    return first + np.arange(columns, dtype=np.uint64)
+    table: Keys = np.add.outer(keys_of(numbers) * np.uint64(columns), np.arange(columns, dtype=np.uint64))
+    return table
 
 
 def choices(luck: Floats, *, cumulative: Floats) -> Ints:
