@@ -42,9 +42,8 @@ def slates_for(visits: Sequence[Visit], *, length: int, seed: int) -> list[list[
 def live(bank: Bank, *, days: int, chunk: int) -> list[BankOutcome]:
     found: list[BankOutcome] = []
     for number in range(days):
-        visits = sorted(
-            [*bank.begin_day().visits, *searches(bank, bank_day(bank, number))], key=lambda v: (v.at, v.row)
-        )
+        day = bank.begin_day()
+        visits = sorted([*day.visits, *searches(bank, day)], key=lambda v: (v.at, v.row))
         slates = [
             each[: 3 if v.surface != "search" else 10]
             for v, each in zip(visits, slates_for(visits, length=10, seed=number), strict=True)
@@ -54,10 +53,6 @@ def live(bank: Bank, *, days: int, chunk: int) -> list[BankOutcome]:
             chosen = slice(first, first + chunk)
             found += bank.respond(visits[chosen], slates[chosen])
     return found
-
-
-def bank_day(bank: Bank, number: int) -> Day:
-    return Day(number, bank.start + timedelta(days=number), ())
 
 
 def without_index(outcomes: Sequence[BankOutcome]) -> list[tuple[object, ...]]:
@@ -71,7 +66,7 @@ def told_by(bank: Bank, *, days: int) -> str:
     for _ in range(days):
         day = bank.begin_day()
         slates = slates_for(day.visits, length=3, seed=day.number)
-        told = (day, bank.facts(rows), bank.permissions(rows), bank.changed_permissions())
+        told = (day.visits, bank.facts(rows), bank.permissions(rows), bank.changed_permissions())
         happened = (bank.activity(), bank.organic(), bank.respond(day.visits, slates))
         digest.update(repr((told, happened)).encode() + bank.values(day.visits).tobytes())
     return digest.hexdigest()

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.bank.customers import PERSONAS, Customers, Hidden
+from recsys.bank.customers import Customers
 from recsys.bank.dice import Ints, generator
+from recsys.bank.hidden import Hidden
+from recsys.bank.personas import PERSONAS
 from recsys.bank.seasons import paydays_around, spending_mood, starts_tax_year
 from recsys.bank.truth import TRAITS
 from recsys.vocabulary import Bools, Floats
