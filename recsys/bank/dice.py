@@ -60,12 +60,6 @@ def normals(seed: int, *, purpose: str, day: int, keys: Keys) -> Floats:
     return radius
 
 
-def generator(seed: int, *, purpose: str, day: int = 0) -> np.random.Generator:
-    """A generator for each (seed, purpose, day); what it draws hangs on the company, so it is on its way out."""
-    name = hashlib.sha256(f"{seed}/{purpose}/{day}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(name[:16], "little")))
-
-
 def keys_of(numbers: Ints) -> Keys:
     """Customer numbers, or whatever else is not negative, as keys."""
     return numbers.astype(np.uint64)

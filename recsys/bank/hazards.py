@@ -79,11 +79,12 @@ def arrears_so_far(luck: Floats) -> Ints:
 
 def in_forbearance(arrears_days: Ints) -> Floats:
     """(n,) the share in forbearance of those so long in arrears."""
-    escaped: Floats = (1.0 - FORBEARANCE) ** np.maximum(arrears_days - FORBEARANCE_AFTER_DAYS, 0)
-    return 1.0 - escaped
+    share: Floats = 1.0 - np.power(1.0 - FORBEARANCE, np.maximum(arrears_days - FORBEARANCE_AFTER_DAYS, 0))
+    return share
 
 
 def in_breathing_space(arrears_days: Ints) -> Floats:
     """(n,) the share in a breathing space of those so long in arrears."""
     turnover = BREATHING_SPACE + 1.0 / BREATHING_SPACE_DAYS
-    return BREATHING_SPACE / turnover * (1.0 - (1.0 - turnover) ** arrears_days)
+    share: Floats = BREATHING_SPACE / turnover * (1.0 - np.power(1.0 - turnover, arrears_days))
+    return share

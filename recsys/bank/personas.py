@@ -39,19 +39,19 @@ class Persona:
 
 # fmt: off
 PERSONAS = (
-    Persona("payday to payday", .22, .24, (18, 55), 1650, 1.02, .35, 300, .10, .09, 32,
+    Persona("payday to payday", .22, .24, (18, 55), 1650, 1.02, .35, 300, .10, .03, 32,
             (-.7, -.2, .7, .0, .0, -.2, -.2, .4)),
-    Persona("young spender", .20, .36, (18, 29), 1700, .98, .18, 900, .05, .04, 40,
+    Persona("young spender", .20, .36, (18, 29), 1700, .98, .18, 900, .05, .015, 40,
             (-.4, .2, .3, .9, -.8, .5, .0, .2)),
-    Persona("builder", .22, .20, (25, 45), 2250, .86, .02, 6000, .01, .00, 34,
+    Persona("builder", .22, .20, (25, 45), 2250, .86, .02, 6000, .01, .002, 34,
             (.7, .3, -.4, .0, .0, .4, .1, .0)),
-    Persona("family", .14, .07, (30, 50), 2500, .93, .06, 5000, .03, .01, 38,
+    Persona("family", .14, .07, (30, 50), 2500, .93, .06, 5000, .03, .005, 38,
             (.0, -.2, .1, -.4, 1.2, -.2, -.1, .4)),
     Persona("affluent in cash", .09, .04, (30, 65), 4200, .70, .00, 24000, .005, .00, 36,
             (.8, .6, -.6, .0, .2, .0, .2, -.5)),
     Persona("teen", .03, .05, (16, 17), 350, .90, .50, 150, .00, .00, 25,
             (-.2, .0, .0, .8, -1.0, .8, .0, .3)),
-    Persona("sole trader", .05, .03, (25, 60), 2100, .92, .12, 3500, .04, .01, 40,
+    Persona("sole trader", .05, .03, (25, 60), 2100, .92, .12, 3500, .04, .005, 40,
             (.0, .3, .2, .0, .1, .1, 1.6, .0)),
     Persona("older and cautious", .05, .01, (60, 80), 1700, .88, .03, 14000, .01, .00, 25,
             (.7, -.9, -.7, -.4, .4, -.9, -.3, .2)),
@@ -59,7 +59,7 @@ PERSONAS = (
 # fmt: on
 TEEN, FAMILY, SOLE, OLDER = 5, 3, 6, 7
 
-_SHARES = {name: np.array([getattr(each, name) for each in PERSONAS]) for name in ("share", "joins")}
+_SHARES: dict[str, Floats] = {name: np.array([getattr(each, name) for each in PERSONAS]) for name in ("share", "joins")}
 
 
 def by_persona(name: str) -> Floats:
@@ -95,12 +95,15 @@ def linked_of(numbers: Ints, *, founders: int, seed: int) -> Bools:
 
 def _families(numbers: Ints, *, founders: int) -> Floats:
     """(n,) the share of families among those of the same time."""
-    return np.where(_came_by_growth(numbers, founders=founders), _SHARES["joins"][FAMILY], _SHARES["share"][FAMILY])
+    later = _came_by_growth(numbers, founders=founders)
+    shares: Floats = np.where(later, _SHARES["joins"][FAMILY], _SHARES["share"][FAMILY])
+    return shares
 
 
 def _linking(family: Floats) -> Floats:
     """The share that is linked, where that of families is `family`."""
-    return LINKED_OTHERS + (LINKED_FAMILIES - LINKED_OTHERS) * family
+    share: Floats = LINKED_OTHERS + (LINKED_FAMILIES - LINKED_OTHERS) * family
+    return share
 
 
 def _came_by_growth(numbers: Ints, *, founders: int) -> Bools:
