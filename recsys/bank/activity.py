@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from recsys.bank.dice import generator
+from recsys.bank.dice import keys_of, uniforms
 from recsys.bank.money import NAMES, SENT, Movements
 from recsys.vocabulary import Activity, CustomerId, Floats
 
@@ -19,7 +19,8 @@ def activities_of(
     The kind is salary, spending (subject: merchant category) or savings.
     """
     spent = movements.spent
-    times = generator(seed, purpose="activity times", day=number).random(len(spent.rows))
+    keys = keys_of(spent.rows * len(NAMES) + spent.categories)
+    times = uniforms(seed, purpose="activity times", day=number, keys=keys)
     seconds = (25_200 + 57_600 * times).astype(np.int64)  # shops are open from seven to eleven
     sent = np.flatnonzero(SENT[spent.categories])
     found = [

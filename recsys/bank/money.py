@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.bank.customers import PERSONAS, Customers, Hidden
-from recsys.bank.dice import Ints, generator
+from recsys.bank.customers import Customers
+from recsys.bank.dice import Ints, cells, keys_of, normals, poisson, uniforms
+from recsys.bank.hidden import Hidden
+from recsys.bank.personas import PERSONAS
 from recsys.bank.seasons import paydays_around, spending_mood, starts_tax_year
 from recsys.bank.truth import TRAITS
 from recsys.vocabulary import Bools, Floats
@@ -97,8 +99,7 @@ class Money:
 
     def advance(self, *, customers: Customers, limit: Ints, seed: int, number: int, today: int) -> Movements:
         """Live one day; `limit` (n,) is the arranged overdraft in pence."""
-        rng = generator(seed, purpose="money", day=number)
-        luck = rng.random((3, len(customers)))
+        luck = uniforms(seed, purpose="money", day=number, keys=cells(customers.numbers, columns=3)).T
         if starts_tax_year(today):
             self.isa_subscribed[:] = 0
         last, following = paydays_around(today)
@@ -110,18 +111,21 @@ class Money:
         works = self.jobless_until < today
         salary = np.where((since == 0) & works, customers.income_pence * parts, 0.0).astype(np.int64)
         bills = np.where((since >= 1) & (since <= 5), customers.spend_pence * parts * BILLS / 5, 0.0).astype(np.int64)
-        spent = self._spend(customers, since=since, rng=rng, today=today)
+        spent = self._spend(customers, since=since, seed=seed, number=number, today=today)
         paid = np.bincount(spent.rows, weights=spent.pence, minlength=len(customers)).astype(np.int64)
         self.balance += salary - bills - paid
         swept = self._sweep(customers, since=since, parts=parts)
         self._absorb(shock=luck[2], limit=limit)
         return Movements(spent, salary, swept)
 
-    def _spend(self, customers: Customers, *, since: Ints, rng: np.random.Generator, today: int) -> Spent:
+    def _spend(self, customers: Customers, *, since: Ints, seed: int, number: int, today: int) -> Spent:
         after_payday = (1.0 + 0.9 * np.exp(-since / 2.5)) / 1.09
         rate = customers.payments / 30.4 * after_payday * spending_mood(today)
-        rows, categories = np.nonzero(counts := rng.poisson(self.mix * rate[:, None]))
-        noise = np.exp(rng.normal(-0.125, 0.5, len(rows)))
+        keys = cells(customers.numbers, columns=len(NAMES))
+        luck = uniforms(seed, purpose="payments", day=number, keys=keys)
+        counts = poisson(luck.ravel(), rate=(self.mix * rate[:, None]).ravel()).reshape(luck.shape)
+        rows, categories = np.nonzero(counts)
+        noise = np.exp(0.5 * normals(seed, purpose="prices", day=number, keys=keys[rows, categories]) - 0.125)
         tight = np.where(self.balance < 0, 0.35, np.where(self.balance < customers.income_pence // 10, 0.8, 1.0))
         pence = counts[rows, categories] * PRICES[categories] * noise * (self.price_pence * tight)[rows]
         return Spent(rows, categories, np.maximum(pence, 50).astype(np.int64))
@@ -149,19 +153,25 @@ class Money:
 
 def make_money(customers: Customers, *, hidden: Hidden, seed: int, today: int) -> Money:
     """The first morning: opening balances where the month stands, and each customer's spending mix."""
-    rng = generator(seed, purpose="opening money")
-    n = len(customers)
+    n, keys = len(customers), keys_of(customers.numbers)
+    habits = normals(seed, purpose="habits", day=0, keys=cells(customers.numbers, columns=len(NAMES)))
     leans = np.array([[category.leans.get(trait, 0.0) for trait in TRAITS] for category in CATEGORIES])
     usual = np.array([category.share for category in CATEGORIES])
-    pull = np.einsum("nt,ct->nc", hidden.theta, leans) + 0.3 * rng.standard_normal((n, len(NAMES)))
+    pull = np.einsum("nt,ct->nc", hidden.theta, leans) + 0.3 * habits
     mix = usual * np.exp(pull)
     mix /= mix.sum(axis=1, keepdims=True)
     price = (1.0 - BILLS) * customers.spend_pence / (customers.payments * (mix * PRICES).sum(axis=1))
     none, median = (np.array([getattr(each, name) for each in PERSONAS])[customers.persona] for name in _OPENING)
-    savings = np.where(rng.random(n) < none, 0.0, median * 100 * np.exp(1.1 * rng.standard_normal(n)))
+    savings = np.where(
+        uniforms(seed, purpose="saves", day=0, keys=keys) < none,
+        0.0,
+        median * 100 * np.exp(1.1 * normals(seed, purpose="savings", day=0, keys=keys)),
+    )
     last, following = (around[customers.payday] for around in paydays_around(today - 1))
     month_left = np.clip((following - today) / 31.0, 0.0, 1.0)
-    opening = customers.spend_pence * (0.6 * month_left + 0.25 * np.abs(rng.standard_normal(n)) - 0.02)
+    opening = customers.spend_pence * (
+        0.6 * month_left + 0.25 * np.abs(normals(seed, purpose="balance", day=0, keys=keys)) - 0.02
+    )
     return Money(
         mix=mix,
         price_pence=price,
