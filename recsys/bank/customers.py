@@ -1,164 +1,143 @@
-"""Who the customers are: what a bank can see of them, and apart from it what nobody can.
+"""Who the customers are, as far as a bank can see and as far as it does not change.
 
-Personas, shares and money are those of domain 3.4. `Customers` holds what a bank knows; `Hidden`
-holds the traits that drive wants and never leave this package. The two are tied: theta leans with
-the persona, shapes the spending mix (`money.MIX`), what is owned on the first day and the `saver`
-signal, so that a learner can recover it from spending, as a real one must.
+A customer has a number in the bank, from 0; a bank holds a slice of numbers, and arrays are by row
+in that slice. Everything hangs on the number, so a slice is the same in any bank.
+
+With growth, customers of higher numbers come later: by the curve of `members`, which knows nothing
+but how many there were on the first day.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
+from functools import partial
 
 import numpy as np
 
-from recsys.bank.dice import Ints, generator
-from recsys.bank.seasons import PAYDAYS
-from recsys.bank.truth import TRAITS, Truths
+from recsys.bank.dice import Ints, choices, keys_of, normals, uniforms
+from recsys.bank.hidden import Hidden
+from recsys.bank.personas import FAMILY, OLDER, PERSONAS, SOLE, TEEN, by_persona, make_households
+from recsys.bank.truth import TRAITS
 from recsys.vocabulary import Bools, CustomerId, Floats
 
-TASTE_SPREAD = 0.5  # sd of eps, the taste for one product that nothing explains (domain 3.6 has .7)
-
-
-@dataclass(frozen=True, slots=True)
-class Persona:
-    """A kind of customer; money in pounds, `lean` is the mean of theta by trait."""
-
-    name: str
-    share: float
-    ages: tuple[int, int]
-    income: float
-    spends: float
-    no_savings: float
-    savings: float
-    arrears: float
-    payments: float  # card payments a month
-    lean: tuple[float, ...]  # thrift risk borrowing social home tinkering enterprise bargains
-
-
-# fmt: off
-PERSONAS = (
-    Persona("payday to payday", .22, (18, 55), 1650, 1.02, .35, 300, .10, 32, (-.7, -.2, .7, .0, .0, -.2, -.2, .4)),
-    Persona("young spender", .20, (18, 29), 1700, .98, .18, 900, .05, 40, (-.4, .2, .3, .9, -.8, .5, .0, .2)),
-    Persona("builder", .22, (25, 45), 2250, .86, .02, 6000, .01, 34, (.7, .3, -.4, .0, .0, .4, .1, .0)),
-    Persona("family", .14, (30, 50), 2500, .93, .06, 5000, .03, 38, (.0, -.2, .1, -.4, 1.2, -.2, -.1, .4)),
-    Persona("affluent in cash", .09, (30, 65), 4200, .70, .00, 24000, .005, 36, (.8, .6, -.6, .0, .2, .0, .2, -.5)),
-    Persona("teen", .03, (16, 17), 350, .90, .50, 150, .00, 25, (-.2, .0, .0, .8, -1.0, .8, .0, .3)),
-    Persona("sole trader", .05, (25, 60), 2100, .92, .12, 3500, .04, 40, (.0, .3, .2, .0, .1, .1, 1.6, .0)),
-    Persona("older and cautious", .05, (60, 80), 1700, .88, .03, 14000, .01, 25, (.7, -.9, -.7, -.4, .4, -.9, -.3, .2)),
-)
-# fmt: on
-TEEN, FAMILY, SOLE = 5, 3, 6
 SIGNALS = ("family", "sole_trader", "parent_of_teen", "saver", "commuter")
 EMPLOYMENTS = ("employed", "self_employed", "student", "retired")
 APP_PLATFORMS = ("ios", "android")
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Hidden:
-    """What drives wants and is never told: every array by customer row."""
-
-    theta: Floats  # (n, TRAITS) preferences
-    taste: Floats  # (n, P) liking of one product
-    persuadable: Floats  # (n, P) how much a card changes the mind; lower where taste is strong
+LOGINS, LOGIN_SPREAD = 0.62, 0.55  # a day, median and sigma: 275 a year with paydays (UK Finance; domain 3.4 has .60)
+GROWTH = 1.05  # a month
+_MONTH = 30.4
+_ORDINAL_OF_1970 = 719_163
+_PAYDAY_SHARES = np.array([0.55, 0.066, 0.066, 0.066, 0.066, 0.066, 0.12])  # by PAYDAYS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Customers:
     """What the bank knows and what does not change; every array by customer row."""
 
+    numbers: Ints  # (n,) ascending and without gaps
     ids: tuple[CustomerId, ...]
     born_on: Ints  # (n,) ordinals
     of_age_on: Ints  # (n,) the eighteenth birthday
-    joined_on: Ints  # (n,)
+    joined_on: Ints  # (n,) after the bank's first day for those who come by growth
     income_pence: Ints  # (n,) a month, net
     spend_pence: Ints  # (n,) a month
     payments: Floats  # (n,) card payments a month
     payday: Ints  # (n,) index in PAYDAYS
-    logins: Floats  # (n,) a day
+    logins: Floats  # (n,) a day, before paydays and weekdays
     signals: Bools  # (n, SIGNALS)
     employment: Ints  # (n,) index in EMPLOYMENTS
     platform: Ints  # (n,) index in APP_PLATFORMS
-    household: Ints  # (n,) number, -1 for none
+    household: Ints  # (n,) the couple's number, -1 for none
     persona: Ints  # (n,) index in PERSONAS
-    arrears_share: Floats  # (n,) long-run share of such customers in arrears
 
     def __len__(self) -> int:
         """How many customers there are."""
         return len(self.ids)
 
 
-def make_hidden(persona: Ints, *, truths: Truths, seed: int) -> Hidden:
-    """Hidden traits around each persona's leaning."""
-    rng = generator(seed, purpose="hidden")
-    n, shape = len(persona), (len(persona), len(truths.ids))
-    lean = np.array([each.lean for each in PERSONAS])[persona]
-    theta = lean + 0.85 * rng.standard_normal((n, len(TRAITS)))
-    tilt = rng.standard_normal(shape)
-    return Hidden(theta, TASTE_SPREAD * tilt, rng.standard_normal(shape) - 0.45 * tilt)
+def members(founders: int, *, day: int) -> int:
+    """How many customers there are on a day of a growing bank, `founders` on day 0.
+
+    >>> members(5_000, day=0), members(5_000, day=30), members(5_000, day=365)
+    (5000, 5246, 8982)
+    """
+    return int(founders * GROWTH ** (day / _MONTH))
 
 
-def make_personas(customers: int, *, seed: int) -> Ints:
-    """The persona of each customer, (n,)."""
-    shares = np.array([each.share for each in PERSONAS])
-    return generator(seed, purpose="personas").choice(len(PERSONAS), size=customers, p=shares / shares.sum())
+def joining_days(numbers: Ints, *, founders: int) -> Ints:
+    """(n,) the first day on which `members` counts each number; 0 for founders.
+
+    >>> joining_days(np.array([0, 4_999, 5_000, 5_245, 5_246]), founders=5_000).tolist()
+    [0, 0, 1, 30, 31]
+    """
+    latest = int(numbers.max(initial=0))
+    days = int(max(0.0, _MONTH * np.log((latest + 2) / founders) / np.log(GROWTH))) + 2
+    sizes = np.array([members(founders, day=day) for day in range(days + 1)])
+    first: Ints = np.searchsorted(sizes, numbers, side="right")
+    return first
 
 
-def make_customers(persona: Ints, *, hidden: Hidden, seed: int, start: datetime) -> Customers:
-    """What the bank knows of each customer on the first day."""
-    rng = generator(seed, purpose="customers")
-    n, today = len(persona), start.toordinal()
+def make_customers(
+    persona: Ints, *, numbers: Ints, founders: int, hidden: Hidden, seed: int, start: datetime
+) -> Customers:
+    """What the bank knows of each customer; `persona` and `numbers` are (n,), `start` the first midnight."""
+    keys = keys_of(numbers)
+    dice, bell = partial(uniforms, seed, day=0, keys=keys), partial(normals, seed, day=0, keys=keys)
+    joining = joining_days(numbers, founders=founders)
+    met_on = start.toordinal() + joining  # when age and money are as the persona has them
     low, high = np.array([each.ages for each in PERSONAS])[persona].T
-    born = today - (low * 365.25 + rng.random(n) * ((high + 1 - low) * 365.25 - 20) + 10).astype(np.int64)
-    income = np.exp(rng.normal(0.0, 0.28, n)) * np.array([each.income for each in PERSONAS])[persona] * 100
-    spends = np.array([each.spends for each in PERSONAS])[persona] + rng.normal(0.0, 0.05, n)
-    payday = rng.choice(len(PAYDAYS), size=n, p=(0.55, 0.066, 0.066, 0.066, 0.066, 0.066, 0.12))
-    tenure = np.minimum(rng.gamma(2.0, 500.0, n), np.maximum(today - born - 16 * 365, 30))
+    days_old = low * 365.25 + 10.0 + dice(purpose="age") * ((high + 1 - low) * 365.25 - 20.0)
+    born = met_on - days_old.astype(np.int64)
+    tenure = -500.0 * np.log(dice(purpose="tenure") * dice(purpose="more tenure"))
+    tenure = np.clip(tenure, 1.0, np.maximum(days_old - 16 * 365, 30.0)).astype(np.int64)
+    income = 100.0 * by_persona("income")[persona] * np.exp(0.28 * bell(purpose="income"))
+    spends = by_persona("spends")[persona] + 0.05 * bell(purpose="spends")
     return Customers(
-        ids=tuple(CustomerId(f"c-{row:06d}") for row in range(n)),
+        numbers=numbers,
+        ids=tuple(CustomerId(f"c-{number:06d}") for number in numbers.tolist()),
         born_on=born,
-        of_age_on=np.array([_eighteenth_birthday(each) for each in born.tolist()]),
-        joined_on=today - tenure.astype(np.int64),
+        of_age_on=eighteenth_birthdays(born),
+        joined_on=np.where(joining > 0, met_on, met_on - tenure),
         income_pence=income.astype(np.int64),
         spend_pence=(income * spends).astype(np.int64),
-        payments=np.array([each.payments for each in PERSONAS])[persona] * np.exp(rng.normal(0.0, 0.2, n)),
-        payday=payday,
-        logins=np.exp(rng.normal(np.log(0.60), 0.55, n)),
-        signals=_signals(persona, hidden=hidden, rng=rng),
-        employment=_employments(persona, rng=rng),
-        platform=rng.integers(0, 2, n),
-        household=_households(persona, rng=rng),
+        payments=by_persona("payments")[persona] * np.exp(0.2 * bell(purpose="payments")),
+        payday=choices(dice(purpose="payday"), cumulative=_PAYDAY_SHARES.cumsum()),
+        logins=LOGINS * np.exp(LOGIN_SPREAD * bell(purpose="logins")),
+        signals=_signals(persona, hidden=hidden, numbers=numbers, seed=seed),
+        employment=_employments(persona, luck=dice(purpose="studies")),
+        platform=(dice(purpose="platform") < 0.5).astype(np.int64),
+        household=make_households(numbers, founders=founders, seed=seed),
         persona=persona,
-        arrears_share=np.array([each.arrears for each in PERSONAS])[persona],
     )
 
 
-def _eighteenth_birthday(born: int) -> int:
-    day = date.fromordinal(born)
-    leap = (day.month, day.day) == (2, 29)  # 29 February falls on 1 March in a common year
-    return (date(day.year + 18, 3, 1) if leap else day.replace(year=day.year + 18)).toordinal()
+def eighteenth_birthdays(born_on: Ints) -> Ints:
+    """(n,) ordinals; who is born on 29 February comes of age on 1 March.
+
+    >>> from datetime import date
+    >>> date.fromordinal(int(eighteenth_birthdays(np.array([date(2008, 2, 29).toordinal()]))[0])).isoformat()
+    '2026-03-01'
+    """
+    days = (born_on - _ORDINAL_OF_1970).astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    of_month = days - months.astype("datetime64[D]")
+    birthdays = (months + np.timedelta64(18 * 12, "M")).astype("datetime64[D]") + of_month
+    ordinals: Ints = birthdays.astype(np.int64) + _ORDINAL_OF_1970
+    return ordinals
 
 
-def _signals(persona: Ints, *, hidden: Hidden, rng: np.random.Generator) -> Bools:
+def _signals(persona: Ints, *, hidden: Hidden, numbers: Ints, seed: int) -> Bools:
     """(n, SIGNALS): what a bank would infer from transactions, noisy where they hang on a trait."""
-    n = len(persona)
-    thrift = hidden.theta[:, TRAITS.index("thrift")] + 0.5 * rng.standard_normal(n)
-    parent = (persona == FAMILY) & (rng.random(n) < 0.35)
-    commuter = (rng.random(n) < 0.35) & ~np.isin(persona, (TEEN, 7))
+    keys = keys_of(numbers)
+    dice = partial(uniforms, seed, day=0, keys=keys)
+    thrift = hidden.theta[:, TRAITS.index("thrift")] + 0.5 * normals(seed, purpose="saver", day=0, keys=keys)
+    parent = (persona == FAMILY) & (dice(purpose="parent of a teenager") < 0.35)
+    commuter = (dice(purpose="commutes") < 0.35) & ~np.isin(persona, (TEEN, OLDER))
     return np.stack([persona == FAMILY, persona == SOLE, parent, thrift > 0.7, commuter], axis=1)
 
 
-def _employments(persona: Ints, *, rng: np.random.Generator) -> Ints:
+def _employments(persona: Ints, *, luck: Floats) -> Ints:
     usual = np.array([0, 0, 0, 0, 0, 2, 1, 3])[persona]
-    studies = (persona == 1) & (rng.random(len(persona)) < 0.25)
-    return np.where(studies, 2, usual)
-
-
-def _households(persona: Ints, *, rng: np.random.Generator) -> Ints:
-    """Pairs: 30 % of families and 10 % of others share a household with another customer."""
-    linked = np.flatnonzero(rng.random(len(persona)) < np.where(persona == FAMILY, 0.30, 0.10))
-    linked = rng.permutation(linked)[: len(linked) // 2 * 2]
-    household = np.full(len(persona), -1)
-    household[linked] = np.repeat(np.arange(len(linked) // 2), 2)
-    return household
+    return np.where((persona == 1) & (luck < 0.25), 2, usual)

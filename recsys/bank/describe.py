@@ -32,8 +32,8 @@ import numpy as np
 
 from recsys.bank.activity import spending_shares
 from recsys.bank.customers import SIGNALS
-from recsys.bank.dice import Ints, generator
-from recsys.bank.money import NAMES, SENT
+from recsys.bank.dice import Ints, keys_of, uniforms
+from recsys.bank.merchants import NAMES, SENT
 from recsys.bank.oracle import best_fixed, best_values, expected_uniform, fixed_values
 from recsys.bank.truth import TRUTHS
 from recsys.bank.visits import Visit
@@ -227,7 +227,8 @@ def _money_features(sheet: Mapping[str, FactValue], *, at: datetime) -> list[flo
 
 
 def _uniform_slates(suited: Bools, *, ids: Sequence[ProductId], seed: int, number: int) -> list[list[ProductId]]:
-    luck = generator(seed, purpose="describe", day=number).random(suited.shape)
+    keys = keys_of(np.arange(suited.size)).reshape(suited.shape)
+    luck = uniforms(seed, purpose="describe", day=number, keys=keys)
     order = np.argsort(np.where(suited, luck, 2.0), axis=1)[:, :3]
     return [
         [ids[column] for column in columns if allowed[column]]

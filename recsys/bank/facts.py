@@ -2,19 +2,19 @@
 
 Built column by column and zipped into dictionaries, since thousands are asked for at once. Some
 facts are missing for some customers, as in life: a key that is absent is not known, None is known
-to be none.
+to be none. Of those who have not joined yet nothing is known at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
-from functools import lru_cache
+from datetime import UTC, date, datetime, time
+from functools import lru_cache, partial
 
 import numpy as np
 
 from recsys.bank.customers import APP_PLATFORMS, EMPLOYMENTS, SIGNALS, Customers
-from recsys.bank.dice import Ints, generator
+from recsys.bank.dice import Ints, keys_of, uniforms
 from recsys.bank.holdings import Holdings
 from recsys.bank.money import Money
 from recsys.bank.standing import STATUSES, TREATMENTS, Standing
@@ -38,14 +38,14 @@ class FactSheet:
     """The facts of every customer: what never changes is laid out once, the rest is read on asking."""
 
     def __init__(self, customers: Customers, *, truths: Truths, seed: int) -> None:
-        rng = generator(seed, purpose="facts")
-        n = len(customers)
+        dice = partial(uniforms, seed, day=0, keys=keys_of(customers.numbers))
         self._customers = customers
-        self._known = np.stack([rng.random(n) < 0.97, rng.random(n) < 0.60], axis=1)  # _UNKNOWN_TO_MANY
-        verified, abroad = rng.random(n) < 0.97, rng.random(n) < 0.01
-        pensioned = (rng.random(n) < 0.12) & (customers.employment != 2)
+        shares = zip(_UNKNOWN_TO_MANY, (0.97, 0.60), strict=True)
+        self._known = np.stack([dice(purpose=f"knows {name}") < share for name, share in shares], axis=1)
+        verified, abroad = dice(purpose="age verified") < 0.97, dice(purpose="abroad") < 0.01
+        pensioned = (dice(purpose="pension scheme") < 0.12) & (customers.employment != EMPLOYMENTS.index("student"))
         employments = [EMPLOYMENTS[each] for each in customers.employment.tolist()]
-        households = [None if each < 0 else f"h-{each:05d}" for each in customers.household.tolist()]
+        households = [None if each < 0 else f"h-{each:06d}" for each in customers.household.tolist()]
         platforms = [APP_PLATFORMS[each] for each in customers.platform.tolist()]
         self._fixed: list[tuple[FactValue, ...]] = list(
             zip(
@@ -64,11 +64,11 @@ class FactSheet:
         self._products = truths.ids
 
     def of(
-        self, rows: Sequence[int], *, money: Money, standing: Standing, holdings: Holdings, now: datetime
+        self, rows: Sequence[int], *, money: Money, standing: Standing, holdings: Holdings
     ) -> list[tuple[CustomerId, dict[str, FactValue]]]:
-        """The facts of these customers as they stand this morning."""
+        """The facts of these customers as they stand this morning; none of those who have not joined."""
         chosen = np.asarray(rows, dtype=np.int64)
-        moving = self._moving(chosen, money=money, standing=standing, holdings=holdings, now=now)
+        moving = self._moving(chosen, money=money, standing=standing, holdings=holdings)
         sheets = [
             dict(zip(NAMES, (*self._fixed[row], *rest), strict=True))
             for row, rest in zip(rows, zip(*moving, strict=True), strict=True)
@@ -76,16 +76,16 @@ class FactSheet:
         for name, known in zip(_UNKNOWN_TO_MANY, self._known[chosen].T, strict=True):
             for place in np.flatnonzero(~known).tolist():
                 del sheets[place][name]
+        for place in np.flatnonzero(~standing.present()[chosen]).tolist():
+            sheets[place] = {}
         ids = self._customers.ids
         return [(ids[row], sheet) for row, sheet in zip(rows, sheets, strict=True)]
 
-    def _moving(
-        self, rows: Ints, *, money: Money, standing: Standing, holdings: Holdings, now: datetime
-    ) -> list[Iterable[FactValue]]:
+    def _moving(self, rows: Ints, *, money: Money, standing: Standing, holdings: Holdings) -> list[Iterable[FactValue]]:
         spend = self._customers.spend_pence[rows]
         cushion = np.maximum(money.balance[rows], 0) + money.savings[rows]
         offered = standing.pre_eligible[rows]
-        until = (now + timedelta(hours=24)).isoformat()
+        until = np.where(offered.any(axis=1), standing.decided_until[rows], 0)
         return [
             standing.limit_opt_out[rows].tolist(),
             [STATUSES[each] for each in standing.status[rows].tolist()],
@@ -97,7 +97,7 @@ class FactSheet:
             standing.at_risk()[rows].tolist(),
             _dates(standing.declined_on[rows]),
             _names_of(offered, self._products),
-            [until if each else None for each in np.atleast_1d(offered.any(axis=1))],
+            [_midnight(each) for each in until.tolist()],
             _names_of(standing.treatments[rows], TREATMENTS),
             money.balance[rows].tolist(),
             money.savings[rows].tolist(),
@@ -114,6 +114,11 @@ class FactSheet:
 @lru_cache(maxsize=65_536)
 def _iso(day: int) -> str | None:
     return date.fromordinal(day).isoformat() if day else None
+
+
+@lru_cache(maxsize=4_096)
+def _midnight(day: int) -> str | None:
+    return datetime.combine(date.fromordinal(day), time(tzinfo=UTC)).isoformat() if day else None
 
 
 def _dates(days: Ints) -> list[str | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.bank.dice import Ints, generator
+from recsys.bank.dice import Ints, cells, uniforms
 from recsys.bank.truth import Truths
 from recsys.vocabulary import Bools, Floats
 
@@ -69,9 +69,9 @@ class Holdings:
 
 def make_holdings(liking: Floats, *, truths: Truths, suited: Bools, seed: int) -> Holdings:
     """The first morning: people own what suits them, about 16 times the organic rate of a month."""
-    rng = generator(seed, purpose="holdings")
     chance = 1.0 - np.exp(-16.0 * truths.organic * np.exp(np.clip(1.1 * liking - 0.6, -4.0, 3.0)))
-    held = (rng.random(chance.shape) < chance) & suited & truths.owned
+    keys = cells(np.arange(len(liking)), columns=len(truths.ids))
+    held = (uniforms(seed, purpose="holdings", day=0, keys=keys) < chance) & suited & truths.owned
     return Holdings(
         held=held,
         coming=np.zeros_like(held),

@@ -6,7 +6,8 @@ from datetime import date
 
 import numpy as np
 
-from recsys.bank.customers import SIGNALS, Customers, Hidden
+from recsys.bank.customers import SIGNALS, Customers
+from recsys.bank.hidden import Hidden
 from recsys.bank.money import Money, low
 from recsys.bank.seasons import ISA_ALLOWANCE_PENCE, isa_season
 from recsys.bank.standing import Standing

@@ -1,22 +1,21 @@
-"""Who opens the app today, where and when, and what comes back from a visit."""
+"""A day's visits: who comes where and when, as columns and one by one, and what comes back from them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 
-from recsys.bank.customers import Customers
-from recsys.bank.dice import Ints, generator
-from recsys.bank.standing import Standing
-from recsys.vocabulary import CustomerId, ProductId
+from recsys.bank.dice import Ints
+from recsys.bank.truth import EXAMINATION
+from recsys.errors import InvalidConfiguration
+from recsys.vocabulary import Bools, CustomerId, ProductId
 
-PAYDAY_RUSH = 1.5  # log-ins on payday and the day after (domain 3.4)
-SAVINGS_TAB = (0.04, 0.10)  # share of visitors who also open the savings tab: others, savers
-DORMANT = 0.02  # of their former log-ins
-
-_HOURS = np.array([1, 1, 1, 1, 1, 2, 5, 9, 9, 7, 6, 6, 8, 8, 6, 6, 6, 7, 8, 8, 8, 7, 5, 3], dtype=np.float64)
+SURFACES = tuple(EXAMINATION)
+"""The order behind every index of a surface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,56 @@ class Visit:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrivals:
+    """Everybody's first moment on each surface today, (v,) each, sorted by time and row."""
+
+    rows: Ints
+    surfaces: Ints  # index in SURFACES
+    seconds: Ints  # after midnight
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.rows)
+
+    def on(self, surfaces: Sequence[str]) -> Arrivals:
+        """Those on the named surfaces.
+
+        Raises InvalidConfiguration for a surface that the bank does not have.
+        """
+        if unknown := [name for name in surfaces if name not in SURFACES]:
+            raise InvalidConfiguration(f"the bank has no surface {unknown[0]!r}; it has {', '.join(SURFACES)}")
+        kept = np.isin(self.surfaces, [SURFACES.index(name) for name in surfaces])
+        return Arrivals(self.rows[kept], self.surfaces[kept], self.seconds[kept])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sessions:
+    """Every log-in of the day, (s,) each, sorted by row and time."""
+
+    rows: Ints
+    seconds: Ints  # after midnight
+    surfaces: Bools  # (s, SURFACES) what was looked at
+
+
+@dataclass(frozen=True, eq=False)
 class Day:
-    """A day of the bank: its number from 0, its midnight, and its visits sorted by time."""
+    """A day of the bank: its number from 0, its midnight, its arrivals and log-ins."""
 
     number: int
     starts_at: datetime
-    visits: tuple[Visit, ...]
+    arrivals: Arrivals
+    sessions: Sessions
+    ids: tuple[CustomerId, ...]  # by row
+
+    @cached_property
+    def visits(self) -> tuple[Visit, ...]:
+        """The arrivals one by one."""
+        here = (each.tolist() for each in (self.arrivals.rows, self.arrivals.surfaces, self.arrivals.seconds))
+        return tuple(
+            Visit(self.ids[row], row, SURFACES[surface], self.starts_at + timedelta(seconds=second))
+            for row, surface, second in zip(*here, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +97,3 @@ class BankOutcome:
     happened_at: datetime
     reported_at: datetime
     amount_pence: int | None = None
-
-
-def visits_of(
-    customers: Customers, *, standing: Standing, since_payday: Ints, seed: int, number: int, midnight: datetime
-) -> tuple[Visit, ...]:
-    """Today's visits, sorted by time; `since_payday` (n,) days."""
-    luck = generator(seed, purpose="visits", day=number).random((5, len(customers)))
-    rate = customers.logins * np.where(since_payday <= 1, PAYDAY_RUSH, 1.0)
-    rate *= np.select([standing.status == 0, standing.status == 1], [1.0, DORMANT], 0.0)
-    comes = luck[0] < 1.0 - np.exp(-rate)
-    hour = np.searchsorted(np.cumsum(_HOURS) / _HOURS.sum(), luck[1], side="right")
-    home = (3_600 * (hour + luck[2])).astype(np.int64)
-    saver = customers.signals[:, 3].astype(np.int64)
-    on_tab = comes & (luck[3] < np.take(SAVINGS_TAB, saver))
-    tab = np.minimum(home + 20 + (600 * luck[4]).astype(np.int64), 86_399)
-    surfaces = ("home",) * int(comes.sum()) + ("savings",) * int(on_tab.sum())
-    rows = np.concatenate([np.flatnonzero(comes), np.flatnonzero(on_tab)])
-    seconds = np.concatenate([home[comes], tab[on_tab]])
-    order = np.argsort(seconds, kind="stable").tolist()
-    rows_, seconds_ = rows.tolist(), seconds.tolist()
-    return tuple(
-        Visit(customers.ids[rows_[each]], rows_[each], surfaces[each], midnight + timedelta(seconds=seconds_[each]))
-        for each in order
-    )

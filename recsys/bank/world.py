@@ -21,18 +21,22 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from recsys.bank.activity import activities_of
-from recsys.bank.customers import make_customers, make_hidden, make_personas
+from recsys.bank.customers import make_customers
 from recsys.bank.dice import Ints
 from recsys.bank.facts import FactSheet
+from recsys.bank.hidden import make_hidden
 from recsys.bank.holdings import make_holdings
-from recsys.bank.money import Movements, make_money
+from recsys.bank.logins import arrivals_of, login_rates, sessions_of
+from recsys.bank.money import make_money
 from recsys.bank.needs import liking_of, need_of, states_of, suited_of
+from recsys.bank.personas import make_personas
 from recsys.bank.responding import Responder, intents_of, isa_of
 from recsys.bank.response import Chances, chances_of
 from recsys.bank.seasons import days_of
 from recsys.bank.standing import make_standing
+from recsys.bank.transactions import Movements, Transactions
 from recsys.bank.truth import EXAMINATION, truths_of
-from recsys.bank.visits import BankOutcome, Day, Visit, visits_of
+from recsys.bank.visits import BankOutcome, Day, Visit
 from recsys.errors import InvalidConfiguration, Misuse
 from recsys.vocabulary import Activity, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
 
@@ -61,16 +65,20 @@ class Bank:
         start: datetime,
         catalogue: Sequence[ProductId],
         points: Mapping[ProductId, float] | None = None,
+        surfaces: Sequence[str] = ("home", "savings"),
     ) -> None:
         self.seed, self.start = seed, start
         self.truths = truths_of(catalogue, points=points)
-        persona = make_personas(customers, seed=seed)
-        hidden = make_hidden(persona, truths=self.truths, seed=seed)
-        self.customers = make_customers(persona, hidden=hidden, seed=seed, start=start)
+        numbers = np.arange(customers)
+        persona = make_personas(numbers, founders=customers, seed=seed)
+        hidden = make_hidden(persona, numbers=numbers, truths=self.truths, seed=seed)
+        self.customers = make_customers(
+            persona, numbers=numbers, founders=customers, hidden=hidden, seed=seed, start=start
+        )
         self._hidden, self._liking = hidden, liking_of(hidden, truths=self.truths)
         self._standing = make_standing(self.customers, truths=self.truths, seed=seed, start=start)
         self._money = make_money(self.customers, hidden=hidden, seed=seed, today=start.toordinal())
-        self._number = -1
+        self._number, self._surfaces = -1, tuple(surfaces)
         self._holdings = make_holdings(self._liking, truths=self.truths, suited=self._suited(), seed=seed)
         self._facts = FactSheet(self.customers, truths=self.truths, seed=seed)
         self._morning: _Morning | None = None
@@ -94,11 +102,13 @@ class Bank:
         start: datetime,
         catalogue: Sequence[ProductId],
         points: Mapping[ProductId, float] | None = None,
+        surfaces: Sequence[str] = ("home", "savings"),
     ) -> Bank:
         """A bank on the evening before `start` (aware UTC midnight).
 
         `catalogue` names the products in the order of every (…, products) array; `points` replaces
-        what an opening is worth. Raises InvalidConfiguration with one sentence.
+        what an opening is worth; `surfaces` are those that visits come on. Raises InvalidConfiguration
+        with one sentence.
         """
         if customers < 1:
             raise InvalidConfiguration(f"a bank needs at least one customer, got {customers}")
@@ -108,7 +118,7 @@ class Bank:
             raise InvalidConfiguration("the bank's start must be an aware UTC time, for example 2026-01-05T00:00:00Z")
         if (start.hour, start.minute, start.second, start.microsecond) != (0, 0, 0, 0):
             raise InvalidConfiguration(f"the bank starts at midnight, got {start.isoformat()}")
-        return cls(customers=customers, seed=seed, start=start, catalogue=catalogue, points=points)
+        return cls(customers=customers, seed=seed, start=start, catalogue=catalogue, points=points, surfaces=surfaces)
 
     def begin_day(self) -> Day:
         """Live the night: count yesterday, move money, let hazards act; return today with its visits."""
@@ -123,19 +133,20 @@ class Bank:
             customers=people, limit=self._overdraft(), seed=seed, number=number, today=today
         )
         since = today - self._money.last_paid
-        visits = visits_of(
-            people, standing=self._standing, since_payday=since, seed=seed, number=number, midnight=midnight
+        rates = login_rates(
+            people, standing=self._standing, since_payday=since, loyalty=np.ones(len(people)), today=today
         )
+        sessions = sessions_of(people, rates=rates, seed=seed, number=number)
+        arrivals = arrivals_of(sessions, customers=people, standing=self._standing, seed=seed, number=number)
         chances = self._chances(today)
         organic = self._responder.organic(chances=chances, suited=self._suited(), number=number)
-        day = Day(number, midnight, visits)
+        day = Day(number, midnight, arrivals.on(self._surfaces), sessions, people.ids)
         self._morning = _Morning(day, chances, movements, self._holdings.dismissals.sum(axis=0), organic)
         return day
 
     def facts(self, rows: Sequence[int]) -> list[tuple[CustomerId, dict[str, FactValue]]]:
         """What the bank would send of these customers this morning; names in `facts.NAMES`."""
-        now, _ = days_of(self.start, number=max(self._number, 0))
-        return self._facts.of(rows, money=self._money, standing=self._standing, holdings=self._holdings, now=now)
+        return self._facts.of(rows, money=self._money, standing=self._standing, holdings=self._holdings)
 
     def permissions(self, rows: Sequence[int]) -> list[Permissions]:
         """What these customers allow now."""
@@ -149,12 +160,16 @@ class Bank:
         """What customers did with their money today: salary, spending by category, sweeps to savings."""
         today = self._lived()
         return activities_of(
-            today.movements,
+            today.movements.transactions,
             ids=self.customers.ids,
-            seed=self.seed,
+            numbers=self.customers.numbers,
             number=today.day.number,
             midnight=today.day.starts_at,
         )
+
+    def transactions(self) -> Transactions:
+        """Every movement of money of today."""
+        return self._lived().movements.transactions
 
     def organic(self) -> list[BankOutcome]:
         """Today's openings that happened with no help of ours."""
