@@ -62,7 +62,7 @@ def make_habits(customers: Customers, *, theta: Floats, seed: int) -> Habits:
     """Everybody's habits; `theta` (n, TRAITS) shapes what they spend on."""
     keys = keys_of(customers.numbers)
     care, kept, luck, orderly = (
-        uniforms(seed, purpose=name, day=0, keys=keys) for name in ("care", "cushion", "slips", "sweeps")
+        uniforms(seed, purpose=f"money/{name}", day=0, keys=keys) for name in ("care", "cushion", "slips", "sweeps")
     )
     tight = customers.spend_pence > 0.95 * customers.income_pence
     slips = (luck < np.where(tight, SLIPS[1], SLIPS[0])) & (customers.persona != TEEN)
@@ -85,7 +85,7 @@ def make_habits(customers: Customers, *, theta: Floats, seed: int) -> Habits:
 
 def opening_balances(customers: Customers, *, habits: Habits, until_payday: Ints, seed: int) -> Ints:
     """(n,) pence on the first morning: what is left where the month stands, `until_payday` (n,) days before it ends."""
-    noise = np.abs(normals(seed, purpose="opening balances", day=0, keys=keys_of(customers.numbers)))
+    noise = np.abs(normals(seed, purpose="money/opening balances", day=0, keys=keys_of(customers.numbers)))
     month_left = np.clip(until_payday / 31.0, 0.0, 1.0)
     left = customers.spend_pence * (0.6 * month_left + 0.25 * noise - 0.02) - 0.7 * habits.grace
     return np.maximum(left, -habits.grace).astype(np.int64)
@@ -95,6 +95,6 @@ def opening_savings(customers: Customers, *, seed: int) -> Ints:
     """(n,) pence saved on the first morning."""
     keys = keys_of(customers.numbers)
     without, median = np.array([OPENING_SAVINGS[persona.name] for persona in PERSONAS])[customers.persona].T
-    saves = uniforms(seed, purpose="has savings", day=0, keys=keys) >= without
-    spread = np.exp(SAVINGS_SPREAD * normals(seed, purpose="opening savings", day=0, keys=keys))
+    saves = uniforms(seed, purpose="money/has savings", day=0, keys=keys) >= without
+    spread = np.exp(SAVINGS_SPREAD * normals(seed, purpose="money/opening savings", day=0, keys=keys))
     return np.where(saves, 100.0 * median * spread, 0.0).astype(np.int64)

@@ -87,7 +87,7 @@ def wages(customers: Customers, *, rows: Ints, today: Today) -> list[Transaction
     """Today's wages of these customers, and in March for some of them a bonus."""
     share = month_shares(customers)[rows] * np.where(customers.persona[rows] == SOLE, 1.0 - TRADED, 1.0)
     keys = keys_of(customers.numbers[rows])
-    seconds = (300 + 3_000 * uniforms(today.seed, purpose="wage times", day=0, keys=keys)).astype(np.int64)
+    seconds = (300 + 3_000 * uniforms(today.seed, purpose="money/wage times", day=0, keys=keys)).astype(np.int64)
     pence = (share * customers.income_pence[rows]).astype(np.int64)
     blocks = [block(rows, sequences=WAGE, seconds=seconds, pence=pence, category=SALARY, direction=INTO)]
     day = today.date

@@ -74,7 +74,7 @@ class Mandates:
 def make_mandates(customers: Customers, *, theta: Floats, seed: int) -> Mandates:
     """Everybody's regular payments: those of a customer cost together what goes on bills of what they spend."""
     keys = cells(customers.numbers, columns=len(BILLS))
-    luck = uniforms(seed, purpose="mandates", day=0, keys=keys)
+    luck = uniforms(seed, purpose="money/mandates", day=0, keys=keys)
     has = luck < _chances(customers, theta=theta)
     monthly = np.where(has, _prices(customers, seed=seed), 0.0)
     budget = bills_share(customers) * customers.spend_pence
@@ -91,11 +91,11 @@ def make_mandates(customers: Customers, *, theta: Floats, seed: int) -> Mandates
     weekly = kind == _WEEKLY
     tied = (offset > 0) & (~weekly | (bills == _HOUSING))  # the weekly paid pay their rent by the week
     pence[tied] *= month_shares(customers)[rows[tied]]
-    own = (_MONTH_DAYS * uniforms(seed, purpose="mandate days", day=0, keys=keys)).astype(np.int64)
+    own = (_MONTH_DAYS * uniforms(seed, purpose="money/mandate days", day=0, keys=keys)).astype(np.int64)
     slot = np.where(tied, _MONTH_DAYS + kind * _OFFSETS + offset - 1, own)
     order = np.argsort(slot, kind="stable")
-    where = uniforms(seed, purpose="mandate holders", day=0, keys=keys)
-    when = uniforms(seed, purpose="mandate times", day=0, keys=keys)
+    where = uniforms(seed, purpose="money/mandate holders", day=0, keys=keys)
+    when = uniforms(seed, purpose="money/mandate times", day=0, keys=keys)
     category = FIRST_BILL + bills
     return Mandates(
         rows=rows[order],
@@ -136,7 +136,7 @@ def _chances(customers: Customers, *, theta: Floats) -> Floats:
 def _prices(customers: Customers, *, seed: int) -> Floats:
     """(n, BILLS) pence a month: a home-made median, wider for whoever spends more."""
     keys = cells(customers.numbers, columns=len(BILLS))
-    noise = normals(seed, purpose="mandate prices", day=0, keys=keys)
+    noise = normals(seed, purpose="money/mandate prices", day=0, keys=keys)
     medians = np.array([100.0 * bill.pounds for bill in BILLS])
     spreads = np.array([bill.spread for bill in BILLS])
     means: Floats = np.sqrt(customers.spend_pence / 170_000.0)[:, None]

@@ -1,4 +1,24 @@
-"""The money of the bank beside public figures: a year lived without anybody being shown anything."""
+"""The money of the bank beside public figures: a year lived without anybody being shown anything.
+
+Measured with 2,500 customers from 5 January 2026, nobody with an arranged overdraft, seeds 1, 2, 3:
+
+    card payments a customer and month             37.3    36.9    37.1
+    spent a customer and week, £                   465     454     466
+    restaurants and hotels, share of spending      .064    .063    .063
+    no savings                                     .104    .102    .094
+    less than £1,000 saved                         .306    .299    .287
+    at least £25,000 saved                         .162    .165    .158
+    median savings, £                            4,000   3,760   4,090
+    saved a customer and month, mean, median £   212, 99  202, 94  216, 98
+    savings deposits a customer and year           12.3    12.1    12.2
+    overdrawn in the year                          .184    .191    .184
+    usually overdrawn by payday                    .085    .089    .072
+    low-balance share of days                      .111    .112    .109
+
+Median savings (5,000 to 6,000), deposits (15.5 a year, of savers) and
+low days (.145) lie inside their bands, not on the figure. Spending is not checked against "21 to
+43 % of disposable income within a day of payday": the survey is a self-report and disagrees with itself.
+"""
 
 from __future__ import annotations
 

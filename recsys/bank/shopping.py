@@ -45,7 +45,7 @@ class Tastes:
 
 def make_tastes(customers: Customers, *, theta: Floats, seed: int) -> Tastes:
     """Each customer's mix: usual shares, leaned by traits (n, TRAITS) and by habits of their own."""
-    pull = HABIT * normals(seed, purpose="habits", day=0, keys=cells(customers.numbers, columns=len(NAMES)))
+    pull = HABIT * normals(seed, purpose="money/habits", day=0, keys=cells(customers.numbers, columns=len(NAMES)))
     for trait, name in enumerate(TRAITS):
         leans = np.array([category.leans.get(name, 0.0) for category in CATEGORIES])
         pull += theta[:, trait, None] * leans
@@ -125,7 +125,9 @@ def _visited(numbers: Ints, *, categories: Ints, keys: Keys, today: Today) -> In
     regular = (whim * (REGULARS / LOYAL)).astype(np.int64)
     loyal = regular < REGULARS
     habits = keys_of((numbers * len(NAMES) + categories) * REGULARS + np.minimum(regular, REGULARS - 1))
-    luck = np.where(loyal, uniforms(today.seed, purpose="regulars", day=0, keys=habits), (whim - LOYAL) / (1.0 - LOYAL))
+    luck = np.where(
+        loyal, uniforms(today.seed, purpose="money/regulars", day=0, keys=habits), (whim - LOYAL) / (1.0 - LOYAL)
+    )
     return merchants_at(luck, categories=categories)
 
 

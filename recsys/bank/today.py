@@ -1,4 +1,4 @@
-"""One day of the bank, as whatever draws on it needs it."""
+"""One day of the bank's money, as whatever draws on it needs it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Today:
         return date.fromordinal(self.ordinal)
 
     def uniforms(self, purpose: str, *, keys: Keys) -> Floats:
-        """One number in (0, 1) for each key, today's for this purpose."""
-        return uniforms(self.seed, purpose=purpose, day=self.number, keys=keys)
+        """One number in (0, 1) for each key, today's for this purpose of money."""
+        return uniforms(self.seed, purpose=f"money/{purpose}", day=self.number, keys=keys)
 
     def normals(self, purpose: str, *, keys: Keys) -> Floats:
-        """One standard normal for each key, today's for this purpose."""
-        return normals(self.seed, purpose=purpose, day=self.number, keys=keys)
+        """One standard normal for each key, today's for this purpose of money."""
+        return normals(self.seed, purpose=f"money/{purpose}", day=self.number, keys=keys)
