@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from recsys.bank.facts import NAMES
-from recsys.bank.money import SENSITIVE
+from recsys.bank.merchants import SENSITIVE
 from recsys.bank.truth import DISMISS_COST, TRUTHS
 from recsys.bank.visits import BankOutcome, Day, Visit
 from recsys.bank.world import Bank

@@ -17,7 +17,7 @@ from recsys.bank.customers import Customers, make_customers
 from recsys.bank.dice import Ints, keys_of, uniforms
 from recsys.bank.facts import NAMES, FactSheet
 from recsys.bank.hidden import Hidden, make_hidden
-from recsys.bank.money import NAMES as CATEGORIES
+from recsys.bank.merchants import NAMES as CATEGORIES
 from recsys.bank.personas import PERSONAS, make_personas
 from recsys.bank.standing import ABSENT, Standing, make_standing
 from recsys.bank.truth import TRAITS, TRUTHS, truths_of

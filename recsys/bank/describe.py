@@ -33,7 +33,7 @@ import numpy as np
 from recsys.bank.activity import spending_shares
 from recsys.bank.customers import SIGNALS
 from recsys.bank.dice import Ints, keys_of, uniforms
-from recsys.bank.money import NAMES, SENT
+from recsys.bank.merchants import NAMES, SENT
 from recsys.bank.oracle import best_fixed, best_values, expected_uniform, fixed_values
 from recsys.bank.truth import TRUTHS
 from recsys.bank.visits import Visit

@@ -27,13 +27,14 @@ from recsys.bank.facts import FactSheet
 from recsys.bank.hidden import make_hidden
 from recsys.bank.holdings import make_holdings
 from recsys.bank.logins import arrivals_of, login_rates, sessions_of
-from recsys.bank.money import Movements, make_money
+from recsys.bank.money import make_money
 from recsys.bank.needs import liking_of, need_of, states_of, suited_of
 from recsys.bank.personas import make_personas
 from recsys.bank.responding import Responder, intents_of, isa_of
 from recsys.bank.response import Chances, chances_of
 from recsys.bank.seasons import days_of
 from recsys.bank.standing import make_standing
+from recsys.bank.transactions import Movements, Transactions
 from recsys.bank.truth import EXAMINATION, truths_of
 from recsys.bank.visits import BankOutcome, Day, Visit
 from recsys.errors import InvalidConfiguration, Misuse
@@ -159,12 +160,16 @@ class Bank:
         """What customers did with their money today: salary, spending by category, sweeps to savings."""
         today = self._lived()
         return activities_of(
-            today.movements,
+            today.movements.transactions,
             ids=self.customers.ids,
-            seed=self.seed,
+            numbers=self.customers.numbers,
             number=today.day.number,
             midnight=today.day.starts_at,
         )
+
+    def transactions(self) -> Transactions:
+        """Every movement of money of today."""
+        return self._lived().movements.transactions
 
     def organic(self) -> list[BankOutcome]:
         """Today's openings that happened with no help of ours."""
