@@ -13,7 +13,7 @@ from datetime import date, datetime
 
 import numpy as np
 
-from recsys.bank.dice import Ints, generator
+from recsys.bank.dice import Ints, generator, normals
 from recsys.bank.seasons import PAYDAYS
 from recsys.bank.truth import TRAITS, Truths
 from recsys.vocabulary import Bools, CustomerId, Floats
@@ -62,6 +62,9 @@ class Hidden:
     theta: Floats  # (n, TRAITS) preferences
     taste: Floats  # (n, P) liking of one product
     persuadable: Floats  # (n, P) how much a card changes the mind; lower where taste is strong
+    patience: Floats  # (n,) money stays where it was put
+    irritation: Floats  # (n,) how soon cards are too many
+    price: Floats  # (n,) how much rates matter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +91,11 @@ class Customers:
         """How many customers there are."""
         return len(self.ids)
 
+    @property
+    def numbers(self) -> Ints:
+        """(n,) the number of each row's customer in the whole bank."""
+        return np.arange(len(self.ids))
+
 
 def make_hidden(persona: Ints, *, truths: Truths, seed: int) -> Hidden:
     """Hidden traits around each persona's leaning."""
@@ -96,7 +104,9 @@ def make_hidden(persona: Ints, *, truths: Truths, seed: int) -> Hidden:
     lean = np.array([each.lean for each in PERSONAS])[persona]
     theta = lean + 0.85 * rng.standard_normal((n, len(TRAITS)))
     tilt = rng.standard_normal(shape)
-    return Hidden(theta, TASTE_SPREAD * tilt, rng.standard_normal(shape) - 0.45 * tilt)
+    keys = np.arange(n, dtype=np.uint64)
+    temper = (normals(seed, purpose=name, day=0, keys=keys) for name in ("patience", "irritation", "price"))
+    return Hidden(theta, TASTE_SPREAD * tilt, rng.standard_normal(shape) - 0.45 * tilt, *temper)
 
 
 def make_personas(customers: int, *, seed: int) -> Ints:

@@ -10,6 +10,7 @@ import numpy as np
 from recsys.bank.customers import Customers
 from recsys.bank.dice import Ints, generator
 from recsys.bank.standing import Standing
+from recsys.bank.truth import EXAMINATION
 from recsys.vocabulary import CustomerId, ProductId
 
 PAYDAY_RUSH = 1.5  # log-ins on payday and the day after (domain 3.4)
@@ -29,6 +30,19 @@ class Visit:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrivals:
+    """Customers arriving on surfaces on one day, all (v,), sorted by (seconds, row)."""
+
+    rows: Ints
+    surfaces: Ints  # index in tuple(EXAMINATION)
+    seconds: Ints  # after midnight
+
+    def __len__(self) -> int:
+        """How many arrivals there are."""
+        return len(self.rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     """A day of the bank: its number from 0, its midnight, and its visits sorted by time."""
@@ -36,6 +50,13 @@ class Day:
     number: int
     starts_at: datetime
     visits: tuple[Visit, ...]
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """The visits as columns."""
+        surfaces = tuple(EXAMINATION)
+        table = [(v.row, surfaces.index(v.surface), int((v.at - self.starts_at).total_seconds())) for v in self.visits]
+        return Arrivals(*np.array(table, dtype=np.int64).reshape(-1, 3).T)
 
 
 @dataclass(frozen=True, slots=True)

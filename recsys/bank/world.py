@@ -9,14 +9,14 @@
 Every draw hangs on (seed, purpose, day) and, in `respond`, on the customer, surface and place. A
 day is decided by its morning: fatigue, ownership and openings of today count from tomorrow, so
 outcomes do not depend on how visits are grouped into calls (calls must come in time order).
-Left for the full bank (issue 3): novelty, rates, retention, cancellations, faults of the log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -24,15 +24,18 @@ from recsys.bank.activity import activities_of
 from recsys.bank.customers import make_customers, make_hidden, make_personas
 from recsys.bank.dice import Ints
 from recsys.bank.facts import FactSheet
-from recsys.bank.holdings import make_holdings
+from recsys.bank.happenings import SURFACES, examined
+from recsys.bank.intent import viewed, views_of
 from recsys.bank.money import Movements, make_money
-from recsys.bank.needs import liking_of, need_of, states_of, suited_of
-from recsys.bank.responding import Responder, intents_of, isa_of
-from recsys.bank.response import Chances, chances_of
+from recsys.bank.outcomes import Outcomes
+from recsys.bank.responding import Morning, People, make_responder
 from recsys.bank.seasons import days_of
+from recsys.bank.showing import arrivals_of, columns_of
 from recsys.bank.standing import make_standing
+from recsys.bank.switches import Switches
 from recsys.bank.truth import EXAMINATION, truths_of
-from recsys.bank.visits import BankOutcome, Day, Visit, visits_of
+from recsys.bank.visits import Arrivals, BankOutcome, Day, Visit, visits_of
+from recsys.bank.worlds import world_of
 from recsys.errors import InvalidConfiguration, Misuse
 from recsys.vocabulary import Activity, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
 
@@ -40,14 +43,13 @@ ARRANGED_OVERDRAFT_PENCE = 50_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Morning:
-    """What was decided when the day began."""
+class _Lived:
+    """Today."""
 
     day: Day
-    chances: Chances
     movements: Movements
-    dismissals: Ints  # (n,) of the last 14 days
-    organic: tuple[BankOutcome, ...]
+    morning: Morning
+    later: Outcomes
 
 
 class Bank:
@@ -61,29 +63,28 @@ class Bank:
         start: datetime,
         catalogue: Sequence[ProductId],
         points: Mapping[ProductId, float] | None = None,
+        world: str = "plain",
+        switches: Switches | None = None,
     ) -> None:
         self.seed, self.start = seed, start
-        self.truths = truths_of(catalogue, points=points)
+        self.switches = Switches() if switches is None else switches
+        self.truths = truths_of(catalogue, points=points, world=world)
         persona = make_personas(customers, seed=seed)
         hidden = make_hidden(persona, truths=self.truths, seed=seed)
         self.customers = make_customers(persona, hidden=hidden, seed=seed, start=start)
-        self._hidden, self._liking = hidden, liking_of(hidden, truths=self.truths)
         self._standing = make_standing(self.customers, truths=self.truths, seed=seed, start=start)
         self._money = make_money(self.customers, hidden=hidden, seed=seed, today=start.toordinal())
         self._number = -1
-        self._holdings = make_holdings(self._liking, truths=self.truths, suited=self._suited(), seed=seed)
-        self._facts = FactSheet(self.customers, truths=self.truths, seed=seed)
-        self._morning: _Morning | None = None
-        self._responder = Responder(
-            seed=seed,
-            start=start,
+        self.response = make_responder(
+            People(self.customers, hidden, self._money, self._standing),
+            world=world_of(world),
             truths=self.truths,
-            customers=self.customers,
-            money=self._money,
-            standing=self._standing,
-            holdings=self._holdings,
-            columns={product: column for column, product in enumerate(self.truths.ids)},
+            switches=self.switches,
+            seed=seed,
+            start=start.toordinal(),
         )
+        self._facts = FactSheet(self.customers, truths=self.truths, seed=seed)
+        self._today: _Lived | None = None
 
     @classmethod
     def create(
@@ -94,11 +95,14 @@ class Bank:
         start: datetime,
         catalogue: Sequence[ProductId],
         points: Mapping[ProductId, float] | None = None,
+        world: str = "plain",
+        switches: Switches | None = None,
     ) -> Bank:
         """A bank on the evening before `start` (aware UTC midnight).
 
         `catalogue` names the products in the order of every (…, products) array; `points` replaces
-        what an opening is worth. Raises InvalidConfiguration with one sentence.
+        what an opening is worth; `world` is one of `worlds.WORLDS`; `switches` default to the usual
+        world's. Raises InvalidConfiguration with one sentence.
         """
         if customers < 1:
             raise InvalidConfiguration(f"a bank needs at least one customer, got {customers}")
@@ -108,14 +112,22 @@ class Bank:
             raise InvalidConfiguration("the bank's start must be an aware UTC time, for example 2026-01-05T00:00:00Z")
         if (start.hour, start.minute, start.second, start.microsecond) != (0, 0, 0, 0):
             raise InvalidConfiguration(f"the bank starts at midnight, got {start.isoformat()}")
-        return cls(customers=customers, seed=seed, start=start, catalogue=catalogue, points=points)
+        return cls(
+            customers=customers,
+            seed=seed,
+            start=start,
+            catalogue=catalogue,
+            points=points,
+            world=world,
+            switches=switches,
+        )
 
     def begin_day(self) -> Day:
         """Live the night: count yesterday, move money, let hazards act; return today with its visits."""
         self._number += 1
         midnight, today = days_of(self.start, number=self._number)
         self._standing.turn_day()
-        self._settle()
+        later = self.response.wake(self._number)
         overdrawn = self._money.balance < 0
         people, seed, number = self.customers, self.seed, self._number
         self._standing.advance(customers=people, overdrawn=overdrawn, seed=seed, number=number, today=today)
@@ -123,19 +135,25 @@ class Bank:
             customers=people, limit=self._overdraft(), seed=seed, number=number, today=today
         )
         since = today - self._money.last_paid
+        moved = replace(people, logins=people.logins * self.response.holdings.loyalty)
         visits = visits_of(
-            people, standing=self._standing, since_payday=since, seed=seed, number=number, midnight=midnight
+            moved, standing=self._standing, since_payday=since, seed=seed, number=number, midnight=midnight
         )
-        chances = self._chances(today)
-        organic = self._responder.organic(chances=chances, suited=self._suited(), number=number)
         day = Day(number, midnight, visits)
-        self._morning = _Morning(day, chances, movements, self._holdings.dismissals.sum(axis=0), organic)
+        self._today = _Lived(day, movements, self.response.begin(number), later)
         return day
+
+    @property
+    def begins_at(self) -> datetime:
+        """Midnight of today; of the first day before it began."""
+        return days_of(self.start, number=max(self._number, 0))[0]
 
     def facts(self, rows: Sequence[int]) -> list[tuple[CustomerId, dict[str, FactValue]]]:
         """What the bank would send of these customers this morning; names in `facts.NAMES`."""
-        now, _ = days_of(self.start, number=max(self._number, 0))
-        return self._facts.of(rows, money=self._money, standing=self._standing, holdings=self._holdings, now=now)
+        now = self.begins_at
+        return self._facts.of(
+            rows, money=self._money, standing=self._standing, holdings=self.response.holdings, now=now
+        )
 
     def permissions(self, rows: Sequence[int]) -> list[Permissions]:
         """What these customers allow now."""
@@ -146,43 +164,67 @@ class Bank:
         return sorted(self._standing.changed_yesterday | self._standing.changed_today)
 
     def activity(self) -> list[Activity]:
-        """What customers did with their money today: salary, spending by category, sweeps to savings."""
+        """What customers did today: salary, spending by category, sweeps to savings, topics looked at in the app."""
         today = self._lived()
-        return activities_of(
-            today.movements,
-            ids=self.customers.ids,
-            seed=self.seed,
-            number=today.day.number,
-            midnight=today.day.starts_at,
-        )
+        day, ids = today.day, self.customers.ids
+        moved = activities_of(today.movements, ids=ids, seed=self.seed, number=day.number, midnight=day.starts_at)
+        numbers, logins = self.customers.numbers, self.customers.logins * self.response.holdings.loyalty
+        logins = np.where(self._standing.status == 0, logins, 0.0)
+        views = views_of(self.response.intents, logins=logins, numbers=numbers, seed=self.seed, number=day.number)
+        return moved + viewed(*views, ids=ids, numbers=numbers, number=day.number, midnight=day.starts_at)
+
+    def organic_at(self) -> Outcomes:
+        """Today's openings that happened with no help of ours."""
+        return self._lived().morning.organic
 
     def organic(self) -> list[BankOutcome]:
-        """Today's openings that happened with no help of ours."""
-        return list(self._lived().organic)
+        """`organic_at` as objects."""
+        return self._told(self.organic_at())
+
+    def later(self) -> Outcomes:
+        """What becomes known today of earlier openings: funded, balance_30d, cancelled_14d, complained."""
+        return self._lived().later
 
     def suited(self, rows: Sequence[int]) -> Bools:
         """(len(rows), P) what each could open now and does not own, in the world's own sense."""
-        return (self._suited() & ~self._holdings.held)[np.asarray(rows, dtype=np.int64)]
+        suited = self.response.suited(max(self._number, 0)) & ~self.response.holdings.held
+        return suited[np.asarray(rows, dtype=np.int64)]
 
     def examination(self, surface: str) -> Floats:
-        """(slots,) probability that each place of a surface is seen."""
+        """(slots,) probability that each place of a surface is seen today."""
         if surface not in EXAMINATION:
             raise InvalidConfiguration(f"the bank has no surface {surface!r}; it has {', '.join(EXAMINATION)}")
-        return np.array(EXAMINATION[surface])
+        table = examined(self.switches, number=max(self._number, 0))
+        return table[SURFACES.index(surface), : len(EXAMINATION[surface])].copy()
+
+    def values_at(self, arrivals: Arrivals) -> Floats:
+        """(v, P) expected points that each card brings about if it is seen, in closed form, as things stand."""
+        return self._lived().morning.chances.values(arrivals.rows, **self._terms(arrivals))
+
+    def attributed_at(self, arrivals: Arrivals) -> Floats:
+        """(v, P) as `values_at`, with openings that would have come anyway credited to the card."""
+        return self._lived().morning.chances.attributed(arrivals.rows, **self._terms(arrivals))
+
+    def taps_at(self, arrivals: Arrivals) -> Floats:
+        """(v, P) P(tap | seen)."""
+        errand = self.response.errands(arrivals.surfaces)
+        return self._lived().morning.chances.taps(arrivals.rows, slice(None), errand=errand)
+
+    def respond_at(self, arrivals: Arrivals, shown: Ints) -> Outcomes:
+        """What arrivals bring; `shown` (v, k) are product columns by place, -1 for none. Calls come in time order.
+
+        Openings may lie weeks ahead: whoever asked holds each outcome back until it is `reported`.
+        Raises InvalidTable for a table that does not fit.
+        """
+        return self.response.respond(arrivals, shown, morning=self._lived().morning)
 
     def values(self, visits: Sequence[Visit]) -> Floats:
-        """(visits, P) expected points of each product if its card is seen, in closed form, as things stand."""
-        rows = _rows_of(visits)
-        return self._lived().chances.values(
-            rows,
-            intent=intents_of(visits),
-            points=self.truths.points,
-            settled=self._holdings.settled()[rows],
-        )
+        """`values_at` of these visits."""
+        return self.values_at(self._arrivals(visits))
 
     def tap_rates(self, visits: Sequence[Visit]) -> Floats:
-        """(visits, P) P(tap | seen)."""
-        return self._lived().chances.taps(_rows_of(visits), slice(None), intent=intents_of(visits))
+        """`taps_at` of these visits."""
+        return self.taps_at(self._arrivals(visits))
 
     def respond(self, visits: Sequence[Visit], slates: Sequence[Sequence[ProductId]]) -> list[BankOutcome]:
         """What customers do with what they are shown; `slates[i]` is shown to `visits[i]`, best place first.
@@ -190,41 +232,31 @@ class Bank:
         Openings may lie weeks ahead: the caller holds each outcome back until its `reported_at`.
         Raises InvalidTable for slates that do not fit the visits, unknown products or surfaces.
         """
-        morning = self._lived()
-        return self._responder.respond(
-            visits, slates, chances=morning.chances, dismissals=morning.dismissals, number=self._number
-        )
+        shown = columns_of(slates, visits=visits, truths=self.truths)
+        outcomes = self.respond_at(self._arrivals(visits), shown)
+        return self._told(outcomes)
 
-    def _lived(self) -> _Morning:
-        if self._morning is None:
+    def _told(self, outcomes: Outcomes) -> list[BankOutcome]:
+        people = self.customers
+        return outcomes.told(start=self.start, numbers=people.numbers, ids=people.ids, products=self.truths.ids)
+
+    def _arrivals(self, visits: Sequence[Visit]) -> Arrivals:
+        return arrivals_of(visits, midnight=self._lived().day.starts_at)
+
+    def _terms(self, arrivals: Arrivals) -> dict[str, Any]:
+        return {
+            "errand": self.response.errands(arrivals.surfaces),
+            "points": self.truths.points,
+            "settled": self.response.holdings.settled()[arrivals.rows],
+        }
+
+    def _lived(self) -> _Lived:
+        if self._today is None:
             raise Misuse("the bank has not begun its first day: call begin_day first")
-        return self._morning
-
-    def _settle(self) -> None:
-        """Openings that happened by now: owned from here on, and their first deposits moved."""
-        isa = isa_of(self.truths)
-        for opening in self._holdings.turn_day(number=self._number, truths=self.truths):
-            if opening.amount_pence:
-                self._money.deposit(opening.row, pence=opening.amount_pence, counts=bool(isa[opening.column]))
+        return self._today
 
     def _overdraft(self) -> Ints:
         if "overdraft" not in self.truths.ids:
             return np.zeros(len(self.customers), dtype=np.int64)
-        return ARRANGED_OVERDRAFT_PENCE * self._holdings.held[:, self.truths.ids.index("overdraft")].astype(np.int64)
-
-    def _chances(self, today: int) -> Chances:
-        states = states_of(self.customers, money=self._money, standing=self._standing, today=today)
-        return chances_of(
-            need_of(self._liking, states=states, truths=self.truths),
-            persuadable=self._hidden.persuadable,
-            fatigue=self._holdings.fatigue,
-            truths=self.truths,
-        )
-
-    def _suited(self) -> Bools:
-        _, today = days_of(self.start, number=max(self._number, 0))
-        return suited_of(self.customers, money=self._money, standing=self._standing, truths=self.truths, today=today)
-
-
-def _rows_of(visits: Sequence[Visit]) -> Ints:
-    return np.array([visit.row for visit in visits], dtype=np.int64)
+        held = self.response.holdings.held[:, self.truths.ids.index("overdraft")]
+        return ARRANGED_OVERDRAFT_PENCE * held.astype(np.int64)
