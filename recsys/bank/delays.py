@@ -55,4 +55,5 @@ def _normal(z: Floats) -> Floats:
     t = 1.0 / (1.0 + 0.2316419 * np.abs(z))
     terms = t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
     upper = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi) * terms
-    return np.where(z > 0.0, 1.0 - upper, upper)
+    below: Floats = np.where(z > 0.0, 1.0 - upper, upper)
+    return below

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from recsys.bank.dice import Ints, uniforms
+from recsys.bank.dice import Ints, cells, uniforms
 from recsys.bank.happenings import SURFACES
 from recsys.bank.oracle import best_fixed, best_values, expected_uniform, fixed_values
 from recsys.bank.visible import FACTS, Watched, widened
@@ -60,7 +60,7 @@ def joined_sights(parts: Sequence[Sights]) -> Sights:
 
 def uniform_slates(suited: Bools, *, rows: Ints, slots: int, seed: int, number: int) -> Ints:
     """(v, slots) a uniform order of what is suited, -1 where there is no more; dice by customer and product."""
-    keys = rows.astype(np.uint64)[:, None] * np.uint64(suited.shape[1]) + np.arange(suited.shape[1], dtype=np.uint64)
+    keys = cells(rows, columns=suited.shape[1])
     luck = np.where(suited, uniforms(seed, purpose="uniform slates", day=number, keys=keys), 2.0)
     order = np.argsort(luck, axis=1)[:, :slots]
     return np.where(np.take_along_axis(suited, order, axis=1), order, -1)

@@ -74,7 +74,7 @@ def chances_of(
     `tired` (n, P) is fatigue, `lures` (P,) novelty and wording, `low` (n,) a low balance, `suited` (n, P)
     what could be opened: what cannot may be tapped and dismissed, but never opened.
     """
-    looking = intents.looking(truths)
+    looking = intents.looking(truths).astype(np.float64)
     credit = truths.where(family="credit")
     regret = REGRETS - REGRET_FADES * need
     regret += REGRET_LOW_CREDIT * (low[:, None] & credit)

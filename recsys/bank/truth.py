@@ -153,7 +153,7 @@ def truths_of(
         raise InvalidConfiguration("the bank's catalogue is empty: name at least one product")
     if len(set(ids)) < len(ids):
         raise InvalidConfiguration("the bank's catalogue names a product twice")
-    products = tuple(_truth_of(product) for product in ids)
+    products = tuple(truth_of(product) for product in ids)
     loading = TASTE * np.array([[truth.loading.get(trait, 0.0) for trait in TRAITS] for truth in products])
     worth = {truth.product_id: truth.points for truth in products} | dict(points or {})
     shifts = np.array([shift_of(product, world=world) for product in ids])
@@ -173,7 +173,8 @@ def truths_of(
     )
 
 
-def _truth_of(product_id: ProductId) -> Truth:
+def truth_of(product_id: ProductId) -> Truth:
+    """The truth of one product; InvalidConfiguration if the bank knows none of this name."""
     found = TRUTHS.get(product_id) or NEWCOMERS.get(product_id) or named_truth(product_id)
     if found is None:
         raise InvalidConfiguration(f"the bank knows no product {product_id!r}; it knows {', '.join(TRUTHS)}")

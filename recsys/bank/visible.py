@@ -32,8 +32,13 @@ class Watched:
         self._views = np.zeros((n, len(TOPICS)))
         self._fresh: list[tuple[int, int]] = []
 
+    @property
+    def fresh(self) -> int:
+        """How many page views today had."""
+        return len(self._fresh)
+
     def look(self) -> None:
-        """Take in yesterday's page views and today's spending so far as a bank would: a day late."""
+        """Take in what was done: page views count from tomorrow, as the feed brings them a day late."""
         self._views *= VIEWS_FADE
         for row, topic in self._fresh:
             self._views[row, topic] += 1.0

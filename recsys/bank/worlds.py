@@ -104,7 +104,7 @@ class Thresholds(Plain):
         """A gate of liking, and behind it a gate of the moment."""
         wants = logistic(3.0 * (liking - 0.7))
         moment = logistic(4.0 * (_moment(states, truths=truths) - 0.2))
-        need: Floats = -1.0 + 2.2 * wants + 2.4 * wants * moment
+        need: Floats = -1.2 + 2.7 * wants + 2.8 * wants * moment
         return need
 
     def taps(self, index: Floats) -> Floats:
@@ -175,7 +175,8 @@ def _kinds_of(theta: Floats) -> Ints:
     directions = np.array(
         [[_hashed(kind, f"trait {trait}") for trait in range(theta.shape[1])] for kind in range(_KINDS)]
     )
-    return np.argmax(np.einsum("nt,kt->nk", theta, directions), axis=1)
+    kinds: Ints = np.argmax(np.einsum("nt,kt->nk", theta, directions), axis=1)
+    return kinds
 
 
 def _hashed(kind: int, name: str) -> float:
