@@ -1,7 +1,7 @@
 """What follows an opening on dates of its own: the first deposit, regret, and what is left after 30 days.
 
 Drawn when the opening is decided, so that a day's telling is only a matter of looking. Closed forms
-stand beside the draws: `CANCELS…` in `response.Chances.cancels`, `FUNDED`, and `kept_of`.
+stand beside the draws: `response.Chances.cancels`, `FUNDS`, `COMPLAINS` and `kept_of`.
 """
 
 from __future__ import annotations

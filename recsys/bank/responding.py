@@ -85,6 +85,7 @@ class Responder:
     holdings: Holdings
     intents: Intents
     aftermath: Aftermath
+    channelled: int = 0  # openings so far that came through a card and would have come anyway
 
     def wake(self, number: int) -> Outcomes:
         """Begin day `number`: count yesterday; tell and settle what becomes known today of earlier openings."""
@@ -234,6 +235,7 @@ class Responder:
         index = np.flatnonzero((drawn.channelled | drawn.brought) & open_to)
         _, first = np.unique(slots.rows[index] * len(self.truths.ids) + slots.columns[index], return_index=True)
         index = index[np.sort(first)]
+        self.channelled += int(drawn.channelled[index].sum())
         rows, columns = slots.rows[index], slots.columns[index]
         keys, number = self._keys(rows, slots.surfaces[index], columns), morning.number
         delays = [self.truths.products[each].delay for each in columns.tolist()]
