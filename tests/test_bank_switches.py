@@ -135,8 +135,7 @@ def test_from_april_2027_those_under_65_may_save_less_cash_free_of_tax() -> None
     bank, column = bank_of(800), TRUTHS_COLUMN
     rooms = [
         isa_room(
-            bank.customers,
-            money=bank.response.people.money,
+            bank.response.people,
             truths=bank.truths,
             switches=switches,
             today=date(2027, 4, day).toordinal(),

@@ -3,7 +3,57 @@
     python -m recsys.bank.describe                      # 2,000 customers, 30 days, seeds 1 to 3, all worlds
     python -m recsys.bank.describe 5000 60 plain        # customers, days, worlds
 
-MEASURED
+Measured with the first command; points per 1,000 home visits under seeds 1, 2 and 3, and the mean
+share of the oracle:
+
+    world       policy                     points               of the oracle
+    plain       uniform                   1.81  1.68  1.68   .14
+                popular                   3.11  3.40  3.31   .27
+                best fixed list           5.78  5.08  5.29   .45
+                best fixed by segment     6.54  5.81  6.02   .51
+                tap-greedy, learnt        6.06  5.86  5.76   .49
+                propensity, learnt        8.28  7.70  7.81   .66
+                learnt from facts alone   8.09  7.12  7.34   .62
+                best learnable            8.73  8.21  8.38   .70
+                tap-greedy, knowing all   7.12  6.78  6.88   .57
+                propensity, knowing all  10.62 10.14 10.15   .86
+                oracle                   12.35 11.82 11.96   1
+    thresholds  uniform                   1.91  1.80  1.85   .15
+                popular                   2.61  2.93  2.73   .22
+                best fixed list           5.83  4.84  5.49   .43
+                best fixed by segment     6.61  5.80  6.33   .50
+                tap-greedy, learnt        5.27  5.02  5.03   .41
+                propensity, learnt        7.07  6.62  6.81   .55
+                learnt from facts alone   7.24  6.22  6.86   .54
+                best learnable            7.61  7.23  7.65   .60
+                tap-greedy, knowing all   7.50  6.83  7.07   .57
+                propensity, knowing all  10.81 10.01 10.26   .83
+                oracle                   12.89 12.14 12.47   1
+    types       uniform                   1.95  1.79  1.88   .16
+                popular                   3.23  3.20  3.13   .27
+                best fixed list           5.24  5.29  5.36   .44
+                best fixed by segment     6.20  5.85  6.12   .51
+                tap-greedy, learnt        5.00  4.62  4.62   .40
+                propensity, learnt        7.00  6.69  6.80   .57
+                learnt from facts alone   7.51  7.58  7.45   .63
+                best learnable            7.83  7.69  7.60   .64
+                tap-greedy, knowing all   6.28  6.22  6.10   .52
+                propensity, knowing all  10.42 10.17 10.15   .85
+                oracle                   12.20 11.90 11.90   1
+    distances   uniform                   1.68  1.57  1.46   .14
+                popular                   2.89  3.00  2.86   .27
+                best fixed list           5.80  5.65  5.51   .52
+                best fixed by segment     6.31  5.93  5.94   .56
+                tap-greedy, learnt        4.67  4.66  4.57   .43
+                propensity, learnt        7.05  6.82  6.94   .64
+                learnt from facts alone   7.48  7.01  7.31   .67
+                best learnable            7.77  7.53  7.72   .71
+                tap-greedy, knowing all   5.22  5.03  5.13   .47
+                propensity, knowing all   8.87  8.56  8.70   .80
+                oracle                   11.04 10.77 10.77   1
+
+Best learnable over best fixed list: plain 1.51, 1.62, 1.58; thresholds 1.31 to 1.49; types 1.42 to
+1.49; distances 1.33 to 1.40. What is learnt of credit instead of value loses 5 to 13 % of it.
 """
 
 from __future__ import annotations
@@ -73,7 +123,7 @@ class Calibration:
         top = self.policies["oracle"]
         lines += [f"{name:44}{worth:9.2f}  {worth / top:.3f} of the oracle" for name, worth in self.policies.items()]
         gain = self.policies["best learnable"] / self.policies["best fixed list"]
-        return "\\n".join([*lines, f"{'best learnable / best fixed list':44}{gain:9.2f}"])
+        return "\n".join([*lines, f"{'best learnable / best fixed list':44}{gain:9.2f}"])
 
 
 def calibration(bank: Bank, *, days: int) -> Calibration:

@@ -16,19 +16,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 
 from recsys.bank.activity import activities_of
+from recsys.bank.books import Morning
 from recsys.bank.customers import make_customers, make_hidden, make_personas
 from recsys.bank.dice import Ints
 from recsys.bank.facts import FactSheet
 from recsys.bank.happenings import SURFACES, examined
 from recsys.bank.intent import viewed, views_of
 from recsys.bank.money import Movements, make_money
+from recsys.bank.needs import People
 from recsys.bank.outcomes import Outcomes
-from recsys.bank.responding import Morning, People, make_responder
+from recsys.bank.responding import make_responder
 from recsys.bank.seasons import days_of
 from recsys.bank.showing import arrivals_of, columns_of
 from recsys.bank.standing import make_standing
@@ -199,16 +200,15 @@ class Bank:
 
     def values_at(self, arrivals: Arrivals) -> Floats:
         """(v, P) expected points that each card brings about if it is seen, in closed form, as things stand."""
-        return self._lived().morning.chances.values(arrivals.rows, **self._terms(arrivals))
+        return self.response.values(arrivals, morning=self._lived().morning)
 
     def attributed_at(self, arrivals: Arrivals) -> Floats:
         """(v, P) as `values_at`, with openings that would have come anyway credited to the card."""
-        return self._lived().morning.chances.attributed(arrivals.rows, **self._terms(arrivals))
+        return self.response.attributed(arrivals, morning=self._lived().morning)
 
     def taps_at(self, arrivals: Arrivals) -> Floats:
         """(v, P) P(tap | seen)."""
-        errand = self.response.errands(arrivals.surfaces)
-        return self._lived().morning.chances.taps(arrivals.rows, slice(None), errand=errand)
+        return self.response.taps(arrivals, morning=self._lived().morning)
 
     def respond_at(self, arrivals: Arrivals, shown: Ints) -> Outcomes:
         """What arrivals bring; `shown` (v, k) are product columns by place, -1 for none. Calls come in time order.
@@ -242,13 +242,6 @@ class Bank:
 
     def _arrivals(self, visits: Sequence[Visit]) -> Arrivals:
         return arrivals_of(visits, midnight=self._lived().day.starts_at)
-
-    def _terms(self, arrivals: Arrivals) -> dict[str, Any]:
-        return {
-            "errand": self.response.errands(arrivals.surfaces),
-            "points": self.truths.points,
-            "settled": self.response.holdings.settled()[arrivals.rows],
-        }
 
     def _lived(self) -> _Lived:
         if self._today is None:
