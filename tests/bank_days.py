@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from recsys.bank.dice import Ints
-from recsys.bank.happenings import SURFACES
+from recsys.bank.occasions import SURFACES
 from recsys.bank.switches import Switches
 from recsys.bank.truth import TRUTHS
 from recsys.bank.visits import Arrivals

@@ -7,8 +7,8 @@ from datetime import date
 import numpy as np
 import pytest
 
-from recsys.bank.happenings import campaign, examined, lures
 from recsys.bank.needs import isa_room
+from recsys.bank.occasions import campaign, examined, lures
 from recsys.bank.rates import BANK_RATE, aer_of, bank_rate, gaps, rates_between
 from recsys.bank.switches import (
     CAMPAIGN_DAYS,

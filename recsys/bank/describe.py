@@ -66,7 +66,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from recsys.bank import policies
-from recsys.bank.happenings import SURFACES
+from recsys.bank.occasions import SURFACES
 from recsys.bank.outcomes import TAPPED, joined, taken
 from recsys.bank.policies import Sights, home, joined_sights, sights_of, uniform_slates
 from recsys.bank.truth import TRUTHS

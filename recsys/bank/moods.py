@@ -33,8 +33,10 @@ def leaving_of(
 
 def feel(slots: Shown, drawn: Drawn, *, bothered: Bools, holdings: Holdings, irritation: Floats, number: int) -> None:
     """Put aside what these slots do to fatigue, bother and loyalty; it counts from tomorrow."""
-    np.add.at(holdings.tired_today, (slots.rows, slots.columns), drawn.seen + ANNOYED * drawn.dismissed)
-    np.add.at(holdings.bothers[number % BOTHER_DAYS], slots.rows, bothered)
+    seen = np.flatnonzero(drawn.seen)
+    tiring = 1.0 + ANNOYED * drawn.dismissed[seen]
+    np.add.at(holdings.tired_today, (slots.rows[seen], slots.columns[seen]), tiring)
+    np.add.at(holdings.bothers[number % BOTHER_DAYS], slots.rows[bothered], 1)
     rows = slots.rows[drawn.dismissed]
     np.add.at(holdings.mood_today, rows, BOTHERED * np.exp(0.5 * irritation[rows]))
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from recsys.bank.customers import SIGNALS, Customers, Hidden
 from recsys.bank.dice import Ints
-from recsys.bank.happenings import campaign
 from recsys.bank.money import Money, low
+from recsys.bank.occasions import campaign
 from recsys.bank.rates import GAP_PULL
 from recsys.bank.seasons import ISA_ALLOWANCE_PENCE, isa_season
 from recsys.bank.standing import Standing

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from recsys.bank.dice import Ints, cells, uniforms
-from recsys.bank.happenings import SURFACES
+from recsys.bank.occasions import SURFACES
 from recsys.bank.oracle import best_fixed, best_values, expected_uniform, fixed_values
 from recsys.bank.visible import FACTS, Watched, widened
 from recsys.bank.visits import Arrivals

@@ -10,18 +10,19 @@ import numpy as np
 from recsys.bank.aftermath import Aftermath, kept
 from recsys.bank.books import Books, Morning
 from recsys.bank.dice import Ints
-from recsys.bank.happenings import SURFACES, examined, lures
 from recsys.bank.holdings import UPSET, make_holdings
 from recsys.bank.intent import make_intents
 from recsys.bank.money import low
 from recsys.bank.moods import complaining, feel, leaving_of
 from recsys.bank.needs import People, states_of, suited_of
+from recsys.bank.occasions import SURFACES, examined, lures
 from recsys.bank.outcomes import (
     BALANCE,
     CANCELLED,
     COMPLAINED,
     DISMISSED,
     FUNDED,
+    KINDS,
     OPTED_OUT,
     SEEN,
     TAPPED,
@@ -38,6 +39,8 @@ from recsys.bank.truth import Truths
 from recsys.bank.visits import Arrivals
 from recsys.bank.worlds import World
 from recsys.vocabulary import Floats
+
+__all__ = ["KINDS", "Morning", "Outcomes", "Responder", "make_responder"]
 
 _LOOK, _TAP, _LEAVE = 2.0, 3.0, 30.0  # seconds: to look at a place, then to act, or to find the settings
 _PUSH = SURFACES.index("push")

@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from recsys.bank.dice import Ints
-from recsys.bank.happenings import SURFACES
+from recsys.bank.occasions import SURFACES
 from recsys.bank.outcomes import Happenings, slot_keys
 from recsys.bank.product import EXAMINATION
 from recsys.bank.response import Shown

@@ -24,10 +24,10 @@ from recsys.bank.books import Morning
 from recsys.bank.customers import make_customers, make_hidden, make_personas
 from recsys.bank.dice import Ints
 from recsys.bank.facts import FactSheet
-from recsys.bank.happenings import SURFACES, examined
 from recsys.bank.intent import viewed, views_of
 from recsys.bank.money import Movements, make_money
 from recsys.bank.needs import People
+from recsys.bank.occasions import SURFACES, examined
 from recsys.bank.outcomes import Outcomes
 from recsys.bank.responding import make_responder
 from recsys.bank.seasons import days_of
