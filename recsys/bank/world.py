@@ -6,7 +6,7 @@
     bank.respond(visits, slates)                # what people do with what they are shown
     bank.values(visits)                         # what each card is truly worth, for the oracle
 
-Every draw hangs on (seed, purpose, day) and, in `respond`, on the customer, surface and place. A
+Every draw hangs on (seed, purpose, day) and, in `respond`, on the customer, surface and product. A
 day is decided by its morning: fatigue, ownership and openings of today count from tomorrow, so
 outcomes do not depend on how visits are grouped into calls (calls must come in time order).
 """
@@ -67,8 +67,7 @@ class Bank:
         world: str = "plain",
         switches: Switches | None = None,
     ) -> None:
-        self.seed, self.start = seed, start
-        self.switches = Switches() if switches is None else switches
+        self.seed, self.start, self.switches = seed, start, switches or Switches()
         self.truths = truths_of(catalogue, points=points, world=world)
         persona = make_personas(customers, seed=seed)
         hidden = make_hidden(persona, truths=self.truths, seed=seed)
@@ -166,11 +165,11 @@ class Bank:
 
     def activity(self) -> list[Activity]:
         """What customers did today: salary, spending by category, sweeps to savings, topics looked at in the app."""
-        today = self._lived()
-        day, ids = today.day, self.customers.ids
+        today, ids = self._lived(), self.customers.ids
+        day = today.day
         moved = activities_of(today.movements, ids=ids, seed=self.seed, number=day.number, midnight=day.starts_at)
-        numbers, logins = self.customers.numbers, self.customers.logins * self.response.holdings.loyalty
-        logins = np.where(self._standing.status == 0, logins, 0.0)
+        numbers = self.customers.numbers
+        logins = self.customers.logins * self.response.holdings.loyalty * (self._standing.status == 0)
         views = views_of(self.response.intents, logins=logins, numbers=numbers, seed=self.seed, number=day.number)
         return moved + viewed(*views, ids=ids, numbers=numbers, number=day.number, midnight=day.starts_at)
 
@@ -233,8 +232,7 @@ class Bank:
         Raises InvalidTable for slates that do not fit the visits, unknown products or surfaces.
         """
         shown = columns_of(slates, visits=visits, truths=self.truths)
-        outcomes = self.respond_at(self._arrivals(visits), shown)
-        return self._told(outcomes)
+        return self._told(self.respond_at(self._arrivals(visits), shown))
 
     def _told(self, outcomes: Outcomes) -> list[BankOutcome]:
         people = self.customers
