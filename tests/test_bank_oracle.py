@@ -17,7 +17,10 @@ from recsys.bank.oracle import (
     fixed_list,
     fixed_values,
     per_customer,
+    regret_of,
     slate_value,
+    slates_of,
+    slates_value,
 )
 from recsys.bank.truth import TRUTHS
 from recsys.bank.world import Bank
@@ -88,6 +91,40 @@ def test_worth_adds_up_by_customer() -> None:
     assert per_customer(np.array([1.0, 2.0, 4.0]), rows=np.array([7, 3, 7])) == {3: 2.0, 7: 5.0}
 
 
+def test_many_slates_at_once_are_one_by_one_under_the_limit_of_a_family() -> None:
+    values, eligible = worlds(60)
+    numbered = np.array([FAMILIES.index(each) for each in FAMILIES])
+    for limit in (None, 1, 2):
+        shown = slates_of(values, eligible=eligible, slots=3, families=numbered, per_family=limit)
+        for own, may, slate in zip(values, eligible, shown.tolist(), strict=True):
+            best = best_slate(own, eligible=may, examination=EXAMINATION, families=FAMILIES, per_family=limit)
+            assert tuple(each for each in slate if each >= 0) == best
+
+
+def test_regret_of_a_policy_and_of_the_rules_add_up() -> None:
+    values, suited = worlds(200)
+    allowed = np.random.default_rng(5).random(suited.shape) < 0.8
+    numbered = np.array([FAMILIES.index(each) for each in FAMILIES])
+    shown = slates_of(-values, eligible=suited & allowed, slots=3)
+    regret = regret_of(
+        values,
+        shown,
+        suited=suited,
+        allowed=allowed,
+        examination=EXAMINATION,
+        families=numbered,
+        per_family=1,
+    )
+    assert (regret.compliance >= -1e-12).all()
+    assert (regret.policy > 0.0).mean() > 0.9
+    total = regret.policy + regret.compliance + slates_value(values, shown, examination=EXAMINATION)
+    np.testing.assert_allclose(total, best_values(values, eligible=suited, examination=EXAMINATION), atol=1e-12)
+    lawful = slates_of(values, eligible=suited, slots=3)
+    free = regret_of(values, lawful, suited=suited, allowed=suited, examination=EXAMINATION)
+    assert not free.policy.any()
+    assert not free.compliance.any()
+
+
 @pytest.fixture(scope="module")
 def described() -> Calibration:
     start = datetime(2026, 1, 5, tzinfo=UTC)
@@ -95,24 +132,12 @@ def described() -> Calibration:
 
 
 def test_base_rates_lie_in_their_bands(described: Calibration) -> None:
-    """Some 130 taps and 29 organic openings; seeds 0 to 19 all passed, so fewer than 1 seed in 7 fails (95 %)."""
     outside = [figure for figure in described.figures if not figure.inside]
     assert not outside, str(described)
-
-
-def test_policies_lie_apart(described: Calibration) -> None:
-    """Valued on the same visits in closed form; over seeds 0 to 19 the narrowest ratios were 2.2, 1.54 and 1.35."""
-    worth = described.policies
-    assert 2.0 * worth["uniform"] < worth["best fixed list"]
-    assert worth["most tapped list"] <= 1.02 * worth["best fixed list"]
-    assert 1.25 * worth["best fixed list"] < worth["learnable"]
-    assert 1.15 * worth["learnable"] < worth["oracle"]
-    assert worth["tap-greedy, knowing all"] < 0.9 * worth["oracle"]
-    assert worth["best fixed list"] < worth["learnable from facts alone"] < worth["learnable"]
 
 
 def test_the_tables_are_readable(described: Calibration) -> None:
     lines = str(described).splitlines()
     assert len(lines) == 1 + len(described.figures) + len(described.policies) + 1
     assert "UK Finance" in lines[1]
-    assert lines[-1].startswith("learnable / best fixed list")
+    assert lines[-1].startswith("best learnable / best fixed list")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recsys.bank.delays import INSTANT, LONG, PENSION, SLOW, TOGGLE, Delay, waits
 from recsys.bank.dice import normals, uniforms
-from recsys.bank.response import opt_out_chance, waits
-from recsys.bank.truth import INSTANT, LONG, PENSION, SLOW, TOGGLE, Delay
+from recsys.bank.response import opt_out_chance
 
 HOUR, DAY = 3_600.0, 86_400.0
 KEYS = np.arange(40_000, dtype=np.uint64)

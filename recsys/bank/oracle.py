@@ -9,6 +9,7 @@ places only get worse). Values come from `Bank.values`, so regret is expected re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -50,16 +51,86 @@ def best_slate(
     return tuple(chosen)
 
 
+def slates_of(
+    scores: Floats,
+    *,
+    eligible: Bools,
+    slots: int,
+    families: Ints | None = None,
+    per_family: int | None = None,
+) -> Ints:
+    """(n, slots) columns of the slates that sort eligible products by score, -1 where nothing is shown.
+
+    `scores` and `eligible` are (n, P). A product whose score is not above 0 is not shown, nor is one
+    beyond `per_family` of its family (`families` (P,) numbers them). Of the true values this is a best slate.
+
+    >>> slates_of(np.array([[1.0, 4.0, -1.0]]), eligible=np.ones((1, 3), dtype=bool), slots=2).tolist()
+    [[1, 0]]
+    """
+    wanted = np.where(eligible & (scores > 0.0), scores, -np.inf)
+    order = np.argsort(-wanted, axis=1, kind="stable")
+    if per_family is None or families is None:
+        order = order[:, :slots]
+        return np.where(np.take_along_axis(wanted, order, axis=1) > -np.inf, order, -1)
+    shown = np.full((len(scores), slots), -1)
+    filled = np.zeros(len(scores), dtype=np.int64)
+    taken = np.zeros((len(scores), int(families.max()) + 1), dtype=np.int64)
+    everyone = np.arange(len(scores))
+    for columns in order.T:
+        fits = (wanted[everyone, columns] > -np.inf) & (filled < slots)
+        fits &= taken[everyone, families[columns]] < per_family
+        rows = everyone[fits]
+        shown[rows, filled[rows]] = columns[rows]
+        taken[rows, families[columns[rows]]] += 1
+        filled[rows] += 1
+    return shown
+
+
+def slates_value(values: Floats, shown: Ints, *, examination: Floats) -> Floats:
+    """(n,) expected points of `shown` (n, k), columns of `values` (n, P) by place, -1 for none."""
+    worth = np.where(shown >= 0, np.take_along_axis(values, np.maximum(shown, 0), axis=1), 0.0)
+    total: Floats = worth @ examination[: shown.shape[1]]
+    return total
+
+
 def best_values(values: Floats, *, eligible: Bools, examination: Floats, score: Floats | None = None) -> Floats:
     """(n,) worth of the slate that sorts eligible products by `score` (default: their true value).
 
     `values`, `eligible` and `score` are (n, P). A product whose score is not above 0 is not shown.
     """
-    wanted = np.where(eligible, values if score is None else score, -np.inf)
-    order = np.argsort(-wanted, axis=1, kind="stable")[:, : len(examination)]
-    kept = np.take_along_axis(wanted, order, axis=1) > 0.0
-    worth: Floats = (np.take_along_axis(values, order, axis=1) * kept) @ examination[: order.shape[1]]
-    return worth
+    shown = slates_of(values if score is None else score, eligible=eligible, slots=len(examination))
+    return slates_value(values, shown, examination=examination)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regret:
+    """Expected points lost, (n,) each: by the policy under the rules, and by the rules themselves."""
+
+    policy: Floats  # best slate under the rules - what was shown
+    compliance: Floats  # best slate in the world's own sense - best slate under the rules
+
+
+def regret_of(
+    values: Floats,
+    shown: Ints,
+    *,
+    suited: Bools,
+    allowed: Bools,
+    examination: Floats,
+    families: Ints | None = None,
+    per_family: int | None = None,
+) -> Regret:
+    """Regret of what was `shown` (n, k), columns by place, -1 for none; `values` (n, P).
+
+    `suited` (n, P) is the world's own sense of what could be opened, `allowed` (n, P) what the rules let
+    through of it; the limit of one family belongs to the rules. Compliance regret is for information:
+    nobody may act on it.
+    """
+    slots = len(examination)
+    lawful = slates_of(values, eligible=suited & allowed, slots=slots, families=families, per_family=per_family)
+    best = slates_value(values, lawful, examination=examination)
+    free = best_values(values, eligible=suited, examination=examination)
+    return Regret(best - slates_value(values, shown, examination=examination), free - best)
 
 
 def expected_uniform(values: Floats, *, eligible: Bools, examination: Floats, null_allowed: bool = False) -> Floats:

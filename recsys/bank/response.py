@@ -1,76 +1,104 @@
-"""How customers respond: need, the chances that follow from it, and one draw of what a visit brings.
+"""How customers respond: the chances that follow from need, in closed form, and one draw of what a slot brings.
 
-Source: domain 3.6 and 3.8, with the constants of `truth`. All chances are closed forms of the
-state this morning, so `Chances.values` is exactly the mean of what `draw` draws.
+Source: domain 3.6, with the constants of `truth`, `intent` and here. All chances are closed forms of
+the state this morning, so `values` and `attributed` are exactly the means of what is drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.bank.dice import Ints, Keys, normals, uniforms
-from recsys.bank.truth import DISMISS_COST, Delay, Truths
+from recsys.bank.dice import Ints, Keys, uniforms
+from recsys.bank.intent import EAGER, SURE, Intents
+from recsys.bank.truth import DISMISS_COST, Truths
+from recsys.bank.worlds import World, logistic
 from recsys.vocabulary import Bools, Floats
 
-TIRING = 0.35  # off the click logit for each unit of fatigue
+TIRING = 0.35  # off the click index for each unit of fatigue
 OPT_OUT, OPT_OUT_POWER = 0.0004, 1.3
+REVERSED = 0.01  # of openings, whatever they are (domain 3.8)
+REGRETS, REGRET_FADES, REGRET_LOW_CREDIT = -3.3, 0.6, 2.2  # cancelling: at need 0, with need, credit when money is low
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chances:
     """What every customer would do with every product today; arrays are (n, P)."""
 
-    click: Floats  # logit of a tap once seen, before the surface's intent
-    opens: Floats  # chance that a tap becomes an opening that the card brought about
-    organic: Floats  # chance of opening today with no help of ours
+    world: World
+    click: Floats  # index of a tap once seen, before the surface's errand
+    persuaded: Floats  # chance that a tap brings an opening about, where none would have come anyway
+    bound: Floats  # chance that one would have come anyway, and now comes through the card
     dismisses: Floats  # chance of a dismissal once seen and not tapped
+    cancels: Floats  # chance that an opening is given back within 14 days
 
-    def taps(self, rows: Ints, columns: Ints | slice, *, intent: Floats) -> Floats:
-        """P(tap | seen) for these cells, `intent` being the surface's."""
-        return sigmoid(self.click[rows, columns] + intent)
+    def taps(self, rows: Ints, columns: Ints | slice, *, errand: Floats) -> Floats:
+        """P(tap | seen) for these cells, `errand` being the surface's."""
+        return self.world.taps(self.click[rows, columns] + errand)
 
-    def values(self, rows: Ints, *, intent: Floats, points: Floats, settled: Bools) -> Floats:
-        """(len(rows), P) expected points of a card that is seen.
+    def values(self, rows: Ints, *, errand: Floats, points: Floats, settled: Bools) -> Floats:
+        """(len(rows), P) expected points that a card brings about if it is seen.
 
-        P(tap | seen) · P(opens | tap) · points − P(dismiss | seen) · cost; `settled` products cannot
-        be opened again. `intent` is (len(rows), 1).
+        P(tap | seen) · P(brings an opening about | tap) · P(not cancelled) · points − P(dismiss | seen) · cost;
+        `settled` products cannot be opened again. `errand` is (len(rows), 1).
         """
-        taps = self.taps(rows, slice(None), intent=intent)
-        opens = np.where(settled, 0.0, self.opens[rows])
-        return taps * opens * points - (1.0 - taps) * self.dismisses[rows] * DISMISS_COST
+        opens = (1.0 - self.bound[rows]) * self.persuaded[rows]
+        return self._worth(rows, opens, errand=errand, points=points, settled=settled)
+
+    def attributed(self, rows: Ints, *, errand: Floats, points: Floats, settled: Bools) -> Floats:
+        """(len(rows), P) as `values`, with the openings that would have come anyway credited to the card."""
+        opens = self.bound[rows] + (1.0 - self.bound[rows]) * self.persuaded[rows]
+        return self._worth(rows, opens, errand=errand, points=points, settled=settled)
+
+    def _worth(self, rows: Ints, opens: Floats, *, errand: Floats, points: Floats, settled: Bools) -> Floats:
+        taps = self.taps(rows, slice(None), errand=errand)
+        stays = np.where(settled, 0.0, opens * (1.0 - self.cancels[rows]))
+        return taps * stays * points - (1.0 - taps) * self.dismisses[rows] * DISMISS_COST
 
 
-def sigmoid(logits: Floats) -> Floats:
-    """1 / (1 + exp(-x)), element by element."""
-    return 1.0 / (1.0 + np.exp(-logits))
+def chances_of(
+    need: Floats,
+    *,
+    world: World,
+    truths: Truths,
+    intents: Intents,
+    persuadable: Floats,
+    tired: Floats,
+    lures: Floats,
+    low: Bools,
+    suited: Bools,
+) -> Chances:
+    """The chances that follow from need (n, P).
 
-
-def chances_of(need: Floats, *, persuadable: Floats, fatigue: Floats, truths: Truths) -> Chances:
-    """The chances that follow from need (n, P); domain 3.6."""
-    in_a_month = np.minimum(truths.organic * np.exp(np.minimum(0.8 * need - 0.3, 3.0)), 0.6)
-    persuaded = sigmoid(truths.convert - 0.3 + 0.6 * persuadable - 0.6 * np.maximum(need - 0.8, 0.0))
+    `tired` (n, P) is fatigue, `lures` (P,) novelty and wording, `low` (n,) a low balance, `suited` (n, P)
+    what could be opened: what cannot may be tapped and dismissed, but never opened.
+    """
+    looking = intents.looking(truths).astype(np.float64)
+    credit = truths.where(family="credit")
+    regret = REGRETS - REGRET_FADES * need
+    regret += REGRET_LOW_CREDIT * (low[:, None] & credit)
     return Chances(
-        click=truths.click + need - TIRING * fatigue,
-        opens=persuaded * (1.0 - in_a_month),
-        organic=1.0 - (1.0 - in_a_month) ** (1.0 / 30.0),
+        world=world,
+        click=truths.click + lures + need - TIRING * tired + EAGER * looking,
+        persuaded=suited * world.persuaded(need, persuadable=persuadable, truths=truths, eased=SURE * looking),
+        bound=intents.bound * suited,
         dismisses=np.minimum(0.006 * np.exp(-0.5 * need), 0.2),
+        cancels=1.0 - (1.0 - REVERSED) * (1.0 - logistic(regret)),
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """Slots that were shown, flat: the visit, customer row, product column and 0-based place of each."""
+    """Slots that were shown, flat: arrival, customer row, product column, surface and 0-based place of each."""
 
-    visits: Ints
+    arrivals: Ints
     rows: Ints
     columns: Ints
+    surfaces: Ints
     places: Ints
-    keys: Keys  # one for each (customer, surface, place)
-    examination: Floats
-    intent: Floats
+    seconds: Ints  # of the arrival, after midnight
+    keys: Keys  # one for each customer, surface and product
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,34 +108,38 @@ class Drawn:
     seen: Bools
     tapped: Bools
     dismissed: Bools
-    opened: Bools  # before asking whether it is settled
+    channelled: Bools  # opened, as it would have been without the card; before asking whether it is settled
+    brought: Bools  # opened because of the card; likewise
 
 
-def draw(shown: Shown, *, chances: Chances, seed: int, number: int) -> Drawn:
-    """Draw what each slot brings; a number of its own for each customer, surface, place and question."""
+def draw(
+    shown: Shown, *, chances: Chances, fates: Bools, examination: Floats, errand: Floats, seed: int, number: int
+) -> Drawn:
+    """Draw what each slot brings; a number of its own for each customer, surface, product and question.
+
+    `fates` (slots,) marks products that the customer's present spell will end in.
+    """
     rows, columns = shown.rows, shown.columns
-    dice = [uniforms(seed, purpose=question, day=number, keys=shown.keys) for question in QUESTIONS]
-    seen = dice[0] < shown.examination
-    tapped = seen & (dice[1] < chances.taps(rows, columns, intent=shown.intent))
-    dismissed = seen & ~tapped & (dice[2] < chances.dismisses[rows, columns])
-    opened = tapped & (dice[3] < chances.opens[rows, columns])
-    return Drawn(seen, tapped, dismissed, opened)
+    seen = _luck("seen", shown.keys, seed, number) < examination
+    index = np.flatnonzero(seen)
+    keys, rows, columns = shown.keys[index], rows[index], columns[index]
+    tapped = _luck("tapped", keys, seed, number) < chances.taps(rows, columns, errand=errand[index])
+    dismissed = ~tapped & (_luck("dismissed", keys, seed, number) < chances.dismisses[rows, columns])
+    channelled = tapped & fates[index] & (chances.bound[rows, columns] > 0.0)
+    brought = tapped & ~fates[index] & (_luck("opened", keys, seed, number) < chances.persuaded[rows, columns])
+    return Drawn(seen, *(_spread(marks, index, len(seen)) for marks in (tapped, dismissed, channelled, brought)))
 
 
-QUESTIONS = ("seen", "tapped", "dismissed", "opened")
+def opt_out_chance(bothers: Ints, *, irritation: Floats | float = 0.0) -> Floats:
+    """Chance of opting out of marketing after so many dismissals and pushes in 14 days."""
+    return np.minimum(OPT_OUT * np.power(bothers, OPT_OUT_POWER) * np.exp(0.5 * irritation), 0.5)
 
 
-def waits(delays: Sequence[Delay], *, keys: Keys, seed: int, number: int) -> Floats:
-    """Seconds from tap to opening for each key (domain 3.8)."""
-    hour, day, median, spread = np.array(
-        [(each.within_hour, each.within_day, each.median_days, each.spread) for each in delays]
-    ).T
-    which, when = (uniforms(seed, purpose=name, day=number, keys=keys) for name in ("delay", "moment"))
-    tail = 86_400.0 * (1.0 + median * np.exp(spread * normals(seed, purpose="tail", day=number, keys=keys)))
-    soon = np.where(which < hour, 3_600.0 * when, 3_600.0 + 82_800.0 * when)
-    return np.where(which < hour + day, soon, np.minimum(tail, 86_400.0 * 180))
+def _luck(question: str, keys: Keys, seed: int, number: int) -> Floats:
+    return uniforms(seed, purpose=question, day=number, keys=keys)
 
 
-def opt_out_chance(dismissals: Ints) -> Floats:
-    """Chance of opting out of marketing after so many dismissals in 14 days."""
-    return np.minimum(OPT_OUT * np.power(dismissals, OPT_OUT_POWER), 0.5)
+def _spread(marks: Bools, index: Ints, length: int) -> Bools:
+    out = np.zeros(length, dtype=np.bool_)
+    out[index] = marks
+    return out

@@ -6,92 +6,39 @@
     bank.respond(visits, slates)                # what people do with what they are shown
     bank.values(visits)                         # what each card is truly worth, for the oracle
 
-Every draw hangs on (seed, purpose, day) and, in `respond`, on the customer, surface and place. A
-day is decided by its morning: fatigue, ownership and openings of today count from tomorrow, so
-outcomes do not depend on how visits are grouped into calls (calls must come in time order).
-Left for the full bank (issue 3): novelty, rates, retention, cancellations, faults of the log.
+Every draw hangs on (seed, purpose, day) and the customer's number, so a slice of the customers made
+alone is that slice of the whole. A day is decided by its morning: fatigue, ownership and openings of
+today count from tomorrow, so outcomes do not depend on how visits are grouped into calls (calls must
+come in time order).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 
 from recsys.bank.activity import activities_of
-from recsys.bank.customers import make_customers
+from recsys.bank.customers import members
 from recsys.bank.dice import Ints
-from recsys.bank.facts import FactSheet
-from recsys.bank.hidden import make_hidden
-from recsys.bank.holdings import make_holdings
-from recsys.bank.logins import arrivals_of, login_rates, sessions_of
-from recsys.bank.money import make_money
-from recsys.bank.needs import liking_of, need_of, states_of, suited_of
-from recsys.bank.personas import make_personas
-from recsys.bank.responding import Responder, intents_of, isa_of
-from recsys.bank.response import Chances, chances_of
+from recsys.bank.intent import viewed, views_of
+from recsys.bank.living import Living
+from recsys.bank.occasions import examined
+from recsys.bank.outcomes import Outcomes
+from recsys.bank.scope import Scope
 from recsys.bank.seasons import days_of
-from recsys.bank.standing import make_standing
-from recsys.bank.transactions import Movements, Transactions
-from recsys.bank.truth import EXAMINATION, truths_of
-from recsys.bank.visits import BankOutcome, Day, Visit
-from recsys.errors import InvalidConfiguration, Misuse
+from recsys.bank.showing import arrivals_of, columns_of
+from recsys.bank.switches import Switches
+from recsys.bank.transactions import Transactions
+from recsys.bank.truth import EXAMINATION
+from recsys.bank.visits import SURFACES, Arrivals, BankOutcome, Visit
+from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Activity, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
 
-ARRANGED_OVERDRAFT_PENCE = 50_000
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Morning:
-    """What was decided when the day began."""
-
-    day: Day
-    chances: Chances
-    movements: Movements
-    dismissals: Ints  # (n,) of the last 14 days
-    organic: tuple[BankOutcome, ...]
-
-
-class Bank:
+class Bank(Living):
     """A synthetic bank; make one with `create`."""
-
-    def __init__(
-        self,
-        *,
-        customers: int,
-        seed: int,
-        start: datetime,
-        catalogue: Sequence[ProductId],
-        points: Mapping[ProductId, float] | None = None,
-        surfaces: Sequence[str] = ("home", "savings"),
-    ) -> None:
-        self.seed, self.start = seed, start
-        self.truths = truths_of(catalogue, points=points)
-        numbers = np.arange(customers)
-        persona = make_personas(numbers, founders=customers, seed=seed)
-        hidden = make_hidden(persona, numbers=numbers, truths=self.truths, seed=seed)
-        self.customers = make_customers(
-            persona, numbers=numbers, founders=customers, hidden=hidden, seed=seed, start=start
-        )
-        self._hidden, self._liking = hidden, liking_of(hidden, truths=self.truths)
-        self._standing = make_standing(self.customers, truths=self.truths, seed=seed, start=start)
-        self._money = make_money(self.customers, hidden=hidden, seed=seed, today=start.toordinal())
-        self._number, self._surfaces = -1, tuple(surfaces)
-        self._holdings = make_holdings(self._liking, truths=self.truths, suited=self._suited(), seed=seed)
-        self._facts = FactSheet(self.customers, truths=self.truths, seed=seed)
-        self._morning: _Morning | None = None
-        self._responder = Responder(
-            seed=seed,
-            start=start,
-            truths=self.truths,
-            customers=self.customers,
-            money=self._money,
-            standing=self._standing,
-            holdings=self._holdings,
-            columns={product: column for column, product in enumerate(self.truths.ids)},
-        )
 
     @classmethod
     def create(
@@ -102,51 +49,37 @@ class Bank:
         start: datetime,
         catalogue: Sequence[ProductId],
         points: Mapping[ProductId, float] | None = None,
+        world: str = "plain",
+        switches: Switches | None = None,
+        first: int = 0,
+        last: int | None = None,
+        days: int | None = None,
         surfaces: Sequence[str] = ("home", "savings"),
     ) -> Bank:
-        """A bank on the evening before `start` (aware UTC midnight).
+        """A bank on the evening before `start` (aware UTC midnight), of which the slice [first, last) is made.
 
         `catalogue` names the products in the order of every (…, products) array; `points` replaces
-        what an opening is worth; `surfaces` are those that visits come on. Raises InvalidConfiguration
-        with one sentence.
+        what an opening is worth; `world` is one of `worlds.WORLDS`; `switches` default to the usual
+        world's; a growing bank must be told how many `days` it will live; `surfaces` are those that
+        visits come on. Raises InvalidConfiguration with one sentence.
         """
-        if customers < 1:
-            raise InvalidConfiguration(f"a bank needs at least one customer, got {customers}")
-        if seed < 0:
-            raise InvalidConfiguration(f"the seed must not be negative, got {seed}")
-        if start.utcoffset() != timedelta(0):
-            raise InvalidConfiguration("the bank's start must be an aware UTC time, for example 2026-01-05T00:00:00Z")
-        if (start.hour, start.minute, start.second, start.microsecond) != (0, 0, 0, 0):
-            raise InvalidConfiguration(f"the bank starts at midnight, got {start.isoformat()}")
-        return cls(customers=customers, seed=seed, start=start, catalogue=catalogue, points=points, surfaces=surfaces)
+        chosen = Switches() if switches is None else switches
+        if chosen.growth and days is None:
+            raise InvalidConfiguration("a bank that grows must be told how many days it will live")
+        all_of_them = members(customers, day=(days or 1) - 1) if chosen.growth and customers > 0 else customers
+        scope = Scope(
+            customers, seed, start, first, all_of_them if last is None else last, all_of_them, tuple(surfaces)
+        )
+        return cls(scope, catalogue=catalogue, points=points, world=world, switches=chosen)
 
-    def begin_day(self) -> Day:
-        """Live the night: count yesterday, move money, let hazards act; return today with its visits."""
-        self._number += 1
-        midnight, today = days_of(self.start, number=self._number)
-        self._standing.turn_day()
-        self._settle()
-        overdrawn = self._money.balance < 0
-        people, seed, number = self.customers, self.seed, self._number
-        self._standing.advance(customers=people, overdrawn=overdrawn, seed=seed, number=number, today=today)
-        movements = self._money.advance(
-            customers=people, limit=self._overdraft(), seed=seed, number=number, today=today
-        )
-        since = today - self._money.last_paid
-        rates = login_rates(
-            people, standing=self._standing, since_payday=since, loyalty=np.ones(len(people)), today=today
-        )
-        sessions = sessions_of(people, rates=rates, seed=seed, number=number)
-        arrivals = arrivals_of(sessions, customers=people, standing=self._standing, seed=seed, number=number)
-        chances = self._chances(today)
-        organic = self._responder.organic(chances=chances, suited=self._suited(), number=number)
-        day = Day(number, midnight, arrivals.on(self._surfaces), sessions, people.ids)
-        self._morning = _Morning(day, chances, movements, self._holdings.dismissals.sum(axis=0), organic)
-        return day
+    @property
+    def begins_at(self) -> datetime:
+        """Midnight of today; of the first day before it began."""
+        return days_of(self.start, number=max(self._number, 0))[0]
 
     def facts(self, rows: Sequence[int]) -> list[tuple[CustomerId, dict[str, FactValue]]]:
         """What the bank would send of these customers this morning; names in `facts.NAMES`."""
-        return self._facts.of(rows, money=self._money, standing=self._standing, holdings=self._holdings)
+        return self._facts.of(rows, money=self._money, standing=self._standing, holdings=self.response.holdings)
 
     def permissions(self, rows: Sequence[int]) -> list[Permissions]:
         """What these customers allow now."""
@@ -156,48 +89,79 @@ class Bank:
         """Rows whose consent changed since yesterday's `begin_day`, opting out included; ascending."""
         return sorted(self._standing.changed_yesterday | self._standing.changed_today)
 
-    def activity(self) -> list[Activity]:
-        """What customers did with their money today: salary, spending by category, sweeps to savings."""
-        today = self._lived()
-        return activities_of(
-            today.movements.transactions,
-            ids=self.customers.ids,
-            numbers=self.customers.numbers,
-            number=today.day.number,
-            midnight=today.day.starts_at,
-        )
-
     def transactions(self) -> Transactions:
-        """Every movement of money of today."""
+        """Every movement of money today, sorted by customer and time."""
         return self._lived().movements.transactions
 
-    def organic(self) -> list[BankOutcome]:
+    def balances(self) -> tuple[Ints, Ints]:
+        """((n,) closing, (n,) lowest) pence of today."""
+        movements = self._lived().movements
+        return movements.closing, movements.lowest
+
+    def views(self) -> tuple[Ints, Ints, Ints]:
+        """(rows, topics, seconds) of the topics looked at in the app today."""
+        today, numbers = self._lived(), self.customers.numbers
+        return views_of(
+            self.response.intents, logins=today.rates, numbers=numbers, seed=self.seed, number=today.day.number
+        )
+
+    def activity(self) -> list[Activity]:
+        """What customers did today: salary, spending by category, sweeps to savings, topics looked at in the app."""
+        day, ids, numbers = self._lived().day, self.customers.ids, self.customers.numbers
+        moved = activities_of(self.transactions(), ids=ids, numbers=numbers, number=day.number, midnight=day.starts_at)
+        return moved + viewed(*self.views(), ids=ids, numbers=numbers, number=day.number, midnight=day.starts_at)
+
+    def organic_at(self) -> Outcomes:
         """Today's openings that happened with no help of ours."""
-        return list(self._lived().organic)
+        return self._lived().morning.organic
+
+    def organic(self) -> list[BankOutcome]:
+        """`organic_at` as objects."""
+        return self._told(self.organic_at())
+
+    def later(self) -> Outcomes:
+        """What becomes known today of earlier openings: funded, balance_30d, cancelled_14d, complained."""
+        return self._lived().later
 
     def suited(self, rows: Sequence[int]) -> Bools:
         """(len(rows), P) what each could open now and does not own, in the world's own sense."""
-        return (self._suited() & ~self._holdings.held)[np.asarray(rows, dtype=np.int64)]
+        suited = self.response.suited(max(self._number, 0)) & ~self.response.holdings.held
+        return suited[np.asarray(rows, dtype=np.int64)]
 
     def examination(self, surface: str) -> Floats:
-        """(slots,) probability that each place of a surface is seen."""
+        """(slots,) probability that each place of a surface is seen today."""
         if surface not in EXAMINATION:
             raise InvalidConfiguration(f"the bank has no surface {surface!r}; it has {', '.join(EXAMINATION)}")
-        return np.array(EXAMINATION[surface])
+        table = examined(self.switches, number=max(self._number, 0))
+        return table[SURFACES.index(surface), : len(EXAMINATION[surface])].copy()
+
+    def values_at(self, arrivals: Arrivals) -> Floats:
+        """(v, P) expected points that each card brings about if it is seen, in closed form, as things stand."""
+        return self.response.values(arrivals, morning=self._lived().morning)
+
+    def attributed_at(self, arrivals: Arrivals) -> Floats:
+        """(v, P) as `values_at`, with openings that would have come anyway credited to the card."""
+        return self.response.attributed(arrivals, morning=self._lived().morning)
+
+    def taps_at(self, arrivals: Arrivals) -> Floats:
+        """(v, P) P(tap | seen)."""
+        return self.response.taps(arrivals, morning=self._lived().morning)
+
+    def respond_at(self, arrivals: Arrivals, shown: Ints) -> Outcomes:
+        """What arrivals bring; `shown` (v, k) are product columns by place, -1 for none. Calls come in time order.
+
+        Openings may lie weeks ahead: whoever asked holds each outcome back until it is `reported`.
+        Raises InvalidTable for a table that does not fit.
+        """
+        return self.response.respond(arrivals, shown, morning=self._lived().morning)
 
     def values(self, visits: Sequence[Visit]) -> Floats:
-        """(visits, P) expected points of each product if its card is seen, in closed form, as things stand."""
-        rows = _rows_of(visits)
-        return self._lived().chances.values(
-            rows,
-            intent=intents_of(visits),
-            points=self.truths.points,
-            settled=self._holdings.settled()[rows],
-        )
+        """`values_at` of these visits."""
+        return self.values_at(self._arrivals(visits))
 
     def tap_rates(self, visits: Sequence[Visit]) -> Floats:
-        """(visits, P) P(tap | seen)."""
-        return self._lived().chances.taps(_rows_of(visits), slice(None), intent=intents_of(visits))
+        """`taps_at` of these visits."""
+        return self.taps_at(self._arrivals(visits))
 
     def respond(self, visits: Sequence[Visit], slates: Sequence[Sequence[ProductId]]) -> list[BankOutcome]:
         """What customers do with what they are shown; `slates[i]` is shown to `visits[i]`, best place first.
@@ -205,41 +169,12 @@ class Bank:
         Openings may lie weeks ahead: the caller holds each outcome back until its `reported_at`.
         Raises InvalidTable for slates that do not fit the visits, unknown products or surfaces.
         """
-        morning = self._lived()
-        return self._responder.respond(
-            visits, slates, chances=morning.chances, dismissals=morning.dismissals, number=self._number
-        )
+        shown = columns_of(slates, visits=visits, truths=self.truths)
+        return self._told(self.respond_at(self._arrivals(visits), shown))
 
-    def _lived(self) -> _Morning:
-        if self._morning is None:
-            raise Misuse("the bank has not begun its first day: call begin_day first")
-        return self._morning
+    def _told(self, outcomes: Outcomes) -> list[BankOutcome]:
+        people = self.customers
+        return outcomes.told(start=self.start, numbers=people.numbers, ids=people.ids, products=self.truths.ids)
 
-    def _settle(self) -> None:
-        """Openings that happened by now: owned from here on, and their first deposits moved."""
-        isa = isa_of(self.truths)
-        for opening in self._holdings.turn_day(number=self._number, truths=self.truths):
-            if opening.amount_pence:
-                self._money.deposit(opening.row, pence=opening.amount_pence, counts=bool(isa[opening.column]))
-
-    def _overdraft(self) -> Ints:
-        if "overdraft" not in self.truths.ids:
-            return np.zeros(len(self.customers), dtype=np.int64)
-        return ARRANGED_OVERDRAFT_PENCE * self._holdings.held[:, self.truths.ids.index("overdraft")].astype(np.int64)
-
-    def _chances(self, today: int) -> Chances:
-        states = states_of(self.customers, money=self._money, standing=self._standing, today=today)
-        return chances_of(
-            need_of(self._liking, states=states, truths=self.truths),
-            persuadable=self._hidden.persuadable,
-            fatigue=self._holdings.fatigue,
-            truths=self.truths,
-        )
-
-    def _suited(self) -> Bools:
-        _, today = days_of(self.start, number=max(self._number, 0))
-        return suited_of(self.customers, money=self._money, standing=self._standing, truths=self.truths, today=today)
-
-
-def _rows_of(visits: Sequence[Visit]) -> Ints:
-    return np.array([visit.row for visit in visits], dtype=np.int64)
+    def _arrivals(self, visits: Sequence[Visit]) -> Arrivals:
+        return arrivals_of(visits, midnight=self._lived().day.starts_at)
