@@ -1,0 +1,215 @@
+"""The bank's arrays as frames of the tables in `recsys.tables`, without an object for each row.
+
+Ids are made of a customer's number, the day and the place, so a slice names things as the whole does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from recsys import tables
+from recsys.bank.columnar import CATEGORIES, KINDS, SURFACES, Arrivals, Outcomes, Sessions, Transactions
+from recsys.bank.dice import Ints
+from recsys.facts import FACTS, Kind
+from recsys.tables.columns import MOMENT, Table
+from recsys.tables.schemas import DIRECTIONS, SCHEMES
+from recsys.vocabulary import NOTHING, Activity, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
+
+_MICROS = 1_000_000
+
+
+class Frames:
+    """Makes the frames of one slice; `first` is the number of its first customer."""
+
+    def __init__(
+        self, ids: Sequence[CustomerId], *, first: int, products: Sequence[ProductId], start: datetime
+    ) -> None:
+        self._start = start
+        self._customers = pl.Series(ids, dtype=pl.String)
+        self._numbers = pl.Series([f"-{first + row:06d}-" for row in range(len(ids))], dtype=pl.String)
+        self._products = pl.Series([*products, NOTHING, None], dtype=pl.String)
+        self._null = len(products) + 1
+        self._surfaces = pl.Series(SURFACES)
+        self._touched = pl.Series([*SURFACES, None], dtype=pl.String)
+        self._kinds = pl.Series(KINDS)
+        self._categories = pl.Series(CATEGORIES)
+        self._counts = pl.Series([str(number) for number in range(1_000)])
+
+    def customers(
+        self,
+        told: Sequence[tuple[CustomerId, Mapping[str, FactValue]]],
+        *,
+        allowed: Sequence[Permissions],
+        at: datetime,
+    ) -> pl.DataFrame:
+        """CUSTOMERS: facts and permissions as of `at`."""
+        sheets = [sheet for _, sheet in told]
+        columns: dict[str, pl.Series] = {
+            "customer_id": pl.Series([customer for customer, _ in told], dtype=pl.String),
+            "as_of": pl.Series([at] * len(told), dtype=MOMENT),
+        }
+        for name, fact in FACTS.items():
+            columns[name] = _fact_column([sheet.get(name) for sheet in sheets], kind=fact.kind, name=name)
+        none = [name for name, fact in FACTS.items() if fact.may_be_none]
+        columns["known_none"] = pl.Series(
+            [[name for name in none if sheet.get(name, 0) is None] for sheet in sheets], dtype=pl.List(pl.String)
+        )
+        for channel in ("in_app", "push", "email", "targeted_support"):
+            columns[channel] = pl.Series([getattr(each, channel) for each in allowed], dtype=pl.Boolean)
+        columns["objected_at"] = pl.Series([each.objected_at for each in allowed], dtype=MOMENT)
+        return _framed(columns, table=tables.CUSTOMERS)
+
+    def transactions(self, moved: Transactions, *, number: int) -> pl.DataFrame:
+        """TRANSACTIONS of day `number`; `moved` is sorted by customer."""
+        rows = len(moved.rows)
+        first_of = np.searchsorted(moved.rows, moved.rows, side="left")
+        ids = self._named("t", number, moved.rows) + self._counts.gather(np.arange(rows) - first_of)
+        return _framed(
+            {
+                "transaction_id": ids,
+                "customer_id": self._customers.gather(moved.rows),
+                "happened_at": self._moments(number, moved.seconds),
+                "amount_pence": pl.Series(moved.pence),
+                "direction": _words(moved.direction, words=DIRECTIONS),
+                "scheme": _words(moved.scheme, words=SCHEMES),
+                "category": self._categories.gather(moved.category),
+                "mcc": pl.Series([None], dtype=pl.Int64).new_from_index(0, rows),
+                "merchant_id": pl.Series([None], dtype=pl.String).new_from_index(0, rows),
+                "is_salary": pl.Series(moved.salary),
+                "is_recurring": pl.Series(moved.recurring),
+                "declined": pl.Series(moved.declined),
+            },
+            table=tables.TRANSACTIONS,
+        )
+
+    def balances(self, closing: Ints, lowest: Ints, *, number: int) -> pl.DataFrame:
+        """BALANCES at the end of day `number`."""
+        today = (self._start + timedelta(days=number)).date()
+        columns = {
+            "customer_id": self._customers,
+            "date": pl.Series([today], dtype=pl.Date).new_from_index(0, len(closing)),
+            "closing_pence": pl.Series(closing),
+            "lowest_pence": pl.Series(lowest),
+        }
+        return _framed(columns, table=tables.BALANCES)
+
+    def sessions(self, sessions: Sessions, *, number: int) -> pl.DataFrame:
+        """SESSIONS of day `number`."""
+        earlier = _place_among_equals(sessions.rows)
+        touched = np.where(sessions.surfaces, np.arange(len(SURFACES)), len(SURFACES))
+        columns = {
+            "session_id": self._named("s", number, sessions.rows) + self._counts.gather(earlier),
+            "customer_id": self._customers.gather(sessions.rows),
+            "started_at": self._moments(number, sessions.seconds),
+            "surfaces": _lists(touched, words=self._touched),
+        }
+        return _framed(columns, table=tables.SESSIONS)
+
+    def activity(self, told: Sequence[Activity]) -> pl.DataFrame:
+        """ACTIVITY."""
+        columns = {name: [getattr(each, name) for each in told] for name in tables.ACTIVITY.by_name}
+        return pl.DataFrame(columns, schema=tables.ACTIVITY.schema)
+
+    def decisions(
+        self,
+        arrivals: Arrivals,
+        *,
+        columns: Ints,
+        propensities: Floats,
+        candidates: Bools,
+        places: Ints,
+        policy: str,
+        number: int,
+    ) -> pl.DataFrame:
+        """DECISIONS: columns (v, K) drawn among the candidates (v, P + 1), −1 where none; places (v,) asked for."""
+        choices = candidates.shape[1]
+        drawn = np.where(columns >= 0, columns, self._null)
+        chances = pl.Series(np.where(columns >= 0, propensities, np.nan).ravel()).fill_nan(None)
+        framed = {
+            "decision_id": self._decisions(arrivals, number=number),
+            "customer_id": self._customers.gather(arrivals.rows),
+            "made_at": self._moments(number, arrivals.seconds),
+            "surface": self._surfaces.gather(arrivals.surfaces),
+            "policy": pl.Series([policy]).new_from_index(0, len(arrivals)),
+            "n_slots": pl.Series(places),
+            "candidates": _lists(np.where(candidates, np.arange(choices), self._null), words=self._products),
+            "slots": _lists(drawn, words=self._products),
+            "propensities": chances.reshape(columns.shape).arr.to_list().list.drop_nulls(),
+        }
+        return _framed(framed, table=tables.DECISIONS)
+
+    def outcomes(self, outcomes: Outcomes, *, arrivals: Arrivals | None, number: int, letter: str) -> pl.DataFrame:
+        """OUTCOMES that came of `arrivals` of day `number`, or of none: then they name the customer.
+
+        `letter` tells sorts of organic outcomes of one day apart: g of openings, l of what came later.
+        """
+        rows, kinds = len(outcomes), self._kinds.gather(outcomes.kinds)
+        nobody = pl.Series([None], dtype=pl.String).new_from_index(0, rows)
+        products = self._products.gather(outcomes.columns)
+        if arrivals is None:
+            ids = self._named(letter, number, outcomes.rows) + products + "-" + kinds
+            decisions, customers = nobody, self._customers.gather(outcomes.rows)
+        else:
+            surfaces = self._surfaces.gather(arrivals.surfaces[outcomes.arrivals])
+            stem = self._named("o", number, outcomes.rows) + surfaces + "-"
+            ids = stem + self._counts.gather(outcomes.places) + "-" + kinds
+            decisions, customers = self._decisions(arrivals, number=number).gather(outcomes.arrivals), nobody
+        columns = {
+            "outcome_id": ids,
+            "decision_id": decisions,
+            "customer_id": customers,
+            "product_id": products,
+            "kind": kinds,
+            "happened_at": self._since_start(outcomes.seconds),
+            "amount_pence": pl.Series(outcomes.pence).replace(0, None),
+            "reported_at": self._since_start(outcomes.reported),
+        }
+        return _framed(columns, table=tables.OUTCOMES)
+
+    def _decisions(self, arrivals: Arrivals, *, number: int) -> pl.Series:
+        return self._named("d", number, arrivals.rows) + self._surfaces.gather(arrivals.surfaces)
+
+    def _named(self, letter: str, number: int, rows: Ints) -> pl.Series:
+        return f"{letter}-{number}" + self._numbers.gather(rows)
+
+    def _moments(self, number: int, seconds: Ints) -> pl.Series:
+        return self._since_start(seconds + 86_400 * number)
+
+    def _since_start(self, seconds: Ints | Floats) -> pl.Series:
+        micros = np.round(seconds * 1_000.0).astype(np.int64) * 1_000 + round(self._start.timestamp()) * _MICROS
+        return pl.Series(micros).cast(MOMENT)
+
+
+def _framed(columns: Mapping[str, pl.Series], *, table: Table) -> pl.DataFrame:
+    return pl.DataFrame([columns[column.name].alias(column.name) for column in table])
+
+
+def _words(codes: Ints, *, words: Sequence[str]) -> pl.Series:
+    return pl.Series(codes.astype(np.uint8)).cat.to(pl.Enum(words))
+
+
+def _lists(places: Ints, *, words: pl.Series) -> pl.Series:
+    """(v, w) places in `words` → a list of texts for each row; places of a null are left out."""
+    return words.gather(places.ravel()).reshape(places.shape).arr.to_list().list.drop_nulls()
+
+
+def _place_among_equals(rows: Ints) -> Ints:
+    """(n,) how many earlier elements are the same: 0 for the first of each."""
+    order = np.argsort(rows, kind="stable")
+    ranked = rows[order]
+    places = np.empty(len(rows), dtype=np.int64)
+    places[order] = np.arange(len(rows)) - np.searchsorted(ranked, ranked, side="left")
+    return places
+
+
+def _fact_column(values: Sequence[FactValue], *, kind: Kind, name: str) -> pl.Series:
+    dtype = tables.CUSTOMERS.schema[name]
+    if kind is Kind.DATE:
+        return pl.Series([None if each is None else date.fromisoformat(str(each)) for each in values], dtype=dtype)
+    if kind is Kind.MOMENT:
+        return pl.Series([None if each is None else datetime.fromisoformat(str(each)) for each in values], dtype=dtype)
+    return pl.Series(values, dtype=dtype)

@@ -1,0 +1,267 @@
+"""A bank of any size as Parquet tables, in flat memory.
+
+The customers are lived in chunks: all days of one chunk, then the next. A chunk is a slice of the
+bank whose bounds hang on `CHUNK` alone and which writes parts of its own number, so a slice made
+alone gives the same files, byte for byte, wherever it covers a chunk whole, and the same rows
+everywhere.
+
+CUSTOMERS holds everybody on the first morning and on the first of each month, and whoever changed a
+permission on the morning after. Outcomes told after the last day are not in the tables: on that day
+nobody knows of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recsys import tables
+from recsys.bank.columnar import SURFACES, Arrivals, Columnar
+from recsys.bank.dice import uniforms
+from recsys.bank.frames import Frames
+from recsys.bank.slates import ArrayPolicy, drawn, epsilon_greedy, prepared, softmax
+from recsys.bank.switches import Switches
+from recsys.bank.truth import TRUTHS
+from recsys.catalogue import BANK_CATALOGUE, Catalogue, load
+from recsys.errors import InvalidConfiguration
+from recsys.facts import nearest
+from recsys.vocabulary import Bools, Floats
+
+CHUNK = 10_000
+"""Customers lived at once: about 400,000 transactions are held at the end of a month."""
+
+POLICIES = ("nothing", "uniform", "popular")
+MANIFEST = "bank.json"
+_PLACES = 16  # room for the places of a surface in a key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Which bank to make, and which slice [first, last) of its customers. `InvalidConfiguration` in one sentence.
+
+    `policy` is what the app showed: nothing; uniform over what each customer could open; or popular,
+    one list for all by how often products are opened without any help.
+    """
+
+    customers: int
+    days: int
+    seed: int
+    start: datetime
+    world: str = "plain"
+    switches: Switches = field(default_factory=Switches)
+    first: int = 0
+    last: int | None = None
+    policy: str = "nothing"
+
+    def __post_init__(self) -> None:
+        if self.customers < 1:
+            raise InvalidConfiguration(f"a bank needs at least one customer, got {self.customers}")
+        if self.days < 1:
+            raise InvalidConfiguration(f"a bank lives at least one day, got {self.days}")
+        if not 0 <= self.first < self.end <= self.customers:
+            raise InvalidConfiguration(
+                f"a slice of {self.customers:,} customers is 0 <= first < last <= {self.customers}, "
+                f"got first {self.first} and last {self.end}"
+            )
+        if self.policy not in POLICIES:
+            hint = nearest(self.policy, among=dict.fromkeys(POLICIES)) or f"; there are {', '.join(POLICIES)}"
+            raise InvalidConfiguration(f"there is no policy {self.policy}{hint}")
+
+    @property
+    def end(self) -> int:
+        """The number after the last customer of the slice."""
+        return self.customers if self.last is None else self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is: customer-days lived, of how many, and rows written by table."""
+
+    done: int
+    total: int
+    rows: Mapping[str, int]
+
+
+def generate(order: Order, *, folder: Path, chunk: int = CHUNK) -> Iterator[Progress]:
+    """Write the bank's tables below `folder`, which must be empty or not there; progress after each day.
+
+    At the end `bank.json` says how the tables were made. Raises `InvalidConfiguration` for a folder
+    that holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidConfiguration(f"{folder} is not an empty folder: the tables need one of their own")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = dict.fromkeys(tables.TABLES, 0)
+    for table, frame in still_tables(load(BANK_CATALOGUE)).items():
+        with tables.Writer(folder, table=tables.TABLES[table]) as writer:
+            writer.add(frame)
+        rows[table] = writer.rows
+    done, total = 0, (order.end - order.first) * order.days
+    for part in range(order.first // chunk, -(-order.end // chunk)):
+        first, last = max(order.first, part * chunk), min(order.end, (part + 1) * chunk)
+        with ExitStack() as stack:
+            writers = {
+                name: stack.enter_context(tables.Writer(folder, table=table, part=part))
+                for name, table in tables.TABLES.items()
+                if table.by_month
+            }
+            before = {name: rows[name] for name in writers}
+            for _ in _lived(order, first=first, last=last, writers=writers):
+                done += last - first
+                rows |= {name: before[name] + writer.rows for name, writer in writers.items()}
+                yield Progress(done, total, rows)
+    told = {**asdict(order), "start": order.start.isoformat(), "last": order.end, "chunk": chunk, "rows": rows}
+    (folder / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def _lived(order: Order, *, first: int, last: int, writers: Mapping[str, tables.Writer]) -> Iterator[None]:
+    """Live every day of one chunk into the writers."""
+    bank = Columnar.create(
+        customers=order.customers,
+        seed=order.seed,
+        start=order.start,
+        catalogue=tuple(TRUTHS),
+        world=order.world,
+        switches=order.switches,
+        first=first,
+        last=last,
+    )
+    frames = Frames(bank.ids, first=first, products=bank.truths.ids, start=order.start)
+    app = None if order.policy == "nothing" else App(bank, frames=frames, policy=_policy(order.policy, bank=bank))
+    end = order.start + timedelta(days=order.days)
+    everyone = list(range(len(bank)))
+    for number in range(order.days):
+        day = bank.begin_day()
+        if day.starts_at.day == 1:
+            for writer in writers.values():
+                writer.turn(day.starts_at.strftime("%Y-%m"))
+        who = everyone if number == 0 or day.starts_at.day == 1 else bank.changed_permissions()
+        if who:
+            writers["customers"].add(frames.customers(bank.facts(who), allowed=bank.permissions(who), at=day.starts_at))
+        writers["transactions"].add(frames.transactions(bank.transactions(), number=number))
+        writers["balances"].add(frames.balances(*bank.balances(), number=number))
+        writers["sessions"].add(frames.sessions(day.sessions, number=number))
+        writers["activity"].add(frames.activity(bank.activity()))
+        if app is not None:
+            decisions, outcomes = app.shown(day.arrivals, number=number)
+            writers["decisions"].add(decisions)
+            writers["outcomes"].add(_known(outcomes, by=end))
+        for letter, told in (("g", bank.organic_at()), ("l", bank.later())):
+            frame = frames.outcomes(told, arrivals=None, number=number, letter=letter)
+            writers["outcomes"].add(_known(frame, by=end))
+        yield
+
+
+class App:
+    """What the app shows each arrival under one policy, and what comes of it."""
+
+    def __init__(self, bank: Columnar, *, frames: Frames, policy: ArrayPolicy) -> None:
+        self._bank, self._frames, self._policy = bank, frames, policy
+
+    def shown(self, arrivals: Arrivals, *, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """DECISIONS and OUTCOMES of today's arrivals, in their order."""
+        bank, visits = self._bank, len(arrivals)
+        places = np.array([len(bank.examination(surface)) for surface in SURFACES])
+        products = len(bank.truths.ids)
+        luck = luck_of(arrivals, first=bank.first, places=int(places.max()), seed=bank.seed, number=number)
+        columns = np.full(luck.shape, -1, dtype=np.int64)
+        propensities, candidates = np.ones(luck.shape), np.zeros((visits, products + 1), dtype=np.bool_)
+        suited = bank.suited(arrivals.rows)
+        for index, surface in enumerate(SURFACES):
+            here = np.flatnonzero(arrivals.surfaces == index)
+            eligible = suited[here] & on_surface(bank.truths.ids, surface=surface)
+            unseen = np.empty((len(here), 0))
+            scores, open_ = prepared(self._policy, unseen, eligible=eligible, surface=surface)
+            filled = places[index]
+            slates = drawn(scores, open_=open_, rule=self._policy.rule, luck=luck[here, :filled])
+            columns[here, :filled], propensities[here, :filled] = slates.columns, slates.propensities
+            candidates[here] = open_
+        outcomes = bank.respond_at(arrivals, np.where(columns == products, -1, columns))
+        decisions = self._frames.decisions(
+            arrivals,
+            columns=columns,
+            propensities=propensities,
+            candidates=candidates,
+            places=places[arrivals.surfaces],
+            policy=self._policy.name,
+            number=number,
+        )
+        return decisions, self._frames.outcomes(outcomes, arrivals=arrivals, number=number, letter="o")
+
+
+def luck_of(arrivals: Arrivals, *, first: int, places: int, seed: int, number: int) -> Floats:
+    """(v, places) the dice that draw each arrival's slots; they hang on customer, surface, place and day."""
+    visit = (arrivals.rows + first) * len(SURFACES) + arrivals.surfaces
+    keys = visit[:, None] * _PLACES + np.arange(places)
+    return uniforms(seed, purpose="shown", day=number, keys=keys.astype(np.uint64).ravel()).reshape(keys.shape)
+
+
+@cache
+def on_surface(products: tuple[str, ...], *, surface: str) -> Bools:
+    """(P,) which products may appear on a surface; those the catalogue does not name may appear anywhere."""
+    catalogue = load(BANK_CATALOGUE)
+    named = [product not in catalogue or surface in catalogue.product(product).surfaces for product in products]
+    return np.array(named)
+
+
+def _policy(name: str, *, bank: Columnar) -> ArrayPolicy:
+    organic = bank.truths.organic
+
+    def alike(visible: Floats, *, eligible: Bools, surface: str) -> Floats:
+        return np.zeros((len(eligible), eligible.shape[1] + 1))
+
+    def by_popularity(visible: Floats, *, eligible: Bools, surface: str) -> Floats:
+        return np.tile(organic, (len(eligible), 1))
+
+    if name == "uniform":
+        return ArrayPolicy("uniform@1", alike, softmax())
+    return ArrayPolicy("popular@1", by_popularity, epsilon_greedy(epsilon=0.0))
+
+
+def _known(outcomes: pl.DataFrame, *, by: datetime) -> pl.DataFrame:
+    return outcomes.filter(pl.col("reported_at") < by)
+
+
+def still_tables(catalogue: Catalogue) -> dict[str, pl.DataFrame]:
+    """The tables that no day changes: PRODUCTS, CREATIVES, RATES."""
+    products = [
+        {
+            "product_id": each.product_id,
+            "name": each.name,
+            "family": each.family,
+            "communication_class": each.communication_class.value,
+            "regulated_class": each.regulated_class,
+            "surfaces": sorted(each.surfaces),
+            "text": each.text,
+            "tags": list(each.tags),
+            "value": each.value,
+            "min_age": each.min_age,
+            "countries": list(each.countries),
+            "launched_at": each.launched_at,
+            "retired_at": each.retired_at,
+        }
+        for each in catalogue.products
+    ]
+    creatives = [
+        {
+            "creative_id": creative.creative_id,
+            "product_id": product.product_id,
+            "text": creative.text,
+            "communication_class": creative.communication_class.value,
+        }
+        for product in catalogue.products
+        for creative in product.creatives
+    ]
+    return {
+        "products": pl.DataFrame(products, schema=tables.PRODUCTS.schema),
+        "creatives": pl.DataFrame(creatives, schema=tables.CREATIVES.schema),
+        "rates": tables.RATES.schema.to_frame(),
+    }
