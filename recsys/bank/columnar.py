@@ -84,16 +84,18 @@ class Transactions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """What happened: `arrivals` index or −1; seconds since the bank's start; pence 0 for none."""
+    """What happened: `days`, `surfaces`, `places` name the slot that brought it, −1 where none did."""
 
-    arrivals: Ints
     rows: Ints
     columns: Ints
-    places: Ints
     kinds: Ints  # index in KINDS
-    seconds: Floats
+    seconds: Floats  # since the bank's first midnight
+    pence: Ints  # 0 for none
+    days: Ints
+    surfaces: Ints
+    places: Ints
+    arrivals: Ints  # index in the arrivals asked about, or −1
     reported: Floats
-    pence: Ints
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -228,17 +230,18 @@ class Columnar:
         column = {product: place for place, product in enumerate(self.truths.ids)}
         whole = [
             (
-                -1 if each.visit_index is None else each.visit_index,
                 each.row - self.first,
                 column[each.product_id],
-                -1 if each.visit_index is None else int(each.outcome_id.split("-")[4]),
                 KINDS.index(each.kind),
                 each.amount_pence or 0,
+                -1 if each.visit_index is None else SURFACES.index(each.outcome_id.split("-")[3]),
+                -1 if each.visit_index is None else int(each.outcome_id.split("-")[4]),
+                -1 if each.visit_index is None else each.visit_index,
             )
             for each in outcomes
         ]
-        numbers = np.array(whole, dtype=np.int64).reshape(-1, 6)
+        rows, columns, kinds, pence, surfaces, places, arrivals = np.array(whole, dtype=np.int64).reshape(-1, 7).T
         happened = np.array([(each.happened_at - self.start).total_seconds() for each in outcomes])
         reported = np.array([(each.reported_at - self.start).total_seconds() for each in outcomes])
-        index, rows, columns, places, kinds, pence = numbers.T
-        return Outcomes(index, rows, columns, places, kinds, happened, reported, pence)
+        days = np.full(len(outcomes), self._bank._number)
+        return Outcomes(rows, columns, kinds, happened, pence, days, surfaces, places, arrivals, reported)

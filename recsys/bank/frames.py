@@ -30,7 +30,7 @@ class Frames:
     ) -> None:
         self._start = start
         self._customers = pl.Series(ids, dtype=pl.String)
-        self._numbers = pl.Series([f"-{first + row:06d}-" for row in range(len(ids))], dtype=pl.String)
+        self._numbers = pl.Series([f"-{first + row}-" for row in range(len(ids))], dtype=pl.String)
         self._products = pl.Series([*products, NOTHING, None], dtype=pl.String)
         self._null = len(products) + 1
         self._surfaces = pl.Series(SURFACES)
@@ -55,9 +55,7 @@ class Frames:
         for name, fact in FACTS.items():
             columns[name] = _fact_column([sheet.get(name) for sheet in sheets], kind=fact.kind, name=name)
         none = [name for name, fact in FACTS.items() if fact.may_be_none]
-        columns["known_none"] = pl.Series(
-            [[name for name in none if sheet.get(name, 0) is None] for sheet in sheets], dtype=pl.List(pl.String)
-        )
+        columns["known_none"] = _texts([tuple(name for name in none if sheet.get(name, 0) is None) for sheet in sheets])
         for channel in ("in_app", "push", "email", "targeted_support"):
             columns[channel] = pl.Series([getattr(each, channel) for each in allowed], dtype=pl.Boolean)
         columns["objected_at"] = pl.Series([each.objected_at for each in allowed], dtype=MOMENT)
@@ -142,31 +140,25 @@ class Frames:
         }
         return _framed(framed, table=tables.DECISIONS)
 
-    def outcomes(self, outcomes: Outcomes, *, arrivals: Arrivals | None, number: int, letter: str) -> pl.DataFrame:
-        """OUTCOMES that came of `arrivals` of day `number`, or of none: then they name the customer.
-
-        `letter` tells sorts of organic outcomes of one day apart: g of openings, l of what came later.
-        """
-        rows, kinds = len(outcomes), self._kinds.gather(outcomes.kinds)
-        nobody = pl.Series([None], dtype=pl.String).new_from_index(0, rows)
-        products = self._products.gather(outcomes.columns)
-        if arrivals is None:
-            ids = self._named(letter, number, outcomes.rows) + products + "-" + kinds
-            decisions, customers = nobody, self._customers.gather(outcomes.rows)
-        else:
-            surfaces = self._surfaces.gather(arrivals.surfaces[outcomes.arrivals])
-            stem = self._named("o", number, outcomes.rows) + surfaces + "-"
-            ids = stem + self._counts.gather(outcomes.places) + "-" + kinds
-            decisions, customers = self._decisions(arrivals, number=number).gather(outcomes.arrivals), nobody
+    def outcomes(self, told: Outcomes) -> pl.DataFrame:
+        """OUTCOMES, of decisions or organic; they are named after the slot or the product that brought them."""
+        kinds, products = self._kinds.gather(told.kinds), self._products.gather(told.columns)
+        organic = pl.Series(told.surfaces < 0)
+        days, numbers = pl.Series(told.days).cast(pl.String), self._numbers.gather(told.rows)
+        surfaces = self._surfaces.gather(np.maximum(told.surfaces, 0))
+        slots = "o-" + days + numbers + surfaces + "-" + self._counts.gather(np.maximum(told.places, 0)) + "-" + kinds
+        others = "g-" + days + numbers + products
+        others = (others + "-" + kinds).zip_with(kinds != "opened", others)
+        nobody = pl.Series([None], dtype=pl.String).new_from_index(0, len(told))
         columns = {
-            "outcome_id": ids,
-            "decision_id": decisions,
-            "customer_id": customers,
+            "outcome_id": others.zip_with(organic, slots),
+            "decision_id": nobody.zip_with(organic, "d-" + days + numbers + surfaces),
+            "customer_id": self._customers.gather(told.rows).zip_with(organic, nobody),
             "product_id": products,
             "kind": kinds,
-            "happened_at": self._since_start(outcomes.seconds),
-            "amount_pence": pl.Series(outcomes.pence).replace(0, None),
-            "reported_at": self._since_start(outcomes.reported),
+            "happened_at": self._since_start(told.seconds),
+            "amount_pence": pl.Series(told.pence).replace(0, None),
+            "reported_at": self._since_start(told.reported),
         }
         return _framed(columns, table=tables.OUTCOMES)
 
@@ -212,4 +204,13 @@ def _fact_column(values: Sequence[FactValue], *, kind: Kind, name: str) -> pl.Se
         return pl.Series([None if each is None else date.fromisoformat(str(each)) for each in values], dtype=dtype)
     if kind is Kind.MOMENT:
         return pl.Series([None if each is None else datetime.fromisoformat(str(each)) for each in values], dtype=dtype)
+    if kind is Kind.TEXTS:
+        return _texts([None if each is None else tuple(each) for each in values])  # type: ignore[arg-type]
     return pl.Series(values, dtype=dtype)
+
+
+def _texts(values: Sequence[tuple[str, ...] | None]) -> pl.Series:
+    """Lists of texts, of which few differ: each different one is built once."""
+    place = {value: index for index, value in enumerate(dict.fromkeys(values))}
+    different = pl.Series([None if each is None else list(each) for each in place], dtype=pl.List(pl.String))
+    return different.gather([place[each] for each in values])

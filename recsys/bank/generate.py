@@ -154,9 +154,8 @@ def _lived(order: Order, *, first: int, last: int, writers: Mapping[str, tables.
             decisions, outcomes = app.shown(day.arrivals, number=number)
             writers["decisions"].add(decisions)
             writers["outcomes"].add(_known(outcomes, by=end))
-        for letter, told in (("g", bank.organic_at()), ("l", bank.later())):
-            frame = frames.outcomes(told, arrivals=None, number=number, letter=letter)
-            writers["outcomes"].add(_known(frame, by=end))
+        for told in (bank.organic_at(), bank.later()):
+            writers["outcomes"].add(_known(frames.outcomes(told), by=end))
         yield
 
 
@@ -194,7 +193,7 @@ class App:
             policy=self._policy.name,
             number=number,
         )
-        return decisions, self._frames.outcomes(outcomes, arrivals=arrivals, number=number, letter="o")
+        return decisions, self._frames.outcomes(outcomes)
 
 
 def luck_of(arrivals: Arrivals, *, first: int, places: int, seed: int, number: int) -> Floats:

@@ -186,4 +186,5 @@ def _fallen_on(pmf: Floats, luck: Floats) -> Ints:
     sums = pmf.cumsum(axis=1)
     column = (sums <= luck[:, None]).sum(axis=1)
     last = pmf.shape[1] - 1 - (pmf[:, ::-1] > 0.0).argmax(axis=1)  # where rounding left the sum below the luck
-    return np.minimum(column, last)
+    fallen: Ints = np.minimum(column, last)
+    return fallen

@@ -1,0 +1,290 @@
+"""A log under any given policy, with true propensities and the truth about every state it met.
+
+    log = log_of(bank, days=5, policy=ArrayPolicy("greedy@1", scores, epsilon_greedy(epsilon=0.1)))
+    worth = true_value(other, log=log)              # what `other` would earn in the very same states
+    given = target_of(other, log=log)               # its propensities of the logged slates
+
+A logged reward is the points of an opening that was not given back, less the price of a dismissal; its
+expectation, if the card is seen, stands in `Log.attributed`. `Log.values` is what the card truly brings
+about. Everything is arrays, since off-policy evaluation wants thousands of logs.
+
+Faults can be planted by name, as domain 1.4 lists them: the estimators must notice or be misled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from recsys.bank.columnar import KINDS, SURFACES, Arrivals, Columnar, Outcomes
+from recsys.bank.dice import Ints, uniforms
+from recsys.bank.generate import luck_of, on_surface
+from recsys.bank.slates import (
+    EXACT_SLOTS,
+    ArrayPolicy,
+    Slates,
+    drawn,
+    prepared,
+    propensities_of,
+    slot_chances,
+)
+from recsys.bank.truth import DISMISS_COST
+from recsys.bank.visible import Sight
+from recsys.errors import InvalidConfiguration
+from recsys.facts import nearest
+from recsys.vocabulary import Bools, Floats, ProductId
+
+FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "rounded": "propensities are kept to two digits",
+        "newer_policy": "propensities are recomputed later, by a newer policy",
+        "dropped_card": "one product's card is dropped downstream and the rest logged as if drawn so",
+        "lost_outcomes": "no outcome of one product arrives",
+        "duplicated": "one decision in ten is logged twice",
+        "immature": "openings still to come when the log is cut count as none",
+    }
+)
+"""What can go wrong with a log, by name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Log:
+    """Decisions on one surface, d of them in the order made, K slots, P products (P: the null choice)."""
+
+    surface: str
+    policy: str
+    products: tuple[ProductId, ...]
+    days: Ints  # (d,)
+    rows: Ints  # (d,) customers, the unit that is independent
+    seconds: Ints  # (d,) after midnight
+    visible: Floats  # (d, F) what a policy may see
+    eligible: Bools  # (d, P)
+    values: Floats  # (d, P) expected points that each card brings about if it is seen
+    attributed: Floats  # (d, P) expected logged reward of each card if it is seen
+    examination: Floats  # (d, K) chance that each place is seen
+    columns: Ints  # (d, K) drawn, P for nothing, -1 for no slot
+    propensities: Floats  # (d, K) given the slots above; 1 where no slot was drawn
+    pmfs: Floats  # (d, K, P + 1)
+    seen: Bools  # (d, K)
+    tapped: Bools
+    dismissed: Bools
+    opened: Bools
+    rewards: Floats  # (d, K) points
+
+    def __len__(self) -> int:
+        """How many decisions there are."""
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Worth:
+    """What a policy earns in given states: (d, K) expected points of each decision's slots.
+
+    The first `exact` slots are exact; `errors` (K,) are the standard errors of the mean over decisions
+    that simulation leaves in the others.
+    """
+
+    by_slot: Floats
+    exact: int
+    errors: Floats
+
+    @property
+    def mean(self) -> float:
+        """Expected points of a decision."""
+        return float(self.by_slot.sum(axis=1).mean())
+
+
+def log_of(
+    bank: Columnar,
+    *,
+    days: int,
+    policy: ArrayPolicy,
+    surface: str = "home",
+    settle: int = 0,
+    fault: str | None = None,
+    newer: ArrayPolicy | None = None,
+    product: ProductId = "pot",
+) -> Log:
+    """Live `days` days of a fresh bank with `policy` on one surface, and keep everything.
+
+    `settle` more days are lived with nothing shown, so that what is given back later is known too. A
+    `fault` of FAULTS spoils the log as its consumer would find it: `newer` recomputes propensities,
+    `product` is dropped or loses its outcomes. Raises `InvalidConfiguration` for an unknown surface,
+    fault or product, and where there is nothing to log.
+    """
+    _check(bank, surface=surface, fault=fault, newer=newer, product=product)
+    dropped = bank.truths.ids.index(product) if fault == "dropped_card" else None
+    sight, parts, told = Sight(len(bank)), list[Log](), list[Outcomes]()
+    for number in range(days):
+        day = bank.begin_day()
+        sight.count(bank.transactions())
+        here = day.arrivals.on((surface,))
+        visible = sight.of(bank, here.rows, at=day.starts_at)
+        eligible = bank.suited(here.rows) & on_surface(bank.truths.ids, surface=surface)
+        examination = bank.examination(surface)
+        scores, open_ = prepared(policy, visible, eligible=eligible, surface=surface)
+        luck = luck_of(here, first=bank.first, places=len(examination), seed=bank.seed, number=number)
+        slates = drawn(scores, open_=open_, rule=policy.rule, luck=luck)
+        if dropped is not None:
+            slates = _without(slates, column=dropped)
+        parts.append(
+            _states(bank, here, number=number, surface=surface, policy=policy, visible=visible, eligible=eligible,
+                    slates=slates)
+        )  # fmt: skip
+        told += [bank.respond_at(here, slates.shown), bank.later()]
+    for _ in range(settle):
+        bank.begin_day()
+        told.append(bank.later())
+    if not sum(map(len, parts)):
+        raise InvalidConfiguration(f"nobody came to {surface} in {days} days: there is nothing to log")
+    log = _joined(parts)
+    if fault == "immature":
+        told = [_taken(each, each.seconds < 86_400.0 * days) for each in told]
+    if fault == "lost_outcomes":
+        told = [_taken(each, each.columns != bank.truths.ids.index(product)) for each in told]
+    log = _rewarded(log, told, points=bank.truths.points)
+    return _spoiled(log, fault=fault, newer=newer, seed=bank.seed)
+
+
+def target_of(policy: ArrayPolicy, *, log: Log) -> Floats:
+    """(d, K) the probability that `policy` draws each logged slot, given the slots above it."""
+    scores, open_ = prepared(policy, log.visible, eligible=log.eligible, surface=log.surface)
+    return propensities_of(scores, open_=open_, rule=policy.rule, columns=log.columns)[0]
+
+
+def true_value(policy: ArrayPolicy, *, log: Log, caused: str = "attributed", draws: int = 64, seed: int = 0) -> Worth:
+    """What `policy` earns in the states of `log`, expected over its pmfs and over all outcomes.
+
+    `caused` is "attributed", the reward as it is logged, or "values", what the cards bring about. The
+    first three slots are exact, by enumeration of what may stand above. Below, the pmf of each slot is
+    exact given the slots above, and those are drawn `draws` times.
+    """
+    worth: Floats = log.values if caused == "values" else log.attributed
+    places = log.columns.shape[1]
+    scores, open_ = prepared(policy, log.visible, eligible=log.eligible, surface=log.surface)
+    exact = min(places, EXACT_SLOTS)
+    chances = slot_chances(scores, open_=open_, rule=policy.rule, places=exact)
+    by_slot, errors = np.zeros((len(log), places)), np.zeros(places)
+    by_slot[:, :exact] = np.einsum("dkp,dp->dk", chances, worth)
+    if places > exact:
+        rng = np.random.default_rng(seed)
+        tried = np.zeros((draws, places))
+        for each in range(draws):
+            slates = drawn(scores, open_=open_, rule=policy.rule, luck=rng.random((len(log), places)))
+            found = np.einsum("dkp,dp->dk", slates.pmfs[:, exact:, :-1], worth)
+            by_slot[:, exact:] += found / draws
+            tried[each, exact:] = (found * log.examination[:, exact:]).mean(axis=0)
+        errors = tried.std(axis=0, ddof=1) / np.sqrt(draws)
+    return Worth(by_slot * log.examination, exact, errors)
+
+
+def _check(bank: Columnar, *, surface: str, fault: str | None, newer: ArrayPolicy | None, product: ProductId) -> None:
+    bank.examination(surface)
+    if fault is not None and fault not in FAULTS:
+        hint = nearest(fault, among=FAULTS) or f"; there are {', '.join(FAULTS)}"
+        raise InvalidConfiguration(f"there is no fault {fault}{hint}")
+    if fault == "newer_policy" and newer is None:
+        raise InvalidConfiguration("the fault newer_policy needs the newer policy")
+    if product not in bank.truths.ids:
+        raise InvalidConfiguration(f"the bank knows no product {product!r}; it knows {', '.join(bank.truths.ids)}")
+
+
+def _states(
+    bank: Columnar,
+    here: Arrivals,
+    *,
+    number: int,
+    surface: str,
+    policy: ArrayPolicy,
+    visible: Floats,
+    eligible: Bools,
+    slates: Slates,
+) -> Log:
+    """One day's decisions, before anybody has answered."""
+    nothing = np.zeros(slates.columns.shape, dtype=np.bool_)
+    return Log(
+        surface=surface,
+        policy=policy.name,
+        products=bank.truths.ids,
+        days=np.full(len(here), number),
+        rows=here.rows,
+        seconds=here.seconds,
+        visible=visible,
+        eligible=eligible,
+        values=bank.values_at(here),
+        attributed=bank.attributed_at(here),
+        examination=np.tile(bank.examination(surface), (len(here), 1)),
+        columns=slates.columns,
+        propensities=slates.propensities,
+        pmfs=slates.pmfs,
+        seen=nothing,
+        tapped=nothing,
+        dismissed=nothing,
+        opened=nothing,
+        rewards=np.zeros(nothing.shape),
+    )
+
+
+def _joined(parts: Sequence[Log]) -> Log:
+    names = _arrays(parts[0])
+    return _with_arrays(parts[0], {name: np.concatenate([getattr(each, name) for each in parts]) for name in names})
+
+
+def _arrays(log: Log) -> list[str]:
+    return [each.name for each in fields(log) if isinstance(getattr(log, each.name), np.ndarray)]
+
+
+def _with_arrays(log: Log, arrays: Mapping[str, object]) -> Log:
+    return replace(log, **arrays)  # type: ignore[arg-type]
+
+
+def _rewarded(log: Log, told: Sequence[Outcomes], *, points: Floats) -> Log:
+    """The log with what came of each slot; an outcome finds its slot by day, customer and place."""
+    names = ("rows", "kinds", "days", "surfaces", "places")
+    rows, kinds, days, surfaces, places = (np.concatenate([getattr(each, name) for each in told]) for name in names)
+    people = int(log.rows.max()) + 1
+    keys = log.days * people + log.rows
+    order = np.argsort(keys)
+    ours = (surfaces == SURFACES.index(log.surface)) & (rows < people)
+    wanted = days * people + rows
+    found = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(order) - 1)]
+    ours &= keys[found] == wanted
+    marks = np.zeros((5, *log.columns.shape), dtype=np.bool_)
+    for which, name in enumerate(("seen", "tapped", "dismissed", "opened", "cancelled_14d")):
+        happened = ours & (kinds == KINDS.index(name))
+        marks[which, found[happened], places[happened]] = True
+    seen, tapped, dismissed, opened, given_back = marks
+    worth = np.append(points, 0.0)[log.columns]
+    rewards = np.where(opened & ~given_back, worth, 0.0) - DISMISS_COST * dismissed
+    return replace(log, seen=seen, tapped=tapped, dismissed=dismissed, opened=opened, rewards=rewards)
+
+
+def _taken(told: Outcomes, which: Bools) -> Outcomes:
+    return Outcomes(*(getattr(told, each.name)[which] for each in fields(told)))
+
+
+def _without(slates: Slates, *, column: int) -> Slates:
+    """The slates without one product's card: those below move up and keep the propensities they were drawn with."""
+    order = np.argsort(slates.columns == column, axis=1, kind="stable")
+    columns = np.take_along_axis(slates.columns, order, axis=1)
+    gone = columns == column
+    propensities = np.where(gone, 1.0, np.take_along_axis(slates.propensities, order, axis=1))
+    pmfs = np.where(gone[:, :, None], 0.0, np.take_along_axis(slates.pmfs, order[:, :, None], axis=1))
+    return Slates(np.where(gone, -1, columns), propensities, pmfs)
+
+
+def _spoiled(log: Log, *, fault: str | None, newer: ArrayPolicy | None, seed: int) -> Log:
+    """The faults of keeping, once everything has happened."""
+    if fault == "rounded":
+        return replace(log, propensities=np.maximum(log.propensities.round(2), 0.01))
+    if fault == "newer_policy" and newer is not None:
+        given = target_of(newer, log=log)
+        return replace(log, propensities=np.maximum(given, 1e-6))
+    if fault == "duplicated":
+        luck = uniforms(seed, purpose="duplicated", day=0, keys=np.arange(len(log), dtype=np.uint64))
+        again = np.repeat(np.arange(len(log)), 1 + (luck < 0.1))
+        return _with_arrays(log, {name: getattr(log, name)[again] for name in _arrays(log)})
+    return log
