@@ -18,6 +18,7 @@ from recsys.errors import Misuse, RecsysError
 
 COMMANDS = {
     "demo": "the whole loop on a synthetic bank, end to end, then serves it",
+    "bank": "make a synthetic bank: tables, base rates, pictures",
     "serve": "the API (with --all: API, learner and encoder)",
     "learn": "the learner process",
     "encode": "the process that keeps customer vectors fresh",

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 
 from recsys import tables
-from recsys.bank.columnar import SURFACES, Arrivals, Columnar
+from recsys.bank.columnar import SURFACES, WORLDS, Arrivals, Columnar
 from recsys.bank.dice import uniforms
 from recsys.bank.frames import Frames
 from recsys.bank.slates import ArrayPolicy, drawn, epsilon_greedy, prepared, softmax
@@ -64,6 +64,13 @@ class Order:
     def __post_init__(self) -> None:
         if self.customers < 1:
             raise InvalidConfiguration(f"a bank needs at least one customer, got {self.customers}")
+        if self.seed < 0:
+            raise InvalidConfiguration(f"the seed must not be negative, got {self.seed}")
+        if self.start.utcoffset() != timedelta(0) or self.start.time() != time():
+            raise InvalidConfiguration(f"the bank starts at midnight in UTC, got {self.start.isoformat()}")
+        if self.world not in WORLDS:
+            hint = nearest(self.world, among=dict.fromkeys(WORLDS)) or f"; there are {', '.join(WORLDS)}"
+            raise InvalidConfiguration(f"there is no world {self.world}{hint}")
         if self.days < 1:
             raise InvalidConfiguration(f"a bank lives at least one day, got {self.days}")
         if not 0 <= self.first < self.end <= self.customers:
@@ -91,13 +98,17 @@ class Progress:
 
 
 def generate(order: Order, *, folder: Path, chunk: int = CHUNK) -> Iterator[Progress]:
-    """Write the bank's tables below `folder`, which must be empty or not there; progress after each day.
+    """Write the bank's tables below `folder` while the caller asks for progress, which comes after each day.
 
-    At the end `bank.json` says how the tables were made. Raises `InvalidConfiguration` for a folder
-    that holds something.
+    At the end `bank.json` says how the tables were made. Raises `InvalidConfiguration` at once for a
+    folder that holds something.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidConfiguration(f"{folder} is not an empty folder: the tables need one of their own")
+    return _generated(order, folder=folder, chunk=chunk)
+
+
+def _generated(order: Order, *, folder: Path, chunk: int) -> Iterator[Progress]:
     folder.mkdir(parents=True, exist_ok=True)
     rows = dict.fromkeys(tables.TABLES, 0)
     for table, frame in still_tables(load(BANK_CATALOGUE)).items():

@@ -156,16 +156,16 @@ def slot_chances(scores: Floats, *, open_: Bools, rule: PmfRule, places: int) ->
     chances = np.zeros((visits, places, products))
     before: dict[tuple[int, ...], Floats] = {(): np.ones(visits)}  # set of products above → its probability
     for place in range(places):
-        pmfs = {above: _after(scores, open_=open_, rule=rule, above=above) for above in before}
+        pmfs: dict[tuple[int, ...], Floats] = {}
         for above, reached in before.items():
-            chances[:, place] += reached[:, None] * pmfs[above][:, :products]
-        if place + 1 < places:
-            before = {
-                chosen: sum(
-                    (before[rest] * pmfs[rest][:, last] for rest, last in _last_drawn(chosen)), np.zeros(visits)
-                )
-                for chosen in combinations(range(products), place + 1)
-            }
+            pmf = _after(scores, open_=open_, rule=rule, above=above)
+            chances[:, place] += reached[:, None] * pmf[:, :products]
+            if place + 1 < places:
+                pmfs[above] = pmf
+        before = {
+            chosen: sum((before[rest] * pmfs[rest][:, last] for rest, last in _last_drawn(chosen)), np.zeros(visits))
+            for chosen in (combinations(range(products), place + 1) if pmfs else ())
+        }
     return chances
 
 
