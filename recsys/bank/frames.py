@@ -136,7 +136,7 @@ class Frames:
             "n_slots": pl.Series(places),
             "candidates": _lists(np.where(candidates, np.arange(choices), self._null), words=self._products),
             "slots": _lists(drawn, words=self._products),
-            "propensities": chances.reshape(columns.shape).arr.to_list().list.drop_nulls(),
+            "propensities": chances.reshape(columns.shape).arr.to_list().list.filter(pl.element().is_not_null()),
         }
         return _framed(framed, table=tables.DECISIONS)
 
@@ -186,7 +186,7 @@ def _words(codes: Ints, *, words: Sequence[str]) -> pl.Series:
 
 def _lists(places: Ints, *, words: pl.Series) -> pl.Series:
     """(v, w) places in `words` → a list of texts for each row; places of a null are left out."""
-    return words.gather(places.ravel()).reshape(places.shape).arr.to_list().list.drop_nulls()
+    return words.gather(places.ravel()).reshape(places.shape).arr.to_list().list.filter(pl.element().is_not_null())
 
 
 def _place_among_equals(rows: Ints) -> Ints:
