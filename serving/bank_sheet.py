@@ -5,6 +5,7 @@ What was measured is drawn solid; what the truth leads one to expect is drawn da
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +20,17 @@ Panel: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChar
 WIDTH, HEIGHT = 400, 230
 INK, QUIET, SEEN, EXPECTED = "#1f2933", "#64707d", "#2563a6", "#d9822b"
 FAMILIES = ("#2563a6", "#d9822b", "#3a8f6d", "#b4485a", "#7a5aa8", "#8a7a4a", "#4fa3b8", "#9aa5b1")
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>body {{ margin: 0; background: #fff; display: flex; justify-content: center }}</style>
+<div id="sheet"></div>
+<script>{bundle}</script>
+<script>vegaEmbed("#sheet", {spec}, {{actions: false, renderer: "svg"}});</script>
+</html>
+"""
 _SPANS = {1: "1 hour", 24: "1 day", 168: "1 week", 720: "30 days"}
 _CONFIG: dict[str, Any] = {
     "background": "#ffffff",
@@ -44,7 +56,9 @@ def write_sheet(sheet: Sheet, *, folder: Path, title: str) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     spec = specification(sheet, title=title)
     page, picture = folder / "bank.html", folder / "bank.png"
-    page.write_text(vl_convert.vegalite_to_html(spec, bundle=True), encoding="utf-8")
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    drawn = json.dumps(spec).replace("</", "<\\/")  # so that no text can end the script it stands in
+    page.write_text(_PAGE.format(title=html.escape(title), bundle=bundle, spec=drawn), encoding="utf-8")
     picture.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
     return page, picture
 

@@ -18,7 +18,6 @@ from recsys.errors import Misuse, RecsysError
 
 COMMANDS = {
     "demo": "the whole loop on a synthetic bank, end to end, then serves it",
-    "bank": "make a synthetic bank: tables, base rates, pictures",
     "serve": "the API (with --all: API, learner and encoder)",
     "learn": "the learner process",
     "encode": "the process that keeps customer vectors fresh",
@@ -27,6 +26,7 @@ COMMANDS = {
     "experiments": "create, start, stop, list, read out",
     "keys": "create, list and revoke keys",
     "replay": "run a learner honestly over logged data",
+    "bank": "make a synthetic bank: tables, base rates, pictures",
     "verify-log": "recompute every draw and propensity in the log",
 }
 

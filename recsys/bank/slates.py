@@ -141,6 +141,7 @@ def propensities_of(scores: Floats, *, open_: Bools, rule: PmfRule, columns: Int
 
 
 EXACT_SLOTS = 3
+_BLOCK = 2_048  # visits whose pmfs are held at once
 
 
 def slot_chances(scores: Floats, *, open_: Bools, rule: PmfRule, places: int) -> Floats:
@@ -151,6 +152,13 @@ def slot_chances(scores: Floats, *, open_: Bools, rule: PmfRule, places: int) ->
     """
     if places > EXACT_SLOTS:
         raise InvalidTable(f"chances are exact for {EXACT_SLOTS} slots, not {places}", where="slot_chances")
+    blocks = range(0, max(len(scores), 1), _BLOCK)
+    return np.concatenate(
+        [_block_chances(scores[at : at + _BLOCK], open_[at : at + _BLOCK], rule=rule, places=places) for at in blocks]
+    )
+
+
+def _block_chances(scores: Floats, open_: Bools, *, rule: PmfRule, places: int) -> Floats:
     visits, choices = scores.shape
     products = choices - 1
     chances = np.zeros((visits, places, products))

@@ -18,6 +18,8 @@ from recsys.bank.dice import Ints
 from recsys.bank.money import NAMES
 from recsys.vocabulary import FactValue, Floats
 
+_MONEY = 7  # columns about money
+
 
 class Sight:
     """What has been seen of each customer up to now: it counts payments by category."""
@@ -33,7 +35,7 @@ class Sight:
     def of(self, bank: Columnar, rows: Ints, *, at: datetime) -> Floats:
         """(v, F) a one, money, signals, products held, log shares of spending; nothing hidden."""
         sheets = [sheet for _, sheet in bank.facts(rows.tolist())]
-        money = np.array([_money(sheet, today=at.toordinal()) for sheet in sheets]).reshape(len(rows), -1)
+        money = np.array([_money(sheet, today=at.toordinal()) for sheet in sheets]).reshape(len(rows), _MONEY)
         signals = _marks(sheets, fact="signals", names=SIGNALS)
         held = _marks(sheets, fact="held", names=bank.truths.ids)
         return np.hstack([np.ones((len(rows), 1)), money, signals, held, spending_shares(self._spending[rows])])
