@@ -13,7 +13,8 @@ import pytest
 
 from bandits.estimators import ips, snips
 from recsys.bank.columnar import Columnar
-from recsys.bank.logs import FAULTS, Log, log_of, target_of, true_value
+from recsys.bank.logged import Log, target_of, true_value
+from recsys.bank.logs import FAULTS, log_of
 from recsys.bank.slates import ArrayPolicy, epsilon_greedy, softmax
 from recsys.bank.truth import TRUTHS
 from recsys.errors import InvalidConfiguration

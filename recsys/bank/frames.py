@@ -16,7 +16,7 @@ from recsys.bank.columnar import CATEGORIES, KINDS, SURFACES, Arrivals, Outcomes
 from recsys.bank.dice import Ints
 from recsys.facts import FACTS, Kind
 from recsys.tables.columns import MOMENT, Table
-from recsys.tables.schemas import DIRECTIONS, SCHEMES
+from recsys.tables.events import DIRECTIONS, SCHEMES
 from recsys.vocabulary import NOTHING, Activity, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
 
 _MICROS = 1_000_000

@@ -17,30 +17,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, time, timedelta
-from functools import cache
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from recsys import tables
-from recsys.bank.columnar import SURFACES, WORLDS, Arrivals, Columnar
-from recsys.bank.dice import uniforms
+from recsys.bank.app import POLICIES, App, policy_of
+from recsys.bank.columnar import WORLDS, Columnar
 from recsys.bank.frames import Frames
-from recsys.bank.slates import ArrayPolicy, drawn, epsilon_greedy, prepared, softmax
 from recsys.bank.switches import Switches
 from recsys.bank.truth import TRUTHS
 from recsys.catalogue import BANK_CATALOGUE, Catalogue, load
 from recsys.errors import InvalidConfiguration
 from recsys.facts import nearest
-from recsys.vocabulary import Bools, Floats
 
 CHUNK = 10_000
 """Customers lived at once: about 400,000 transactions are held at the end of a month."""
 
-POLICIES = ("nothing", "uniform", "popular")
 MANIFEST = "bank.json"
-_PLACES = 16  # room for the places of a surface in a key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +140,7 @@ def _lived(order: Order, *, first: int, last: int, writers: Mapping[str, tables.
         last=last,
     )
     frames = Frames(bank.ids, first=first, products=bank.truths.ids, start=order.start)
-    app = None if order.policy == "nothing" else App(bank, frames=frames, policy=_policy(order.policy, bank=bank))
+    app = None if order.policy == "nothing" else App(bank, frames=frames, policy=policy_of(order.policy, bank=bank))
     end = order.start + timedelta(days=order.days)
     everyone = list(range(len(bank)))
     for number in range(order.days):
@@ -168,72 +162,6 @@ def _lived(order: Order, *, first: int, last: int, writers: Mapping[str, tables.
         for told in (bank.organic_at(), bank.later()):
             writers["outcomes"].add(_known(frames.outcomes(told), by=end))
         yield
-
-
-class App:
-    """What the app shows each arrival under one policy, and what comes of it."""
-
-    def __init__(self, bank: Columnar, *, frames: Frames, policy: ArrayPolicy) -> None:
-        self._bank, self._frames, self._policy = bank, frames, policy
-
-    def shown(self, arrivals: Arrivals, *, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """DECISIONS and OUTCOMES of today's arrivals, in their order."""
-        bank, visits = self._bank, len(arrivals)
-        places = np.array([len(bank.examination(surface)) for surface in SURFACES])
-        products = len(bank.truths.ids)
-        luck = luck_of(arrivals, first=bank.first, places=int(places.max()), seed=bank.seed, number=number)
-        columns = np.full(luck.shape, -1, dtype=np.int64)
-        propensities, candidates = np.ones(luck.shape), np.zeros((visits, products + 1), dtype=np.bool_)
-        suited = bank.suited(arrivals.rows)
-        for index, surface in enumerate(SURFACES):
-            here = np.flatnonzero(arrivals.surfaces == index)
-            eligible = suited[here] & on_surface(bank.truths.ids, surface=surface)
-            unseen = np.empty((len(here), 0))
-            scores, open_ = prepared(self._policy, unseen, eligible=eligible, surface=surface)
-            filled = places[index]
-            slates = drawn(scores, open_=open_, rule=self._policy.rule, luck=luck[here, :filled])
-            columns[here, :filled], propensities[here, :filled] = slates.columns, slates.propensities
-            candidates[here] = open_
-        outcomes = bank.respond_at(arrivals, np.where(columns == products, -1, columns))
-        decisions = self._frames.decisions(
-            arrivals,
-            columns=columns,
-            propensities=propensities,
-            candidates=candidates,
-            places=places[arrivals.surfaces],
-            policy=self._policy.name,
-            number=number,
-        )
-        return decisions, self._frames.outcomes(outcomes)
-
-
-def luck_of(arrivals: Arrivals, *, first: int, places: int, seed: int, number: int) -> Floats:
-    """(v, places) the dice that draw each arrival's slots; they hang on customer, surface, place and day."""
-    visit = (arrivals.rows + first) * len(SURFACES) + arrivals.surfaces
-    keys = visit[:, None] * _PLACES + np.arange(places)
-    return uniforms(seed, purpose="shown", day=number, keys=keys.astype(np.uint64).ravel()).reshape(keys.shape)
-
-
-@cache
-def on_surface(products: tuple[str, ...], *, surface: str) -> Bools:
-    """(P,) which products may appear on a surface; those the catalogue does not name may appear anywhere."""
-    catalogue = load(BANK_CATALOGUE)
-    named = [product not in catalogue or surface in catalogue.product(product).surfaces for product in products]
-    return np.array(named)
-
-
-def _policy(name: str, *, bank: Columnar) -> ArrayPolicy:
-    organic = bank.truths.organic
-
-    def alike(visible: Floats, *, eligible: Bools, surface: str) -> Floats:
-        return np.zeros((len(eligible), eligible.shape[1] + 1))
-
-    def by_popularity(visible: Floats, *, eligible: Bools, surface: str) -> Floats:
-        return np.tile(organic, (len(eligible), 1))
-
-    if name == "uniform":
-        return ArrayPolicy("uniform@1", alike, softmax())
-    return ArrayPolicy("popular@1", by_popularity, epsilon_greedy(epsilon=0.0))
 
 
 def _known(outcomes: pl.DataFrame, *, by: datetime) -> pl.DataFrame:

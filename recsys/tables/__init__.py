@@ -16,20 +16,10 @@ from __future__ import annotations
 from recsys.tables.checking import checked
 from recsys.tables.columns import Column, Rule, Table
 from recsys.tables.describing import described
+from recsys.tables.events import ACTIVITY, BALANCES, DECISIONS, OUTCOMES, SESSIONS, TRANSACTIONS
 from recsys.tables.files import Writer, scan
-from recsys.tables.schemas import (
-    ACTIVITY,
-    BALANCES,
-    CREATIVES,
-    CUSTOMERS,
-    DECISIONS,
-    OUTCOMES,
-    PRODUCTS,
-    RATES,
-    SESSIONS,
-    TABLES,
-    TRANSACTIONS,
-)
+from recsys.tables.masters import CREATIVES, CUSTOMERS, PRODUCTS, RATES
+from recsys.tables.schemas import TABLES
 
 __all__ = [
     "ACTIVITY",

@@ -12,6 +12,7 @@ import polars as pl
 MOMENT = pl.Datetime("us", "UTC")
 LONGEST_ID = 128
 LARGEST_PENCE = 10**15
+UNKNOWN = "not known"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ import click
 from tqdm import tqdm
 
 from recsys import tables
+from recsys.bank.app import POLICIES
 from recsys.bank.describe import Calibration, calibration
-from recsys.bank.generate import POLICIES, Order, generate
+from recsys.bank.generate import Order, generate
 from recsys.bank.plots import sheet_of
 from recsys.bank.switches import Switches
 from recsys.bank.truth import TRUTHS
