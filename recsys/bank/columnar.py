@@ -15,18 +15,21 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from recsys.bank.dice import Ints, uniforms
-from recsys.bank.money import NAMES
+from recsys.bank.money import NAMES, SENT
 from recsys.bank.switches import Switches
 from recsys.bank.truth import EXAMINATION
 from recsys.bank.visits import BankOutcome, Visit
 from recsys.bank.world import Bank
 from recsys.errors import InvalidConfiguration
-from recsys.vocabulary import Activity, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
+from recsys.vocabulary import Bools, CustomerId, FactValue, Floats, Permissions, ProductId
 
 SURFACES = tuple(EXAMINATION)
 KINDS = ("seen", "tapped", "dismissed", "opened", "opted_out", "funded", "balance_30d", "cancelled_14d", "complained")
 DIRECTIONS, SCHEMES = ("in", "out"), ("card", "fps", "dd", "so", "bacs", "internal")
 CATEGORIES = (*NAMES, "salary", "savings")
+ACTIVITY_KINDS, SUBJECTS = ("spending", "salary", "savings"), (*NAMES, "salary", "sweep")
+MERCHANTS: tuple[str, ...] = ()
+GROUPS: tuple[str, ...] = ()
 WORLDS = ("plain",)
 
 
@@ -68,18 +71,40 @@ class Day:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transactions:
-    """Today's movements of money, (t,) each, sorted by (row, seconds); `merchant` −1 for none."""
+    """Today's movements of money, (t,) each, sorted by (row, seconds); `sequences` tell those of one customer apart."""
 
     rows: Ints
+    sequences: Ints
     seconds: Ints
     pence: Ints
     direction: Ints  # index in DIRECTIONS
     scheme: Ints  # index in SCHEMES
     category: Ints  # index in CATEGORIES
-    merchant: Ints
+    merchant: Ints  # index in the merchants' names, −1 for none
+    mcc: Ints  # 0 where there is no merchant
     salary: Bools
     recurring: Bools
     declined: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Activities:
+    """What of today's transactions is told to the engine, (a,) each."""
+
+    rows: Ints
+    sequences: Ints
+    kinds: Ints  # index in ACTIVITY_KINDS
+    subjects: Ints  # index in SUBJECTS
+    seconds: Ints
+    pence: Ints
+
+
+def activity_of(moved: Transactions) -> Activities:
+    """Wages, spending by category, sweeps to savings; sensitive categories are left out."""
+    told = np.flatnonzero(np.append(SENT, [True, True])[moved.category])
+    category = moved.category[told]
+    kinds = np.maximum(category - len(NAMES) + 1, 0)
+    return Activities(moved.rows[told], moved.sequences[told], kinds, category, moved.seconds[told], moved.pence[told])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,11 +194,12 @@ class Columnar:
         order = np.lexsort((columns[1], columns[0]))
         order = order[kept[order]]
         chosen: list[Ints] = [each[order] for each in columns]
-        none = np.zeros(len(order), dtype=np.bool_)
-        salary: Bools = np.equal(chosen[5], len(NAMES))
+        none, salary = np.zeros(len(order), dtype=np.bool_), chosen[5] == len(NAMES)
+        rows, merchant = chosen[0] - self.first, np.full(len(order), -1)
+        sequences = np.arange(len(order)) - np.searchsorted(rows, rows, side="left")
         return Transactions(
-            chosen[0] - self.first, chosen[1], chosen[2], chosen[3], chosen[4], chosen[5],
-            np.full(len(order), -1), salary, salary, none,
+            rows, sequences, chosen[1], chosen[2], chosen[3], chosen[4], chosen[5],
+            merchant, merchant + 1, salary, salary, none,
         )  # fmt: skip
 
     def balances(self) -> tuple[Ints, Ints]:
@@ -188,10 +214,6 @@ class Columnar:
 
     def changed_permissions(self) -> list[int]:
         return [row - self.first for row in self._bank.changed_permissions() if self.first <= row < self.last]
-
-    def activity(self) -> list[Activity]:
-        ours = set(self.ids)
-        return [each for each in self._bank.activity() if each.customer_id in ours]
 
     def suited(self, rows: Ints) -> Bools:
         return self._bank.suited((rows + self.first).tolist())

@@ -12,12 +12,25 @@ import numpy as np
 import polars as pl
 
 from recsys import tables
-from recsys.bank.columnar import CATEGORIES, KINDS, SURFACES, Arrivals, Outcomes, Sessions, Transactions
+from recsys.bank.columnar import (
+    ACTIVITY_KINDS,
+    CATEGORIES,
+    GROUPS,
+    KINDS,
+    MERCHANTS,
+    SUBJECTS,
+    SURFACES,
+    Activities,
+    Arrivals,
+    Outcomes,
+    Sessions,
+    Transactions,
+)
 from recsys.bank.dice import Ints
 from recsys.facts import FACTS, Kind
 from recsys.tables.columns import MOMENT, Table
 from recsys.tables.events import DIRECTIONS, SCHEMES
-from recsys.vocabulary import NOTHING, Activity, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
+from recsys.vocabulary import NOTHING, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
 
 _MICROS = 1_000_000
 
@@ -37,6 +50,9 @@ class Frames:
         self._touched = pl.Series([*SURFACES, None], dtype=pl.String)
         self._kinds = pl.Series(KINDS)
         self._categories = pl.Series(CATEGORIES)
+        self._merchants = pl.Series(MERCHANTS, dtype=pl.String)
+        self._groups = pl.Series(GROUPS, dtype=pl.String)
+        self._subjects, self._sorts = pl.Series(SUBJECTS), pl.Series(ACTIVITY_KINDS)
         self._counts = pl.Series([str(number) for number in range(1_000)])
 
     def customers(
@@ -63,20 +79,19 @@ class Frames:
 
     def transactions(self, moved: Transactions, *, number: int) -> pl.DataFrame:
         """TRANSACTIONS of day `number`; `moved` is sorted by customer."""
-        rows = len(moved.rows)
-        first_of = np.searchsorted(moved.rows, moved.rows, side="left")
-        ids = self._named("t", number, moved.rows) + self._counts.gather(np.arange(rows) - first_of)
+        merchants = pl.Series(moved.merchant).replace(-1, None)
         return _framed(
             {
-                "transaction_id": ids,
+                "transaction_id": self._named("t", number, moved.rows) + self._counts.gather(moved.sequences),
                 "customer_id": self._customers.gather(moved.rows),
                 "happened_at": self._moments(number, moved.seconds),
                 "amount_pence": pl.Series(moved.pence),
                 "direction": _words(moved.direction, words=DIRECTIONS),
                 "scheme": _words(moved.scheme, words=SCHEMES),
                 "category": self._categories.gather(moved.category),
-                "mcc": pl.Series([None], dtype=pl.Int64).new_from_index(0, rows),
-                "merchant_id": pl.Series([None], dtype=pl.String).new_from_index(0, rows),
+                "mcc": pl.Series(moved.mcc).replace(0, None),
+                "merchant_id": self._merchants.gather(merchants),
+                "merchant_group": self._groups.gather(merchants),
                 "is_salary": pl.Series(moved.salary),
                 "is_recurring": pl.Series(moved.recurring),
                 "declined": pl.Series(moved.declined),
@@ -107,10 +122,17 @@ class Frames:
         }
         return _framed(columns, table=tables.SESSIONS)
 
-    def activity(self, told: Sequence[Activity]) -> pl.DataFrame:
-        """ACTIVITY."""
-        columns = {name: [getattr(each, name) for each in told] for name in tables.ACTIVITY.by_name}
-        return pl.DataFrame(columns, schema=tables.ACTIVITY.schema)
+    def activity(self, told: Activities, *, number: int) -> pl.DataFrame:
+        """ACTIVITY of day `number`."""
+        columns = {
+            "activity_id": self._named("a", number, told.rows) + self._counts.gather(told.sequences),
+            "customer_id": self._customers.gather(told.rows),
+            "kind": self._sorts.gather(told.kinds),
+            "subject": self._subjects.gather(told.subjects),
+            "happened_at": self._moments(number, told.seconds),
+            "amount_pence": pl.Series(told.pence),
+        }
+        return _framed(columns, table=tables.ACTIVITY)
 
     def decisions(
         self,

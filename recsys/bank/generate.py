@@ -23,7 +23,7 @@ import polars as pl
 
 from recsys import tables
 from recsys.bank.app import POLICIES, App, policy_of
-from recsys.bank.columnar import WORLDS, Columnar
+from recsys.bank.columnar import WORLDS, Columnar, activity_of
 from recsys.bank.frames import Frames
 from recsys.bank.switches import Switches
 from recsys.bank.truth import TRUTHS
@@ -151,10 +151,11 @@ def _lived(order: Order, *, first: int, last: int, writers: Mapping[str, tables.
         who = everyone if number == 0 or day.starts_at.day == 1 else bank.changed_permissions()
         if who:
             writers["customers"].add(frames.customers(bank.facts(who), allowed=bank.permissions(who), at=day.starts_at))
-        writers["transactions"].add(frames.transactions(bank.transactions(), number=number))
+        moved = bank.transactions()
+        writers["transactions"].add(frames.transactions(moved, number=number))
         writers["balances"].add(frames.balances(*bank.balances(), number=number))
         writers["sessions"].add(frames.sessions(day.sessions, number=number))
-        writers["activity"].add(frames.activity(bank.activity()))
+        writers["activity"].add(frames.activity(activity_of(moved), number=number))
         if app is not None:
             decisions, outcomes = app.shown(day.arrivals, number=number)
             writers["decisions"].add(decisions)

@@ -23,6 +23,7 @@ from recsys.bank.app import luck_of, on_surface
 from recsys.bank.columnar import KINDS, SURFACES, Arrivals, Columnar, Outcomes
 from recsys.bank.dice import uniforms
 from recsys.bank.logged import Log, target_of
+from recsys.bank.sight import Sight
 from recsys.bank.slates import (
     ArrayPolicy,
     Slates,
@@ -30,7 +31,6 @@ from recsys.bank.slates import (
     prepared,
 )
 from recsys.bank.truth import DISMISS_COST
-from recsys.bank.visible import Sight
 from recsys.errors import InvalidConfiguration
 from recsys.facts import nearest
 from recsys.vocabulary import Bools, Floats, ProductId
@@ -68,12 +68,12 @@ def log_of(
     """
     _check(bank, surface=surface, fault=fault, newer=newer, product=product)
     dropped = bank.truths.ids.index(product) if fault == "dropped_card" else None
-    sight, parts, told = Sight(len(bank)), list[Log](), list[Outcomes]()
+    sight, parts, told = Sight(bank), list[Log](), list[Outcomes]()
     for number in range(days):
         day = bank.begin_day()
-        sight.count(bank.transactions())
+        sight.look()
         here = day.arrivals.on((surface,))
-        visible = sight.of(bank, here.rows, at=day.starts_at)
+        visible = sight.of(here.rows, at=day.starts_at)
         eligible = bank.suited(here.rows) & on_surface(bank.truths.ids, surface=surface)
         examination = bank.examination(surface)
         scores, open_ = prepared(policy, visible, eligible=eligible, surface=surface)

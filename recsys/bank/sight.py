@@ -1,7 +1,6 @@
 """What a bank can see of a visit, as numbers: facts of the customer and what their money is spent on.
 
-ADAPTER: the columns are those that `describe` fits its best learnable policy on; at the merge the two
-become one.
+ADAPTER: at the merge `visible.Watched`, which has the same three calls, takes the place of `Sight`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from datetime import date, datetime
 import numpy as np
 
 from recsys.bank.activity import spending_shares
-from recsys.bank.columnar import Columnar, Transactions
+from recsys.bank.columnar import Columnar
 from recsys.bank.customers import SIGNALS
 from recsys.bank.dice import Ints
 from recsys.bank.money import NAMES
@@ -24,16 +23,19 @@ _MONEY = 7  # columns about money
 class Sight:
     """What has been seen of each customer up to now: it counts payments by category."""
 
-    def __init__(self, customers: int) -> None:
-        self._spending = np.zeros((customers, len(NAMES)))
+    def __init__(self, bank: Columnar) -> None:
+        self._bank = bank
+        self._spending = np.zeros((len(bank), len(NAMES)))
 
-    def count(self, moved: Transactions) -> None:
-        """A day's transactions have been seen."""
+    def look(self) -> None:
+        """Take in what was done; call once a day, after `begin_day`."""
+        moved = self._bank.transactions()
         spent = moved.category < len(NAMES)
         np.add.at(self._spending, (moved.rows[spent], moved.category[spent]), 1.0)
 
-    def of(self, bank: Columnar, rows: Ints, *, at: datetime) -> Floats:
+    def of(self, rows: Ints, *, at: datetime) -> Floats:
         """(v, F) a one, money, signals, products held, log shares of spending; nothing hidden."""
+        bank = self._bank
         sheets = [sheet for _, sheet in bank.facts(rows.tolist())]
         money = np.array([_money(sheet, today=at.toordinal()) for sheet in sheets]).reshape(len(rows), _MONEY)
         signals = _marks(sheets, fact="signals", names=SIGNALS)
