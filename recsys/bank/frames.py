@@ -53,7 +53,7 @@ class Frames:
         self._merchants = pl.Series(MERCHANTS, dtype=pl.String)
         self._groups = pl.Series(GROUPS, dtype=pl.String)
         self._subjects, self._sorts = pl.Series(SUBJECTS), pl.Series(ACTIVITY_KINDS)
-        self._counts = pl.Series([str(number) for number in range(1_000)])
+        self._counts = pl.Series([str(number) for number in range(10_000)])
 
     def customers(
         self,
