@@ -26,6 +26,7 @@ COMMANDS = {
     "experiments": "create, start, stop, list, read out",
     "keys": "create, list and revoke keys",
     "replay": "run a learner honestly over logged data",
+    "bank": "make a synthetic bank: tables, base rates, pictures",
     "verify-log": "recompute every draw and propensity in the log",
 }
 

@@ -143,6 +143,7 @@ class Traffic:
         told = [
             Told(customer_id, as_of, facts, permission)
             for (customer_id, facts), permission in zip(self.bank.facts(rows), permissions, strict=True)
+            if facts  # who has not joined yet is not a customer
         ]
         for start in range(0, len(told), _BATCH):
             await self.door.tell(told[start : start + _BATCH])

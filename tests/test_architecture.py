@@ -25,8 +25,8 @@ DOORS = {
     "vowpal_wabbit_next": {"bandits/vowpal.py"},
     "mlflow": {"recsys/tracking.py"},
     "sqlalchemy": {f"recsys/{store}.py" for store in STORES},
-    "altair": {"serving/charts.py"},
-    "vl_convert": {"serving/charts.py", "serving/dashboard.py"},
+    "altair": {"serving/charts.py", "serving/bank_sheet.py"},
+    "vl_convert": {"serving/charts.py", "serving/dashboard.py", "serving/bank_sheet.py"},
     "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/console.py"},
     "pydantic": {"serving/schemas.py", "serving/settings.py"},
 }  # fmt: skip

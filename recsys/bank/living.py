@@ -88,7 +88,7 @@ class Living:
         overdrawn = self._money.balance < 0
         self._standing.advance(customers=people, overdrawn=overdrawn, seed=seed, number=number, today=today)
         movements = self._money.advance(
-            customers=people, limit=self._overdraft(), seed=seed, number=number, today=today
+            customers=people, limit=self.overdrafts(), seed=seed, number=number, today=today
         )
         rates = login_rates(
             people,
@@ -117,7 +117,8 @@ class Living:
         self.response.like(hidden)
         self._money.drift(self.customers, hidden=hidden, seed=self.seed)
 
-    def _overdraft(self) -> Ints:
+    def overdrafts(self) -> Ints:
+        """(n,) pence of everybody's arranged overdraft."""
         if "overdraft" not in self.truths.ids:
             return np.zeros(len(self.customers), dtype=np.int64)
         held = self.response.holdings.held[:, self.truths.ids.index("overdraft")]

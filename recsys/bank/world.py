@@ -123,7 +123,7 @@ class Bank(Living):
         """What becomes known today of earlier openings: funded, balance_30d, cancelled_14d, complained."""
         return self._lived().later
 
-    def suited(self, rows: Sequence[int]) -> Bools:
+    def suited(self, rows: Sequence[int] | Ints) -> Bools:
         """(len(rows), P) what each could open now and does not own, in the world's own sense."""
         suited = self.response.suited(max(self._number, 0)) & ~self.response.holdings.held
         return suited[np.asarray(rows, dtype=np.int64)]

@@ -1,0 +1,244 @@
+"""A bank of any size as Parquet tables, in flat memory.
+
+The customers are lived in chunks: all days of one chunk, then the next. A chunk is a slice of the
+bank whose bounds hang on `CHUNK` alone and which writes parts of its own number, so a slice made
+alone gives the same files, byte for byte, wherever it covers a chunk whole, and the same rows
+everywhere.
+
+CUSTOMERS holds everybody on the first morning and on the first of each month, and whoever changed a
+permission on the morning after. Outcomes told after the last day are not in the tables: on that day
+nobody knows of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, time, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from recsys import tables
+from recsys.bank.activity import activity_of
+from recsys.bank.app import POLICIES, App, policy_of
+from recsys.bank.customers import members
+from recsys.bank.frames import Frames
+from recsys.bank.offers import articles_of, offers_of
+from recsys.bank.rates import rates_between
+from recsys.bank.switches import Switches
+from recsys.bank.truth import NEWCOMERS, TRUTHS
+from recsys.bank.visits import SURFACES
+from recsys.bank.wording import catalogue_text
+from recsys.bank.world import Bank
+from recsys.bank.worlds import WORLDS
+from recsys.catalogue import parse
+from recsys.errors import InvalidConfiguration
+from recsys.facts import nearest
+from recsys.vocabulary import ProductId
+
+CHUNK = 10_000
+"""Customers lived at once: about 400,000 transactions are held at the end of a month."""
+
+MANIFEST = "bank.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Which bank to make, and which slice [first, last) of its customers. `InvalidConfiguration` in one sentence.
+
+    `policy` is what the app showed: nothing; uniform over what each customer could open; or popular,
+    one list for all by how often products are opened without any help. `offers` short-lived cashback
+    offers and `articles` help articles join the catalogue.
+    """
+
+    customers: int
+    days: int
+    seed: int
+    start: datetime
+    world: str = "plain"
+    switches: Switches = field(default_factory=Switches)
+    first: int = 0
+    last: int | None = None
+    policy: str = "nothing"
+    offers: int = 0
+    articles: int = 0
+
+    def __post_init__(self) -> None:
+        if self.customers < 1:
+            raise InvalidConfiguration(f"a bank needs at least one customer, got {self.customers}")
+        if self.seed < 0:
+            raise InvalidConfiguration(f"the seed must not be negative, got {self.seed}")
+        if self.start.utcoffset() != timedelta(0) or self.start.time() != time():
+            raise InvalidConfiguration(f"the bank starts at midnight in UTC, got {self.start.isoformat()}")
+        if self.world not in WORLDS:
+            hint = nearest(self.world, among=dict.fromkeys(WORLDS)) or f"; there are {', '.join(WORLDS)}"
+            raise InvalidConfiguration(f"there is no world {self.world}{hint}")
+        if self.days < 1:
+            raise InvalidConfiguration(f"a bank lives at least one day, got {self.days}")
+        if not 0 <= self.first < self.end <= self.size:
+            raise InvalidConfiguration(
+                f"a slice of {self.size:,} customers is 0 <= first < last <= {self.size}, "
+                f"got first {self.first} and last {self.end}"
+            )
+        if min(self.offers, self.articles) < 0:
+            raise InvalidConfiguration(f"there cannot be fewer than no {'offers' if self.offers < 0 else 'articles'}")
+        if self.policy not in POLICIES:
+            hint = nearest(self.policy, among=dict.fromkeys(POLICIES)) or f"; there are {', '.join(POLICIES)}"
+            raise InvalidConfiguration(f"there is no policy {self.policy}{hint}")
+
+    @property
+    def size(self) -> int:
+        """Customers in all: those of the first day, and in a growing bank those who join."""
+        return members(self.customers, day=self.days - 1) if self.switches.growth else self.customers
+
+    @property
+    def end(self) -> int:
+        """The number after the last customer of the slice."""
+        return self.size if self.last is None else self.last
+
+    @property
+    def products(self) -> tuple[ProductId, ...]:
+        """What is on offer at some time, the newcomers that the switches bring included."""
+        switched = {"rainy-day": self.switches.new_product, "metal-card": self.switches.dud}
+        fresh = [product for product in NEWCOMERS if switched[product]]
+        more = (*offers_of(self.offers, seed=self.seed), *articles_of(self.articles))
+        return (*TRUTHS, *fresh, *(truth.product_id for truth in more))
+
+    def bank(self, *, first: int, last: int) -> Bank:
+        """A slice of it on the evening before its first day."""
+        return Bank.create(
+            customers=self.customers,
+            seed=self.seed,
+            start=self.start,
+            catalogue=self.products,
+            world=self.world,
+            switches=self.switches,
+            first=first,
+            last=last,
+            days=self.days,
+            surfaces=SURFACES,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is: customer-days lived, of how many, and rows written by table."""
+
+    done: int
+    total: int
+    rows: Mapping[str, int]
+
+
+def generate(order: Order, *, folder: Path, chunk: int = CHUNK) -> Iterator[Progress]:
+    """Write the bank's tables below `folder` while the caller asks for progress, which comes after each day.
+
+    At the end `bank.json` says how the tables were made. Raises `InvalidConfiguration` at once for a
+    folder that holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidConfiguration(f"{folder} is not an empty folder: the tables need one of their own")
+    return _generated(order, folder=folder, chunk=chunk)
+
+
+def _generated(order: Order, *, folder: Path, chunk: int) -> Iterator[Progress]:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = dict.fromkeys(tables.TABLES, 0)
+    for table, frame in still_tables(order).items():
+        with tables.Writer(folder, table=tables.TABLES[table]) as writer:
+            writer.add(frame)
+        rows[table] = writer.rows
+    done, total = 0, (order.end - order.first) * order.days
+    for part in range(order.first // chunk, -(-order.end // chunk)):
+        first, last = max(order.first, part * chunk), min(order.end, (part + 1) * chunk)
+        with ExitStack() as stack:
+            writers = {
+                name: stack.enter_context(tables.Writer(folder, table=table, part=part))
+                for name, table in tables.TABLES.items()
+                if table.by_month
+            }
+            before = {name: rows[name] for name in writers}
+            for _ in _lived(order, first=first, last=last, writers=writers):
+                done += last - first
+                rows |= {name: before[name] + writer.rows for name, writer in writers.items()}
+                yield Progress(done, total, rows)
+    told = {**asdict(order), "start": order.start.isoformat(), "last": order.end, "chunk": chunk, "rows": rows}
+    (folder / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def _lived(order: Order, *, first: int, last: int, writers: Mapping[str, tables.Writer]) -> Iterator[None]:
+    """Live every day of one chunk into the writers."""
+    bank = order.bank(first=first, last=last)
+    frames = Frames(bank.customers.ids, first=first, products=bank.truths.ids, start=order.start)
+    app = None if order.policy == "nothing" else App(bank, frames=frames, policy=policy_of(order.policy, bank=bank))
+    end = order.start + timedelta(days=order.days)
+    everyone = list(range(len(bank)))
+    for number in range(order.days):
+        day = bank.begin_day()
+        if day.starts_at.day == 1:
+            for writer in writers.values():
+                writer.turn(day.starts_at.strftime("%Y-%m"))
+        who = everyone if number == 0 or day.starts_at.day == 1 else bank.changed_permissions()
+        known = [(row, told) for row, told in zip(who, bank.facts(who), strict=True) if told[1]]  # who has joined
+        if known:
+            allowed = bank.permissions([row for row, _ in known])
+            writers["customers"].add(frames.customers([told for _, told in known], allowed=allowed, at=day.starts_at))
+        moved = bank.transactions()
+        writers["transactions"].add(frames.transactions(moved, number=number))
+        writers["balances"].add(frames.balances(*bank.balances(), number=number))
+        writers["sessions"].add(frames.sessions(day.sessions, number=number))
+        writers["activity"].add(frames.activity(activity_of(moved), number=number))
+        writers["activity"].add(frames.views(*bank.views(), number=number))
+        if app is not None:
+            decisions, outcomes = app.shown(day.arrivals, number=number)
+            writers["decisions"].add(decisions)
+            writers["outcomes"].add(_known(outcomes, by=end))
+        for told in (bank.organic_at(), bank.later()):
+            writers["outcomes"].add(_known(frames.outcomes(told), by=end))
+        yield
+
+
+def _known(outcomes: pl.DataFrame, *, by: datetime) -> pl.DataFrame:
+    return outcomes.filter(pl.col("reported_at") < by)
+
+
+def still_tables(order: Order) -> dict[str, pl.DataFrame]:
+    """The tables that no day changes: PRODUCTS, CREATIVES, RATES."""
+    catalogue = parse(catalogue_text(order.products, start=order.start), where="the bank's catalogue")
+    products = [
+        {
+            "product_id": each.product_id,
+            "name": each.name,
+            "family": each.family,
+            "communication_class": each.communication_class.value,
+            "regulated_class": each.regulated_class,
+            "surfaces": sorted(each.surfaces),
+            "text": each.text,
+            "tags": list(each.tags),
+            "value": each.value,
+            "min_age": each.min_age,
+            "countries": list(each.countries),
+            "launched_at": each.launched_at,
+            "retired_at": each.retired_at,
+        }
+        for each in catalogue.products
+    ]
+    creatives = [
+        {
+            "creative_id": creative.creative_id,
+            "product_id": product.product_id,
+            "text": creative.text,
+            "communication_class": creative.communication_class.value,
+        }
+        for product in catalogue.products
+        for creative in product.creatives
+    ]
+    first = order.start.toordinal()
+    rates = list(rates_between(order.products, first=first, last=first + order.days - 1))
+    return {
+        "products": pl.DataFrame(products, schema=tables.PRODUCTS.schema),
+        "creatives": pl.DataFrame(creatives, schema=tables.CREATIVES.schema),
+        "rates": pl.DataFrame(rates, schema=tables.RATES.schema, orient="row"),
+    }
