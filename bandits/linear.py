@@ -2,8 +2,8 @@
 
 The logit of a stage, for product p in context x, is the sum of three independent Gaussian beliefs:
 
-    what is true of every product · [1, affinity, x]  +  of what p is like (family, class, tags)
-    +  what is p's own · [1, affinity, x]
+    what is true of every product · [1, affinity, seen, x]  +  of what p is like (family, class, tags)
+    +  what is p's own · [1, affinity, seen, x]
 
 with full covariances, updated by one Laplace step for each lesson (`beliefs`). Priors do the pooling:
 a rate is free to lie where the log puts it (`level`), while context moves a product away from its rate
@@ -45,7 +45,7 @@ from recsys.rewards import Rewards
 from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, ProductId
 
 KIND = "linear"
-_LEVEL, _AFFINITY = "level", "affinity"
+_HEAD = ("level", "affinity", "seen_lately")  # the first columns: what is not of the context
 
 
 class _Stage:
@@ -91,9 +91,11 @@ class LinearPolicy(ChainedPolicy):
     def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probability of each stage given the one before; 0 for the null choice."""
         weights = self._weights[:, [self._row.get(candidate.product_id, self._new) for candidate in candidates]]
-        x = _vector(self._contexts, context, affinity=0.0)
+        x = self._contexts.vector(context.names, context.values)
+        x[: len(_HEAD)] = 0.0  # those differ by candidate
         logits = self._start + np.einsum("snd,d->sn", weights, x)
-        logits += weights[:, :, 1] * np.array([candidate.affinity or 0.0 for candidate in candidates])
+        heads = np.array([_head(candidate) for candidate in candidates])  # (n, 3)
+        logits += np.einsum("snh,nh->sn", weights[:, :, : len(_HEAD)], heads)
         logits += np.array([self._like(candidate) for candidate in candidates]).reshape(-1, len(logits)).T
         chances: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0)))
         chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
@@ -120,7 +122,7 @@ class LinearLearner:
         self.recipe = recipe
         self.chain = chain
         self.settings = Settings.of(recipe.options)
-        self._contexts = Columns([_LEVEL, _AFFINITY], knots=self.settings.knots)
+        self._contexts = Columns(_HEAD, knots=self.settings.knots)
         self._features = Columns([], knots=0)
         self._stages = [self._stage(row) for row in range(len(chain.stages))]
         self._taught = 0
@@ -146,7 +148,8 @@ class LinearLearner:
         own = stage.own.get(product)
         if own is None:
             own = stage.own[product] = Belief(self._prior(self.settings.level, stage.bends[0]))
-        x = _vector(self._contexts, one.context, affinity=one.candidate.affinity or 0.0)
+        x = self._contexts.vector(one.context.names, one.context.values)
+        x[: len(_HEAD)] = _head(one.candidate)
         like = self._features.vector(one.candidate.names, one.candidate.values)
         learn([(stage.shared, x), (stage.alike, like), (own, x)], start=self.settings.start, label=one.label)
         self._taught += 1
@@ -236,11 +239,9 @@ def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
     return LinearLearner(recipe, chain=Chain.of(rewards))
 
 
-def _vector(columns: Columns, context: Context, *, affinity: float) -> Floats:
-    """(columns,) [1, affinity, the context and its hats]."""
-    vector = columns.vector(context.names, context.values)
-    vector[0], vector[1] = 1.0, affinity
-    return vector
+def _head(candidate: Candidate) -> tuple[float, float, float]:
+    """What stands in the first columns: 1, affinity, and how often this customer saw the product lately."""
+    return 1.0, candidate.affinity or 0.0, candidate.seen_lately
 
 
 def _weights(stage: _Stage, products: Sequence[ProductId]) -> Floats:
@@ -258,6 +259,8 @@ def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArr
         raise Corrupt(f"the state holds a {header.get('kind')} learner, not {KIND}")
     if len(arrays) != 2 * sum(2 + len(products) for products in header["products"]):
         raise Corrupt(f"a {KIND} learner's state does not hold what it names")
+    if tuple(header["contexts"][: len(_HEAD)]) != _HEAD:
+        raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other features")
     if header["settings"] != asdict(Settings.of(recipe.options)):
         raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")
     return header, arrays
