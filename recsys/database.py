@@ -233,7 +233,11 @@ class Database:
             raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Let go of every connection, and of the one that this thread keeps."""
+        kept, self._kept.connection = getattr(self._kept, "connection", None), None
+        if kept is not None:
+            with suppress(SQLAlchemyError):
+                kept.close()
         self._reader.dispose()
         self._writer.dispose()
 

@@ -113,7 +113,15 @@ def test_features_are_the_same_in_every_process_and_apart_per_product() -> None:
     shared = first == second
     assert shared.tolist() == [False, False, True, False, True, False, True]
     assert first.tolist() == Crossing(bits=20).table(Context(("payday",), (0.5,)), [pot]).indices.tolist()
-    assert first.tolist() == [822546, 989061, 10233, 196626, 172280, 60539, 65586]  # for ever: stored weights hang on them
+    assert first.tolist() == [
+        822546,
+        989061,
+        10233,
+        196626,
+        172280,
+        60539,
+        65586,
+    ]  # for ever: stored weights hang on them
     with pytest.raises(Misuse):
         crossing.table(Context(("payday",), ()), [pot])
 
