@@ -145,7 +145,9 @@ def push_blindly(url: str, name: str, tokens: list[str]) -> None:
     for n in range(40):
         for token in tokens:
             profile = Profile(CustomerId(""), token)  # type: ignore[arg-type]
-            log.append([pushing(profile, f"{name}-{token}-{n}", now=START + n * timedelta(hours=6))])
+            product = PUSHED[n % len(PUSHED)]
+            entry = pushing(profile, f"{name}-{token}-{n}", product=product, now=START + n * timedelta(hours=6))
+            log.append([entry])
     opened.close()
 
 
@@ -162,7 +164,7 @@ def test_mkt_7_caps_hold_across_processes(store: Store, database: Database, log:
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     for token in tokens:
         assert_within_caps(log, token)
-        assert len(sends(log, token)) == 1  # the same product every time: once in 30 days
+        assert len(sends(log, token)) >= 3
 
 
 def test_mkt_7_decisions_for_one_customer_that_share_a_commit_share_a_cap(customers: Customers, log: EventLog) -> None:
