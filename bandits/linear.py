@@ -19,7 +19,10 @@ lessons at once is 1 % better; pooling the later stage gained 3 %. The affinity 
 same log gained 4 to 7 %, so its weight starts at 0.5: lessons from before the first bundle say nothing of it.
 What this does not cure: in the last week of 28 days of serving (seeds 1 to 3, without affinity, each on
 the states it met itself) the two learners draw level, 6.06 to 6.14 points, .44 of the oracle both: customers
-are then tired of what they were shown, and no feature tells how often that was.
+are then tired of what they were shown. `seen_lately` tells the learner how often that was. In 20 days of serving
+after 20 of uniform choice (1,500 customers, both under the contact policy, seeds 1 to 3) it brought 8.43 points
+against 8.09 without it, 4 % more (6, 4 and 2 %); in the last ten days .53 of the oracle against .51. Its logarithm
+does no better (8.53 against 8.59 on seeds 1 and 2).
 """
 
 from __future__ import annotations
@@ -231,7 +234,19 @@ class LinearLearner:
         for stage, products in zip(learner._stages, header["products"], strict=True):
             stage.shared, stage.alike = next(beliefs), next(beliefs)
             stage.own = {product: next(beliefs) for product in products}
+        learner._make_room()
         return learner
+
+    def _make_room(self) -> None:
+        """Give a state from before the last column of `_HEAD` what a new learner would believe of it."""
+        names, place = self._contexts.names, len(_HEAD) - 1
+        if names[place : place + 1] == [_HEAD[place]]:
+            return
+        self._contexts = Columns([*_HEAD, *names[place:]], knots=self.settings.knots)
+        for stage in self._stages:
+            stage.shared.make_room(place, deviation=stage.bends[1])
+            for own in stage.own.values():
+                own.make_room(place, deviation=stage.bends[0])
 
 
 def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
@@ -259,8 +274,6 @@ def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArr
         raise Corrupt(f"the state holds a {header.get('kind')} learner, not {KIND}")
     if len(arrays) != 2 * sum(2 + len(products) for products in header["products"]):
         raise Corrupt(f"a {KIND} learner's state does not hold what it names")
-    if tuple(header["contexts"][: len(_HEAD)]) != _HEAD:
-        raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other features")
     if header["settings"] != asdict(Settings.of(recipe.options)):
         raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")
     return header, arrays
