@@ -44,6 +44,12 @@ class Belief:
         wider[:d, :d] = self.covariance
         self.mean, self.covariance = np.concatenate([self.mean, np.zeros(deviations.size)]), wider
 
+    def make_room(self, place: int, *, deviation: float) -> None:
+        """Take in one weight not yet heard of in front of the one at `place`."""
+        self.mean = np.insert(self.mean, place, 0.0)
+        self.covariance = np.insert(np.insert(self.covariance, place, 0.0, axis=0), place, 0.0, axis=1)
+        self.covariance[place, place] = deviation**2
+
 
 Parts: TypeAlias = Sequence[tuple[Belief, Floats]]
 

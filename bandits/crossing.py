@@ -2,13 +2,15 @@
 
 For a candidate of product p in context x the features are
 
-    p × each x_j (and p × hats of x_j)   p × 1   the product's own features   1   p × affinity   affinity
+    p × each x_j (and p × hats of x_j)   p × 1   the product's own features   1
+    p × affinity   affinity   p × seen lately   seen lately
 
 so that context matters per product (without crossings it has no effect at all, and nothing warns),
-a new product starts from what its family shares, and affinity, the only number that comes from
-embeddings, enters alone and crossed. Hats are piecewise-linear bumps at `knots` points of [-2, 2]
-that let a linear learner bend. `scale` makes context smaller beside the product's own level, so that the level
-is learned first: at rare outcomes that saves the first weeks. Names are hashed by BLAKE2 with a fixed seed, once each.
+a new product starts from what its family shares, and the two numbers between this customer and the
+product (affinity, and how often it was seen lately) enter alone and crossed. Hats are piecewise-linear
+bumps at `knots` points of [-2, 2] that let a linear learner bend. `scale` makes context smaller beside
+the product's own level, so that the level is learned first: at rare outcomes that saves the first
+weeks. Names are hashed by BLAKE2 with a fixed seed, once each.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class _Known:
     """What never changes for one candidate under one tuple of context names."""
 
     indices: Indices  # (f,)
-    tail: Floats  # own values, 1, and two places for affinity
+    tail: Floats  # own values, 1, and two places each for affinity and for how often it was seen lately
 
 
 def knots_of(n: int) -> Floats:
@@ -81,8 +83,8 @@ class Crossing:
         values = np.concatenate([part for one in known for part in (head, one.tail)])
         indices = np.concatenate([one.indices for one in known])
         ends = np.cumsum([one.indices.size for one in known])
-        affinity = [0.0 if c.affinity is None else c.affinity for c in candidates]
-        values[ends - 1] = values[ends - 2] = affinity
+        values[ends - 3] = values[ends - 4] = [0.0 if c.affinity is None else c.affinity for c in candidates]
+        values[ends - 1] = values[ends - 2] = [c.seen_lately for c in candidates]
         starts = np.concatenate([[0], ends[:-1]])
         return Table(indices, values, starts)
 
@@ -123,8 +125,9 @@ class Crossing:
             + [(product, "context", bump) for bump in bumps]
             + [("", "own", name) for name, _ in own]
             + [("", "level", ""), (product, "affinity", ""), ("", "affinity", "")]
+            + [(product, "seen", ""), ("", "seen", "")]
         )
-        return _Known(indices, np.array([*(value for _, value in own), 1.0, 0.0, 0.0]))
+        return _Known(indices, np.array([*(value for _, value in own), 1.0, 0.0, 0.0, 0.0, 0.0]))
 
     def _indices(self, keys: Iterable[tuple[str, str, str]]) -> Indices:
         digests = (hashlib.blake2b("\x1f".join(key).encode(), digest_size=8, key=_SEED).digest() for key in keys)

@@ -2,8 +2,8 @@
 
 The logit of a stage, for product p in context x, is the sum of three independent Gaussian beliefs:
 
-    what is true of every product · [1, affinity, x]  +  of what p is like (family, class, tags)
-    +  what is p's own · [1, affinity, x]
+    what is true of every product · [1, affinity, seen, x]  +  of what p is like (family, class, tags)
+    +  what is p's own · [1, affinity, seen, x]
 
 with full covariances, updated by one Laplace step for each lesson (`beliefs`). Priors do the pooling:
 a rate is free to lie where the log puts it (`level`), while context moves a product away from its rate
@@ -19,7 +19,10 @@ lessons at once is 1 % better; pooling the later stage gained 3 %. The affinity 
 same log gained 4 to 7 %, so its weight starts at 0.5: lessons from before the first bundle say nothing of it.
 What this does not cure: in the last week of 28 days of serving (seeds 1 to 3, without affinity, each on
 the states it met itself) the two learners draw level, 6.06 to 6.14 points, .44 of the oracle both: customers
-are then tired of what they were shown, and no feature tells how often that was.
+are then tired of what they were shown. `seen_lately` tells the learner how often that was. In 20 days of serving
+after 20 of uniform choice (1,500 customers, both under the contact policy, seeds 1 to 3) it brought 8.43 points
+against 8.09 without it, 4 % more (6, 4 and 2 %); in the last ten days .53 of the oracle against .51. Its logarithm
+does no better (8.53 against 8.59 on seeds 1 and 2).
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ from recsys.rewards import Rewards
 from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, ProductId
 
 KIND = "linear"
-_LEVEL, _AFFINITY = "level", "affinity"
+_HEAD = ("level", "affinity", "seen_lately")  # the first columns: what is not of the context
 
 
 class _Stage:
@@ -91,9 +94,11 @@ class LinearPolicy(ChainedPolicy):
     def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probability of each stage given the one before; 0 for the null choice."""
         weights = self._weights[:, [self._row.get(candidate.product_id, self._new) for candidate in candidates]]
-        x = _vector(self._contexts, context, affinity=0.0)
+        x = self._contexts.vector(context.names, context.values)
+        x[: len(_HEAD)] = 0.0  # those differ by candidate
         logits = self._start + np.einsum("snd,d->sn", weights, x)
-        logits += weights[:, :, 1] * np.array([candidate.affinity or 0.0 for candidate in candidates])
+        heads = np.array([_head(candidate) for candidate in candidates])  # (n, 3)
+        logits += np.einsum("snh,nh->sn", weights[:, :, : len(_HEAD)], heads)
         logits += np.array([self._like(candidate) for candidate in candidates]).reshape(-1, len(logits)).T
         chances: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0)))
         chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
@@ -120,7 +125,7 @@ class LinearLearner:
         self.recipe = recipe
         self.chain = chain
         self.settings = Settings.of(recipe.options)
-        self._contexts = Columns([_LEVEL, _AFFINITY], knots=self.settings.knots)
+        self._contexts = Columns(_HEAD, knots=self.settings.knots)
         self._features = Columns([], knots=0)
         self._stages = [self._stage(row) for row in range(len(chain.stages))]
         self._taught = 0
@@ -146,7 +151,8 @@ class LinearLearner:
         own = stage.own.get(product)
         if own is None:
             own = stage.own[product] = Belief(self._prior(self.settings.level, stage.bends[0]))
-        x = _vector(self._contexts, one.context, affinity=one.candidate.affinity or 0.0)
+        x = self._contexts.vector(one.context.names, one.context.values)
+        x[: len(_HEAD)] = _head(one.candidate)
         like = self._features.vector(one.candidate.names, one.candidate.values)
         learn([(stage.shared, x), (stage.alike, like), (own, x)], start=self.settings.start, label=one.label)
         self._taught += 1
@@ -228,7 +234,19 @@ class LinearLearner:
         for stage, products in zip(learner._stages, header["products"], strict=True):
             stage.shared, stage.alike = next(beliefs), next(beliefs)
             stage.own = {product: next(beliefs) for product in products}
+        learner._make_room()
         return learner
+
+    def _make_room(self) -> None:
+        """Give a state from before the last column of `_HEAD` what a new learner would believe of it."""
+        names, place = self._contexts.names, len(_HEAD) - 1
+        if names[place : place + 1] == [_HEAD[place]]:
+            return
+        self._contexts = Columns([*_HEAD, *names[place:]], knots=self.settings.knots)
+        for stage in self._stages:
+            stage.shared.make_room(place, deviation=stage.bends[1])
+            for own in stage.own.values():
+                own.make_room(place, deviation=stage.bends[0])
 
 
 def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
@@ -236,11 +254,9 @@ def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
     return LinearLearner(recipe, chain=Chain.of(rewards))
 
 
-def _vector(columns: Columns, context: Context, *, affinity: float) -> Floats:
-    """(columns,) [1, affinity, the context and its hats]."""
-    vector = columns.vector(context.names, context.values)
-    vector[0], vector[1] = 1.0, affinity
-    return vector
+def _head(candidate: Candidate) -> tuple[float, float, float]:
+    """What stands in the first columns: 1, affinity, and how often this customer saw the product lately."""
+    return 1.0, candidate.affinity or 0.0, candidate.seen_lately
 
 
 def _weights(stage: _Stage, products: Sequence[ProductId]) -> Floats:

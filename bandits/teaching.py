@@ -54,7 +54,7 @@ def checked_values(context: Context, candidate: Candidate, *, stage: str, label:
     if len(context.names) != len(context.values) or len(candidate.names) != len(candidate.values):
         raise Misuse(f"{where}: feature names and values do not pair")
     affinity = 0.0 if candidate.affinity is None else candidate.affinity
-    for value in (*context.values, *candidate.values, affinity):
+    for value in (*context.values, *candidate.values, affinity, candidate.seen_lately):
         if not -BOUND <= value <= BOUND:  # also refuses NaN
             raise Misuse(f"{where}: a feature is not finite or beyond ±{BOUND:g}")
     return Taught(context, candidate, chain.row(stage), label)

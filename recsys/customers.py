@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, bindparam, delete, insert, null, select
 
-from recsys import activities, profiles
+from recsys import activities, profiles, touches
 from recsys import database as db
 from recsys.database import Database
 from recsys.eventlog import Entry, EventLog
 from recsys.profiles import ProfileRow
 from recsys.records import encode, micros
 from recsys.vocabulary import (
+    NO_CONTACT,
     Activity,
     CustomerId,
     FactValue,
@@ -62,12 +63,20 @@ def random_token() -> str:
 
 
 _ALL = select(
-    db.tokens, db.profiles.c.facts, db.profiles.c.permissions, db.vectors.c.vector, db.vectors.c.bundle
+    db.tokens,
+    db.profiles.c.facts,
+    db.profiles.c.permissions,
+    db.profiles.c.told,
+    db.vectors.c.vector,
+    db.vectors.c.bundle,
+    db.contacts.c.text.label("contact"),
+    db.contacts.c.version,
 ).select_from(
-    db.tokens.outerjoin(db.profiles, db.profiles.c.token == db.tokens.c.token).outerjoin(
-        db.vectors, db.vectors.c.token == db.tokens.c.token
-    )
+    db.tokens.outerjoin(db.profiles, db.profiles.c.token == db.tokens.c.token)
+    .outerjoin(db.vectors, db.vectors.c.token == db.tokens.c.token)
+    .outerjoin(db.contacts, db.contacts.c.token == db.tokens.c.token)
 )
+_ASIDE = ("vector", "bundle", "contact")  # what an encoder does not ask for
 _ONE = _ALL.where(db.tokens.c.customer_id == bindparam("customer"))
 
 
@@ -116,7 +125,7 @@ class Customers:
     def stale(self, *, after: int, limit: int = _PAGE, history: int = 32) -> list[Stale]:
         """Customers changed after `after`, by change, with at most `history` latest activity subjects."""
         query = (
-            select(db.tokens.c.customer_id, db.profiles, null().label("vector"), null().label("bundle"))
+            select(db.tokens.c.customer_id, db.profiles, *(null().label(name) for name in _ASIDE))
             .join(db.tokens, db.tokens.c.token == db.profiles.c.token)
             .where(db.profiles.c.change > after)
             .order_by(db.profiles.c.change)
@@ -202,13 +211,13 @@ def vector_of(content: bytes) -> Vector:
 
 def _profile(row: Any) -> Profile:
     customer_id = CustomerId(row.customer_id)
+    contact = NO_CONTACT if row.contact is None else touches.parsed(row.contact, version=row.version)
     if row.facts is None:
-        return Profile(customer_id, Token(row.token))
+        return Profile(customer_id, Token(row.token), contact=contact)
     vector = None if row.vector is None else vector_of(row.vector)
     known = profiles.parsed(row.facts, row.permissions)
-    return Profile(
-        customer_id, Token(row.token), known.as_facts(), known.permissions or Permissions(), vector, row.bundle
-    )
+    permissions = known.permissions or Permissions()
+    return Profile(customer_id, Token(row.token), known.as_facts(), permissions, vector, row.bundle, contact, row.told)
 
 
 def _known_tokens(connection: Connection, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Token]:

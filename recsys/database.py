@@ -18,6 +18,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -31,12 +32,14 @@ from sqlalchemy import (
     make_url,
     select,
     text,
+    update,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_STEPS = {1: "ALTER TABLE profiles ADD COLUMN told BIGINT NOT NULL DEFAULT 0"}  # from a version to the next
 _APPEND_LOCK = 7_265_637  # any constant: the advisory lock that PostgreSQL writers share
 
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON")
@@ -62,6 +65,14 @@ profiles = Table(
     Column("facts", Text, nullable=False),
     Column("permissions", Text, nullable=False),
     Column("change", _big, nullable=False, index=True),  # grows with every change: what the encoder follows
+    Column("told", BigInteger, nullable=False, server_default="0"),  # `change` when facts or permissions last moved
+)
+contacts = Table(  # what a customer was shown and answered; goes with the customer
+    "contacts",
+    metadata,
+    Column("token", String(32), ForeignKey("tokens.token", ondelete="CASCADE"), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
 )
 vectors = Table(
     "vectors",
@@ -178,6 +189,10 @@ class Database:
                 connection.execute(insert(meta).values(name="schema", value=str(SCHEMA_VERSION)))
             elif int(found) > SCHEMA_VERSION:
                 raise Corrupt(f"the database has schema {found}; this version reads up to {SCHEMA_VERSION}")
+            elif int(found) < SCHEMA_VERSION:
+                for version in range(int(found), SCHEMA_VERSION):
+                    connection.execute(text(_STEPS[version]))
+                connection.execute(update(meta).where(meta.c.name == "schema").values(value=str(SCHEMA_VERSION)))
         return self
 
     @contextmanager
@@ -218,7 +233,11 @@ class Database:
             raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Let go of every connection, and of the one that this thread keeps."""
+        kept, self._kept.connection = getattr(self._kept, "connection", None), None
+        if kept is not None:
+            with suppress(SQLAlchemyError):
+                kept.close()
         self._reader.dispose()
         self._writer.dispose()
 

@@ -4,15 +4,13 @@ Every event gets a position under the database's append lock; `recorded_at` is b
 monotone in position. An event has a unique key, so that appending it again changes nothing (a
 duplicate) and appending another body under the same key is refused (a conflict). A decision that
 answers a request takes the request's row in its own transaction, so idempotency holds across
-workers and restarts.
+workers and restarts; one that carries a reservation is written only while that holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
@@ -21,11 +19,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from recsys import database as db
 from recsys import records
 from recsys.clocks import Clock
+from recsys.contacts import Ledger
 from recsys.database import Database
+from recsys.entries import Entry, Receipt, Request, Status
 from recsys.errors import Corrupt, UnknownDecision
-from recsys.vocabulary import Body, Decision, Event, Glance, Outcome
+from recsys.touches import DAY, KINDS, Memory
+from recsys.vocabulary import Decision, Event, Glance, Outcome
+
+__all__ = ["REQUEST_LIFE", "Entry", "EventLog", "Receipt", "Request", "Status"]
 
 REQUEST_LIFE = timedelta(days=7)
+A_QUARTER = Memory.of(dict.fromkeys(KINDS, 90 * DAY))
 _PAGE = 2_000
 
 
@@ -40,46 +44,16 @@ _REQUESTS = select(db.requests).where(
 _NEW_EVENTS, _NEW_REQUESTS = insert(db.events), insert(db.requests)
 
 
-class Status(StrEnum):
-    """What an append came to."""
-
-    APPENDED = "appended"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Who asked under which id, and the digest of what was asked."""
-
-    key_name: str
-    request_id: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Something to append."""
-
-    body: Body
-    request: Request | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of an entry. `decision_id` names the earlier decision of a repeated request."""
-
-    status: Status
-    position: int
-    decision_id: str | None = None
-
-
 class EventLog:
-    """The log over one database; safe from several threads and processes."""
+    """The log over one database; safe from several threads and processes.
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
+    It also keeps the contact of customers (recsys/contacts.py), as far back as `memory` says.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock, memory: Memory = A_QUARTER) -> None:
         self._database = database
         self._clock = clock
+        self._memory = memory
         self._parts: dict[str, Any] = {}  # ref → parsed part, grows with configurations and not with traffic
         self._stored: set[str] = set()
 
@@ -98,6 +72,8 @@ class EventLog:
         known = _known_keys(connection, [record.key for _, record in encoded])
         asked = _known_requests(connection, [entry.request for entry, _ in encoded if entry.request])
         position, recorded_at = self._next(connection)
+        entries = [entry for entry, _ in encoded]
+        ledger = Ledger(connection, entries, now=recorded_at // 1_000_000, memory=self._memory)
         rows: list[dict[str, Any]] = []
         new_requests: list[dict[str, Any]] = []
         receipts = []
@@ -111,6 +87,10 @@ class EventLog:
                 status = Status.DUPLICATE if found[1] == record.digest else Status.CONFLICT
                 receipts.append(Receipt(status, found[0]))
                 continue
+            if (refusal := ledger.refusal(entry)) is not None:
+                receipts.append(Receipt(refusal, 0))
+                continue
+            ledger.take(entry.body)
             if request is not None and isinstance(entry.body, Decision):
                 asked[request.key_name, request.request_id] = (request.digest, entry.body.decision_id)
                 new_requests.append(_request_row(request, entry.body.decision_id, recorded_at))
@@ -123,6 +103,7 @@ class EventLog:
             connection.execute(_NEW_EVENTS, rows)
         if new_requests:
             connection.execute(_NEW_REQUESTS, new_requests)
+        ledger.write()
         return receipts
 
     def forget_requests(self) -> int:

@@ -1,7 +1,8 @@
 """Facts → context, product → features: the one definition for the API, the learner and the judge.
 
-Every feature stands in `CUSTOMER` or `MOMENT` with how it is made and which facts it reads, and
-`VERSION` is the digest of those two tables: change a definition in words and every decision says so.
+Every feature stands in `CUSTOMER` or `MOMENT` with how it is made and which facts it reads; what is
+between a customer and a product stands in `SEEN_LATELY`. `VERSION` is the digest of all of these:
+change a definition in words and every decision says so.
 No feature reads age, any other protected trait, a treatment flag or a credit score (VUL-1, FAIR-2,
 CRD-3). A missing fact makes its features 0 and raises `missing`.
 """
@@ -20,7 +21,8 @@ import numpy as np
 from recsys.catalogue import broadcast_creative
 from recsys.derivations import LONDON, low_balance
 from recsys.facts import RULE_FACTS, checked_fact
-from recsys.vocabulary import Candidate, Context, Fact, FactValue, Floats, Product, Profile
+from recsys.touches import DAILY, second_of, seen_lately
+from recsys.vocabulary import NO_CONTACT, Candidate, Contact, Context, Fact, FactValue, Floats, Product, Profile
 
 __all__ = [
     "CUSTOMER_NAMES",
@@ -197,8 +199,12 @@ MOMENT: tuple[Feature, ...] = (
 CUSTOMER_NAMES: tuple[str, ...] = tuple(feature.name for feature in CUSTOMER)
 MOMENT_NAMES: tuple[str, ...] = tuple(feature.name for feature in MOMENT)
 NAMES = CUSTOMER_NAMES + MOMENT_NAMES
+MOST_SEEN = 20.0
+SEEN_LATELY = (
+    f"seen_lately|displays of the product to the customer, each × {DAILY} a day, at most {MOST_SEEN:g}|displays"
+)
 VERSION: str = sha256(
-    "\n".join(f"{f.name}|{f.how}|{','.join(f.reads)}" for f in CUSTOMER + MOMENT).encode()
+    "\n".join([*(f"{f.name}|{f.how}|{','.join(f.reads)}" for f in CUSTOMER + MOMENT), SEEN_LATELY]).encode()
 ).hexdigest()
 """Digest of the definition in words; logged with every decision (TRN-2)."""
 
@@ -251,8 +257,21 @@ def product_features(product: Product) -> tuple[tuple[str, ...], tuple[float, ..
     return known[1], known[2]
 
 
-def candidate_of(product: Product, *, affinity: float | None, path: str = "personalised") -> Candidate:
-    """A product as a candidate, with its first creative, or the one for everyone on the broadcast path."""
+def candidate_of(
+    product: Product,
+    *,
+    affinity: float | None = None,
+    contact: Contact = NO_CONTACT,
+    at: datetime | None = None,
+    path: str = "personalised",
+) -> Candidate:
+    """A product as a candidate, with its first creative, or the one for everyone on the broadcast path.
+
+    Where `at` is given, with how often this customer was shown it lately.
+    """
     creative = broadcast_creative(product) if path == "broadcast" else next(iter(product.creatives), None)
     names, values = product_features(product)
-    return Candidate(product.product_id, "" if creative is None else creative.creative_id, names, values, affinity)
+    seen = 0.0 if at is None else min(seen_lately(contact, product.product_id, now=second_of(at)), MOST_SEEN)
+    return Candidate(
+        product.product_id, "" if creative is None else creative.creative_id, names, values, affinity, seen
+    )

@@ -79,11 +79,14 @@ def known(connection: Connection, tokens: Sequence[str]) -> set[str]:
 
 
 def write(connection: Connection, changed: Mapping[Token, ProfileRow], *, existing: Collection[Token]) -> None:
-    """Store rows, each with the next number of the sequence that the encoder follows."""
+    """Store rows, each with the next number of the sequence that the encoder follows, and which decisions heed."""
     if not changed:
         return
     last: int = connection.execute(select(func.max(db.profiles.c.change))).scalar() or 0
-    texts = {token: _texts(row) | {"change": last + n} for n, (token, row) in enumerate(changed.items(), start=1)}
+    texts = {
+        token: _texts(row) | {"change": last + n, "told": last + n}
+        for n, (token, row) in enumerate(changed.items(), start=1)
+    }
     new = [{"token": token} | text for token, text in texts.items() if token not in existing]
     old = [{"row_token": token} | text for token, text in texts.items() if token in existing]
     if old:

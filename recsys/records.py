@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -132,7 +132,6 @@ def decision_key(decision_id: str) -> str:
 
 
 def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
-    versions = d.versions
     head = _part(
         parts,
         (
@@ -143,7 +142,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
             ("retention", d.retention),
             ("retrieval", d.retrieval),
             ("overrides", d.overrides),
-            ("versions", tuple((name, getattr(versions, name)) for name in Versions.__slots__)),
+            ("versions", _version_fields(d.versions)),
         ),
     )
     verdicts = _part(parts, (d.verdicts.products, d.verdicts.rules, d.verdicts.reasons))
@@ -174,6 +173,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
             "affinities": _packed(
                 np.array([np.nan if c.affinity is None else c.affinity for c in d.candidates], dtype=np.float64)
             ),
+            **_seen_fields(d.candidates),
         },
     }
 
@@ -184,6 +184,7 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
     personal = f["personal"] or {}
     n = len(f["candidates"])
     affinities = _unpacked(personal["affinities"]) if personal else np.full(n, np.nan)
+    seen = _unpacked(personal["seen"]) if "seen" in personal else np.zeros(n)
     products, rules, reasons = lookup(f["rules"][0])
     names, values = personal.get("context", (None, ""))
     return Decision(
@@ -209,8 +210,8 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
             tuple(f["rules"][2]) if len(f["rules"]) > 2 else (),
         ),
         candidates=tuple(
-            _read_candidate(lookup(ref), affinity)
-            for ref, affinity in zip(f["candidates"], affinities.tolist(), strict=True)
+            _read_candidate(lookup(ref), affinity, times)
+            for ref, affinity, times in zip(f["candidates"], affinities.tolist(), seen.tolist(), strict=True)
         ),
         scores=_unpacked(f["scores"]),
         pmfs=_unpacked(f["pmfs"]).reshape(-1, n) if n else np.zeros((0, 0)),
@@ -229,9 +230,21 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
     )
 
 
-def _read_candidate(part: Any, affinity: float) -> Candidate:
+def _version_fields(versions: Versions) -> tuple[tuple[str, str], ...]:
+    """By name; what came later is left out where it is empty, so that older records keep their form."""
+    named = ((name, getattr(versions, name)) for name in Versions.__slots__)
+    return tuple((name, value) for name, value in named if value or name != "contact")
+
+
+def _read_candidate(part: Any, affinity: float, seen: float) -> Candidate:
     product, creative, names, values = part
-    return Candidate(product, creative, names, values, None if affinity != affinity else affinity)
+    return Candidate(product, creative, names, values, None if affinity != affinity else affinity, seen)
+
+
+def _seen_fields(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """How often each candidate was seen lately, left out where none ever was."""
+    seen = [c.seen_lately for c in candidates]
+    return {"seen": _packed(np.array(seen, dtype=np.float64))} if any(seen) else {}
 
 
 def _fact_fields(facts: Mapping[str, Fact], parts: dict[str, str], *, made: int) -> list[Any]:

@@ -11,7 +11,7 @@ unlinks a whole history.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -30,6 +30,8 @@ Floats: TypeAlias = NDArray[np.float64]
 Vector: TypeAlias = NDArray[np.float32]
 Bools: TypeAlias = NDArray[np.bool_]
 FactValue: TypeAlias = bool | int | float | str | tuple[str, ...] | None
+Touch: TypeAlias = tuple[int, ProductId, str]
+"""A second since 1970, the product, and the mark of the decision it came from ("" for none)."""
 
 NOTHING: ProductId = "nothing"
 """The null choice: drawing it ends the slate, with its own logged propensity."""
@@ -66,6 +68,22 @@ class Permissions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Contact:
+    """What a customer was shown and sent, and what they answered, as far back as rules look.
+
+    `touches` by kind (`touches.KINDS`), oldest first. `tired` is a decayed count of displays of each
+    product, and the second at which it stood there.
+    """
+
+    touches: Mapping[str, Sequence[Touch]] = field(default_factory=lambda: MappingProxyType({}))
+    tired: Mapping[ProductId, tuple[float, int]] = field(default_factory=lambda: MappingProxyType({}))
+    version: int = 0  # grows with every change
+
+
+NO_CONTACT = Contact()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """What the bank knows of a customer now. Not logged: a decision copies the facts it used."""
 
@@ -75,6 +93,8 @@ class Profile:
     permissions: Permissions = Permissions()
     vector: Vector | None = None  # (dim,) unit length
     bundle: str | None = None  # digest of the bundle that made the vector
+    contact: Contact = NO_CONTACT
+    told: int = 0  # grows with every change of facts or permissions: what a decision was made with
 
     def value(self, name: str) -> FactValue:
         """The value of a fact, None when it is missing *or* known to be none."""
@@ -124,7 +144,8 @@ class Candidate:
     """An eligible product that retrieval proposed, with what a policy may see of it.
 
     `names` and `values` are the product's own features; `affinity` is the only number that comes
-    from embeddings (standardised per bundle; None where there is no vector).
+    from embeddings (standardised per bundle; None where there is no vector). `seen_lately` is the one
+    number that differs by customer without an embedding: how often they were shown it (features.py).
     """
 
     product_id: ProductId
@@ -132,6 +153,7 @@ class Candidate:
     names: tuple[str, ...] = ()
     values: tuple[float, ...] = ()
     affinity: float | None = None
+    seen_lately: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +208,16 @@ class Verdicts:
         rows: list[bool] = np.logical_and.reduce(self.allowed, axis=1).tolist()
         return tuple(product for product, allowed in zip(self.products, rows, strict=True) if allowed)
 
+    def joined(self, other: Verdicts) -> Verdicts:
+        """These columns and then those of `other`, which judged the same products."""
+        return Verdicts(
+            self.products,
+            self.rules + other.rules,
+            self.reasons + other.reasons,
+            np.hstack([self.allowed, other.allowed]),
+            self.unknown + tuple(len(self.rules) + column for column in other.unknown),
+        )
+
     def expanded(self) -> tuple[Verdict, ...]:
         """One `Verdict` for each product and rule."""
         reasons = [NOT_KNOWN if j in self.unknown else reason for j, reason in enumerate(self.reasons)]
@@ -217,6 +249,7 @@ class Versions:
     bundle: str  # "" when no embedding took part
     privacy_notice: str
     code: str
+    contact: str = ""  # of the contact policy
 
 
 @dataclass(frozen=True, slots=True, eq=False)

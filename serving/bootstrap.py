@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bandits.recipe import Recipe, parse_recipes
-from recsys import eligibility, rewards
+from recsys import contactfile, eligibility, rewards
 from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
 from recsys.customers import Customers, random_token
@@ -75,13 +75,19 @@ def compose(
     recipes = parse_recipes(_text(settings.recipes), where=settings.recipes.name)
     if settings.champion not in {recipe.name for recipe in recipes}:
         raise InvalidConfiguration(f'champion: no recipe is called "{settings.champion}" in {settings.recipes.name}')
-    offers = Offers(settings.artefacts, rules=eligibility.load(settings.rules), rewards=rewards.load(settings.rewards))
+    contact = contactfile.load(settings.contact)
+    offers = Offers(
+        settings.artefacts,
+        rules=eligibility.load(settings.rules),
+        rewards=rewards.load(settings.rewards),
+        contact=contact,
+    )
     offers.refresh()
     return Installation(
         settings=settings,
         clock=clock,
         database=database,
-        log=EventLog(database, clock=clock),
+        log=EventLog(database, clock=clock, memory=contact.memory),
         customers=Customers(database, new_token=new_token),
         register=Register(database),
         quarantine=Quarantine(database),

@@ -12,9 +12,9 @@ import aiohttp
 
 from recsys.bank.visits import Visit
 from recsys.customers import Told
+from recsys.entries import REFUSALS, Entry, Status
 from recsys.errors import Conflict, RecsysError
-from recsys.eventlog import Entry, Status
-from recsys.vocabulary import Activity, CustomerId, Decision, Outcome, Profile
+from recsys.vocabulary import Activity, Decision, Outcome, Profile
 from serving.bootstrap import Installation
 from serving.recommender import Recommender
 from serving.slates import Ask
@@ -40,10 +40,21 @@ class InProcess:
         self._home.customers.add_activities(activities)
 
     async def ask(self, visits: Sequence[Visit]) -> list[Answer]:
-        """A slate for each visitor, all made durable together."""
-        profiles = self._home.customers.profiles([visit.customer_id for visit in visits])
-        decisions = [self._decide(visit, profiles) for visit in visits]
-        self._home.log.append([Entry(decision) for decision in decisions])
+        """A slate for each visitor, all made durable together; those that could not be written are decided anew."""
+        decisions: dict[int, Decision] = {}  # by the visit's place
+        waiting, redraws = list(range(len(visits))), 0
+        while waiting:  # the recommender's last redraw reserves nothing, so it is written
+            profiles = self._home.customers.profiles([visits[place].customer_id for place in waiting])
+            entries = []
+            for place in waiting:
+                decision_id = decisions[place].decision_id if place in decisions else ""
+                profile = profiles.get(visits[place].customer_id)
+                entry = self._entry(visits[place], profile, decision_id=decision_id, redraws=redraws)
+                assert isinstance(entry.body, Decision)
+                decisions[place] = entry.body
+                entries.append(entry)
+            receipts = zip(waiting, self._home.log.append(entries), strict=True)
+            waiting, redraws = [place for place, receipt in receipts if receipt.status in REFUSALS], redraws + 1
         return [
             Answer(
                 each.decision_id,
@@ -51,7 +62,7 @@ class InProcess:
                 {assigned.experiment_id: assigned.variant for assigned in each.experiments},
                 tuple(slot.product_id for slot in each.shown),
             )
-            for each in decisions
+            for each in (decisions[place] for place in range(len(visits)))
         ]
 
     async def report(self, reports: Sequence[Report]) -> tuple[int, int, int]:
@@ -77,10 +88,11 @@ class InProcess:
         kinds = [receipt.status for receipt in receipts]
         return kinds.count(Status.APPENDED), kinds.count(Status.DUPLICATE), kinds.count(Status.CONFLICT)
 
-    def _decide(self, visit: Visit, profiles: Mapping[CustomerId, Profile]) -> Decision:
-        profile = profiles.get(visit.customer_id) or self._home.customers.introduce(visit.customer_id)
+    def _entry(self, visit: Visit, profile: Profile | None, *, decision_id: str, redraws: int) -> Entry:
+        profile = profile or self._home.customers.introduce(visit.customer_id)
         ask = Ask(visit.customer_id, visit.surface, self._slots[visit.surface])
-        return self._recommender.decide(ask, profile=profile)
+        decision = self._recommender.decide(ask, profile=profile, decision_id=decision_id, redraws=redraws)
+        return Entry(decision, None, self._recommender.reservation(decision, profile=profile))
 
 
 class OverHttp:

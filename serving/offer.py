@@ -1,4 +1,4 @@
-"""What is on offer right now: catalogue, rules, rewards and embeddings, replaced as one reference.
+"""What is on offer right now: catalogue, rules, contact, rewards and embeddings, replaced as one reference.
 
 A request takes the reference once and sees one consistent offer to its end, whatever is published
 meanwhile.
@@ -7,13 +7,14 @@ meanwhile.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embeddings import bundle as bundles
 from embeddings.retrieval import Retriever
 from recsys import artefacts, catalogue, features
 from recsys.catalogue import Catalogue
+from recsys.contact import ContactPolicy
 from recsys.eligibility import RulePack
 from recsys.rewards import Rewards
 
@@ -30,16 +31,17 @@ class Offer:
     rules: RulePack
     rewards: Rewards  # with the catalogue's points
     retriever: Retriever | None
+    contact: ContactPolicy
 
 
 class Offers:
     """The offer in force; `refresh` looks whether a catalogue or bundle was published."""
 
-    def __init__(self, root: Path, *, rules: RulePack, rewards: Rewards) -> None:
+    def __init__(self, root: Path, *, rules: RulePack, rewards: Rewards, contact: ContactPolicy) -> None:
         self._root = root
         self._seen: dict[str, str | None] = {CATALOGUE: None, bundles.NAME: None}
         self.refusals = 0
-        self.current = Offer(Catalogue.empty(), rules, rewards, None)
+        self.current = Offer(Catalogue.empty(), rules, rewards, None, contact)
 
     def refresh(self) -> None:
         """Swap in what was published since the last look; keep the last good one where it is damaged."""
@@ -62,9 +64,9 @@ class Offers:
             text = artefacts.read(self._root, name, digest).file(CATALOGUE_FILE).decode()
             products = catalogue.parse(text, where=CATALOGUE_FILE)
             rewards = now.rewards.with_values({product.product_id: product.value for product in products.products})
-            return Offer(products, now.rules, rewards, now.retriever)
+            return replace(now, catalogue=products, rewards=rewards)
         bundle = bundles.load(self._root, features_version=features.VERSION, digest=digest)
-        return Offer(now.catalogue, now.rules, now.rewards, Retriever(bundle))
+        return replace(now, retriever=Retriever(bundle))
 
 
 def apply_catalogue(root: Path, *, text: str, where: str) -> artefacts.Artefact:

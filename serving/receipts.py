@@ -154,7 +154,13 @@ def _record(event: Event, d: Decision) -> dict[str, Any]:
         ],
         "retrieval": d.retrieval,
         "candidates": [
-            {"product_id": c.product_id, "creative_id": c.creative_id, "affinity": c.affinity, "score": float(score)}
+            {
+                "product_id": c.product_id,
+                "creative_id": c.creative_id,
+                "affinity": c.affinity,
+                "seen_lately": c.seen_lately,
+                "score": float(score),
+            }
             for c, score in zip(d.candidates, d.scores, strict=True)
         ],
         "slate": [

@@ -10,38 +10,53 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from bandits.baselines import StaticPolicy, UniformPolicy
 from bandits.drawing import Drawn, MaskOf, draw_slate
 from bandits.policy import Policy
-from recsys import features
+from recsys import features, touches
 from recsys.assignment import dice, unit_of
 from recsys.catalogue import Surface
 from recsys.clocks import Clock
+from recsys.contact import Reservation
 from recsys.eligibility import RoutePath
 from recsys.layers import Layers, Placement
 from recsys.vocabulary import (
+    NO_CONTACT,
     NOTHING,
     Assigned,
     Candidate,
     Context,
     Decision,
-    Product,
     ProductId,
     Profile,
     Slot,
     Token,
+    Verdicts,
     Versions,
 )
 from serving.live_policy import InForce, LivePolicies
 from serving.offer import Offer
-from serving.slates import Ask, mask_of, narrowed, shortfall_of, slots_of, surface_of
+from serving.slates import (
+    UNSETTLED,
+    WITHDRAWN,
+    Ask,
+    mask_of,
+    narrowed,
+    refusing_all,
+    shortfall_of,
+    slots_of,
+    surface_of,
+)
 
 UNIFORM_SALT = "uniform-slice"
+MOST_REDRAWS = 4
+"""How often a slate is drawn anew where what may be shown changed meanwhile; then nothing is shown."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -88,8 +103,12 @@ class Recommender:
         self._traffic = traffic
         self._new_id = new_id
 
-    def decide(self, ask: Ask, *, profile: Profile) -> Decision:
-        """One decision. Raises `Misfit` for an unknown surface, too many slots or unknown products."""
+    def decide(self, ask: Ask, *, profile: Profile, decision_id: str = "", redraws: int = 0) -> Decision:
+        """One decision. Raises `Misfit` for an unknown surface, too many slots or unknown products.
+
+        A slate that is drawn anew keeps its `decision_id` and throws other dice. After `MOST_REDRAWS` it
+        is empty and says so.
+        """
         started = time.perf_counter_ns()
         at = self._clock.now()
         offer = self._offer()
@@ -98,20 +117,21 @@ class Recommender:
         linked = household if isinstance(household, str) else None
         placement = self._layers().placed(profile.token, surface=ask.surface, at=at, household=linked)
         path: RoutePath = "personalised" if _personal(profile) and not placement.held_out else "broadcast"
-        products = offer.catalogue.products
-        verdicts = offer.rules.verdicts(profile, products=products, surface=ask.surface, at=at, path=path)
-        verdicts = narrowed(verdicts, ask=ask)
+        verdicts = narrowed(_verdicts(profile, offer=offer, surface=ask.surface, at=at, path=path), ask=ask)
+        if redraws > MOST_REDRAWS:
+            verdicts = verdicts.joined(refusing_all(verdicts.products))
         eligible = verdicts.eligible()
-        candidates = self._candidates(profile, eligible=eligible, offer=offer, path=path, surface=surface)
+        candidates = self._candidates(profile, eligible=eligible, offer=offer, path=path, surface=surface, at=at)
         context = features.context_of(profile, at=at, surface=ask.surface, given=ask.given)
         chosen = self._chosen(profile, placement=placement, path=path, offer=offer)
-        decision_id = self._new_id()
+        decision_id = decision_id or self._new_id()
         chosen, drawn = self._drawn(
             chosen,
             context,
             candidates,
             length=ask.slots,
             decision_id=decision_id,
+            redraws=redraws,
             mask_of=mask_of(candidates, offer=offer, surface=surface),
         )
         slots = slots_of(drawn, candidates=candidates, context=context, path=path)
@@ -139,6 +159,7 @@ class Recommender:
                 bundle=bundle,
                 privacy_notice=self._traffic.privacy_notice,
                 code=self._traffic.code,
+                contact=offer.contact.digest,
             ),
             facts=features.facts_used(profile),
             context=context,
@@ -147,12 +168,41 @@ class Recommender:
             scores=drawn.scores,
             pmfs=drawn.pmfs,
             slots=slots,
+            redraws=redraws,
             request_id=ask.request_id,
             unit=self._unit(profile, placement=placement, household=linked),
-            shortfall=shortfall_of(ask, slots, offer=offer, eligible=eligible),
+            shortfall=UNSETTLED if redraws > MOST_REDRAWS else shortfall_of(ask, slots, offer=offer, eligible=eligible),
             retrieval=retriever.mode(retriever.vector_of(profile), n_eligible=len(eligible)) if retriever else "all",
             latency_us=(time.perf_counter_ns() - started) // 1000,
         )
+
+    def reservation(self, decision: Decision, *, profile: Profile) -> Reservation | None:
+        """What must still hold when the decision is written; None for the empty slate of the last redraw."""
+        if decision.redraws > MOST_REDRAWS:
+            return None
+        offer = self._offer()
+        return Reservation(
+            profile.told, profile.contact.version, offer.contact, offer.catalogue.products, _path_of(decision)
+        )
+
+    def repeated(self, decision: Decision, *, profile: Profile) -> Decision:
+        """An answer that is given again: as it was, or empty where a rule now refuses what it showed (OPS-3).
+
+        What the decision itself did to the customer's contact does not count against it.
+        """
+        path = _path_of(decision)
+        if path == "broadcast" or _personal(profile):
+            before = touches.without(profile.contact, decision_id=decision.decision_id)
+            verdicts = _verdicts(
+                replace(profile, contact=before),
+                offer=self._offer(),
+                surface=decision.surface,
+                at=self._clock.now(),
+                path=path,
+            )
+            if {slot.product_id for slot in decision.shown} <= set(verdicts.eligible()):
+                return decision
+        return replace(decision, slots=(), shortfall=WITHDRAWN)
 
     def unlogged(self, ask: Ask) -> tuple[Slot, ...]:
         """The approved static list: what everybody may see when nothing can be logged. Teaches nothing."""
@@ -164,7 +214,7 @@ class Recommender:
             nobody, products=offer.catalogue.products, surface=ask.surface, at=at, path="broadcast"
         )
         eligible = narrowed(verdicts, ask=ask).eligible()
-        candidates = [_candidate(offer.catalogue.product(each), None, path="broadcast") for each in eligible]
+        candidates = [features.candidate_of(offer.catalogue.product(each), path="broadcast") for each in eligible]
         if not candidates:
             return ()
         drawn = draw_slate(
@@ -176,14 +226,27 @@ class Recommender:
     # -- steps -------------------------------------------------------------------------------
 
     def _candidates(
-        self, profile: Profile, *, eligible: Sequence[ProductId], offer: Offer, path: str, surface: Surface
+        self,
+        profile: Profile,
+        *,
+        eligible: Sequence[ProductId],
+        offer: Offer,
+        path: str,
+        surface: Surface,
+        at: datetime,
     ) -> tuple[Candidate, ...]:
         if offer.retriever is None or path == "broadcast":
             proposed: Sequence[tuple[ProductId, float | None]] = [(product_id, None) for product_id in eligible]
         else:
             vector = offer.retriever.vector_of(profile)
             proposed = offer.retriever.propose(vector, eligible=eligible, k=self._traffic.candidates)
-        found = [_candidate(offer.catalogue.product(product), affinity, path=path) for product, affinity in proposed]
+        contact = NO_CONTACT if path == "broadcast" else profile.contact
+        found = [
+            features.candidate_of(
+                offer.catalogue.product(product), affinity=affinity, contact=contact, at=at, path=path
+            )
+            for product, affinity in proposed
+        ]
         if surface.null_allowed and found and path == "personalised":
             found.append(Candidate(NOTHING))
         return tuple(found)
@@ -210,22 +273,24 @@ class Recommender:
         *,
         length: int,
         decision_id: str,
+        redraws: int,
         mask_of: MaskOf,
     ) -> tuple[_Chosen, Drawn]:
         """Draw; where the policy fails, the fallback draws and is logged as itself."""
         if not candidates:
             return chosen, Drawn(np.zeros(0), np.zeros((0, 0)), (), ())
-        try:
-            drawn = draw_slate(
-                chosen.policy, context, candidates, length=length, decision_id=decision_id, mask_of=mask_of
+
+        def drawn_by(policy: Policy) -> Drawn:
+            return draw_slate(
+                policy, context, candidates, length=length, decision_id=decision_id, redraws=redraws, mask_of=mask_of
             )
+
+        try:
+            return chosen, drawn_by(chosen.policy)
         except Exception as error:  # whatever it was: the ladder answers, and the log says who drew
             logger.error("policy %s failed (%s): the fallback answers", chosen.policy.name, type(error).__name__)
             chosen = _Chosen(UniformPolicy(), "fallback:uniform", experiments=chosen.experiments)
-            drawn = draw_slate(
-                chosen.policy, context, candidates, length=length, decision_id=decision_id, mask_of=mask_of
-            )
-        return chosen, drawn
+            return chosen, drawn_by(chosen.policy)
 
     def _unit(self, profile: Profile, *, placement: Placement, household: str | None) -> str:
         layers = self._layers()
@@ -244,8 +309,15 @@ def _personal(profile: Profile) -> bool:
     return allowed and profile.value("status") != "fincrime_hold"
 
 
-def _candidate(product: Product, affinity: float | None, *, path: str) -> Candidate:
-    return features.candidate_of(product, affinity=affinity, path=path)
+def _verdicts(profile: Profile, *, offer: Offer, surface: str, at: datetime, path: RoutePath) -> Verdicts:
+    """What the rule pack and then the contact policy say of every product."""
+    products = offer.catalogue.products
+    rules = offer.rules.verdicts(profile, products=products, surface=surface, at=at, path=path)
+    return rules.joined(offer.contact.verdicts(profile.contact, products=products, surface=surface, at=at, path=path))
+
+
+def _path_of(decision: Decision) -> RoutePath:
+    return "personalised" if decision.purpose == "promotion" else "broadcast"
 
 
 def _static(offer: Offer) -> StaticPolicy:

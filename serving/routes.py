@@ -13,11 +13,11 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from recsys.artefacts import digest_of
+from recsys.entries import REFUSALS, Entry, Receipt, Status
+from recsys.entries import Request as Asked
 from recsys.errors import Conflict, StoreUnavailable
-from recsys.eventlog import Entry, Receipt, Status
-from recsys.eventlog import Request as Asked
 from recsys.keys import Scope
-from recsys.vocabulary import CustomerId, Decision
+from recsys.vocabulary import CustomerId, Decision, Profile
 from serving import intake
 from serving.answers import answer_of, unlogged_answer
 from serving.bootstrap import Service
@@ -110,8 +110,10 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
     if receipt.status is Status.DUPLICATE and receipt.decision_id is not None:
         event = await run_in_threadpool(service.log.decision, receipt.decision_id)
         decision = event.body if isinstance(event.body, Decision) else decision
-    else:
-        service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
+        service.intake.remember(decision)
+        profile = await _profile(service, ask.customer_id)
+        return JSONResponse(answer_of(service.recommender.repeated(decision, profile=profile)))
+    service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
     service.intake.remember(decision)
     return JSONResponse(answer_of(decision))
 
@@ -246,13 +248,28 @@ def _asked(body: RecommendationRequest, service: Service) -> Ask:
 
 
 async def _decided(service: Service, ask: Ask, request: Asked | None) -> tuple[Decision, Receipt]:
-    """A decision and what its append came to; durable on return."""
-    profile = service.profiles.profile(ask.customer_id)
+    """A decision and what its append came to; durable on return.
+
+    Where facts, permissions or caps changed before it was written, nothing was, and it is decided anew.
+    """
+    recommender, decision_id, redraws = service.recommender, "", 0
+    while True:  # the recommender's last redraw reserves nothing, so it is written
+        profile = await _profile(service, ask.customer_id)
+        decision = recommender.decide(ask, profile=profile, decision_id=decision_id, redraws=redraws)
+        entry = Entry(decision, request, recommender.reservation(decision, profile=profile))
+        [receipt] = await _committed(service, [entry])
+        if receipt.status not in REFUSALS:
+            return decision, receipt
+        decision_id, redraws = decision.decision_id, redraws + 1
+        service.telemetry.redraws.labels(receipt.status.value).inc()
+
+
+async def _profile(service: Service, customer_id: CustomerId) -> Profile:
+    """What is known of the customer now; somebody unknown is introduced."""
+    profile = service.profiles.profile(customer_id)
     if profile is None:  # a thread that may be left behind when the deadline passes
-        profile = await asyncio.to_thread(service.profiles.introduce, ask.customer_id)
-    decision = service.recommender.decide(ask, profile=profile)
-    [receipt] = await _committed(service, [Entry(decision, request)])
-    return decision, receipt
+        profile = await asyncio.to_thread(service.profiles.introduce, customer_id)
+    return profile
 
 
 def _digest(body: RecommendationRequest) -> str:

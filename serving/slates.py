@@ -26,6 +26,8 @@ from serving.misfits import Misfit
 from serving.offer import Offer
 
 ASKED = "ASKED"  # the verdict column of what the caller itself left out
+UNSETTLED = "what may be shown changed again and again while this was decided: ask again"
+WITHDRAWN = "something that this answer showed may not be shown any more: ask anew, under a new request id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,12 @@ def narrowed(verdicts: Verdicts, *, ask: Ask) -> Verdicts:
         np.hstack([verdicts.allowed, column]),
         verdicts.unknown,
     )
+
+
+def refusing_all(products: Sequence[ProductId]) -> Verdicts:
+    """A column that refuses everything: the rules never stood still long enough for a slate (OPS-3)."""
+    reason = "What may be shown to you was changing just then, so we showed nothing."
+    return Verdicts(tuple(products), ("OPS-3.unsettled",), (reason,), np.zeros((len(products), 1), dtype=np.bool_))
 
 
 def mask_of(candidates: Sequence[Candidate], *, offer: Offer, surface: Surface) -> MaskOf:

@@ -22,6 +22,9 @@ class Telemetry:
         self.decisions = Counter(
             "recsys_decisions", "Decisions by surface and mode", ["surface", "mode"], registry=registry
         )
+        self.redraws = Counter(
+            "recsys_redraws", "Slates decided anew because what may be shown had changed", ["why"], registry=registry
+        )
         self.unlogged = Counter("recsys_unlogged", "Answers from the approved static list", registry=registry)
         self.outcomes = Counter("recsys_outcomes", "Outcomes taken in", ["status"], registry=registry)
         self.ignored = Counter(

@@ -17,8 +17,8 @@ FLOORS = {
     "bandits": {"recsys", "bandits"},
     "serving": {"recsys", "embeddings", "bandits", "serving"},
 }
-STORES = ("database", "eventlog", "customers", "profiles", "activities", "register", "keys", "leases", "quarantine",
-          "readmarks", "secrets_of_home")  # fmt: skip
+STORES = ("database", "eventlog", "customers", "profiles", "activities", "contacts", "register", "keys", "leases",
+          "quarantine", "readmarks", "secrets_of_home")  # fmt: skip
 DOORS = {
     "torch": {"embeddings/two_tower.py", "embeddings/losses.py", "embeddings/training.py", "embeddings/encoding.py"},
     "faiss": {"embeddings/index.py"},

@@ -11,7 +11,9 @@ import pytest
 from bandits import linear
 from bandits.beliefs import Belief, learn, mode, sigmoid
 from bandits.chain import Chain
+from bandits.chained import ChainedPolicy
 from bandits.learner import Recipe, load_policy, make_learner
+from bandits.state import pack, unpack
 from recsys import rewards
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.vocabulary import Candidate, Context
@@ -95,6 +97,42 @@ def test_a_product_never_seen_starts_from_what_is_like_it() -> None:
     ]
     tapped = policy.probabilities(Context(), new)[0]
     assert tapped[0] > tapped[1] > tapped[2]
+
+
+@pytest.mark.parametrize("engine", ["linear", "vowpal"])
+def test_how_often_a_customer_saw_a_product_counts_for_that_product_and_for_all(engine: str) -> None:
+    rng, learner = np.random.default_rng(5), make_learner(Recipe("bandit", learner=engine), rewards.load())
+    for _ in range(6_000):
+        product, seen = ("pot", "loan")[int(rng.integers(2))], float(rng.integers(6))
+        rate = sigmoid(-1.0 - {"pot": 0.6, "loan": 0.1}[product] * seen)
+        label = float(rng.random() < rate)
+        learner.teach(Context(), Candidate(product, seen_lately=seen), stage="tapped", label=label)
+    policy = learner.snapshot(1)
+    assert isinstance(policy, ChainedPolicy)
+    told = [Candidate(product, seen_lately=seen) for product in ("pot", "loan", "new") for seen in (0.0, 4.0)]
+    fresh_pot, stale_pot, fresh_loan, stale_loan, fresh_new, stale_new = policy.probabilities(Context(), told)[0]
+    assert stale_pot < fresh_pot / 3
+    assert fresh_loan / 2 < stale_loan < fresh_loan
+    assert stale_new < fresh_new  # what tires everybody of everything is expected of a new product too
+
+
+def _without(array: np.ndarray, place: int) -> np.ndarray:
+    """A mean without this weight, or a covariance without its row and column."""
+    for axis in range(array.ndim):
+        array = np.delete(array, place, axis=axis)
+    return array
+
+
+def test_a_state_from_before_seen_lately_takes_it_in_as_a_new_learner_would_believe_it() -> None:
+    recipe = Recipe("bandit", learner="linear")
+    learner = linear.new(recipe, REWARDS)
+    learner.learn(lessons(50, seed=1))
+    header, arrays = unpack(learner.state())
+    place = header["contexts"].index("seen_lately")
+    del header["contexts"][place]
+    n_columns = len(header["contexts"]) + 1
+    older = [_without(array, place) if array.shape[0] == n_columns else array for array in arrays]
+    assert linear.LinearLearner.from_state(recipe, pack(header, older)).state() == learner.state()
 
 
 def test_knowing_nothing_every_stage_starts_at_the_prior() -> None:

@@ -108,12 +108,20 @@ def test_features_are_the_same_in_every_process_and_apart_per_product() -> None:
     crossing = Crossing(bits=20)
     pot, loan = Candidate("pot"), Candidate("loan")
     table = crossing.table(Context(("payday",), (0.5,)), [pot, loan])
-    assert table.values.tolist() == [0.5, 1.0, 1.0, 0.0, 0.0] * 2
-    first, second = table.indices[:5], table.indices[5:]
+    assert table.values.tolist() == [0.5, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0] * 2
+    first, second = table.indices[:7], table.indices[7:]
     shared = first == second
-    assert shared.tolist() == [False, False, True, False, True]
+    assert shared.tolist() == [False, False, True, False, True, False, True]
     assert first.tolist() == Crossing(bits=20).table(Context(("payday",), (0.5,)), [pot]).indices.tolist()
-    assert first.tolist() == [822546, 989061, 10233, 196626, 172280]  # for ever: stored weights hang on them
+    assert first.tolist() == [
+        822546,
+        989061,
+        10233,
+        196626,
+        172280,
+        60539,
+        65586,
+    ]  # for ever: stored weights hang on them
     with pytest.raises(Misuse):
         crossing.table(Context(("payday",), ()), [pot])
 

@@ -108,8 +108,9 @@ def test_walk_2_an_outcome_is_joined_learned_published_and_swapped_in(tmp_path: 
         loop = learner_of(app.service.home)
         assert loop.catch_up().lessons == 0
 
-        # Three weeks later somebody comes by, and the log's watermark moves past every window.
-        app.clock.set(START + timedelta(days=21))
+        # Five weeks later somebody comes by: the log's watermark has moved past every window, and what was
+        # opened has rested long enough to be shown again.
+        app.clock.set(START + timedelta(days=35))
         app.recommend("c-1", surface="savings")
         progress = loop.catch_up()
         assert progress.lessons > 0
@@ -192,8 +193,8 @@ def test_walk_4_offline_evaluation_judges_a_policy_that_never_ran(tmp_path: Path
         service = app.service
         # Every second customer opens a pot when shown one; nobody opens anything else.
         for n in range(300):
-            app.tell(f"c-{n}") if n < 20 else None
-            told = app.recommend(f"c-{n % 20}", surface="savings", slots=1)
+            app.tell(f"c-{n}")
+            told = app.recommend(f"c-{n}", surface="savings", slots=1)
             report(app, told, kinds=lambda product, odd=n % 2: ("tapped", "opened") * (product == "pot" and odd))
         app.clock.set(START + timedelta(days=21))
         app.recommend("c-0", surface="savings", slots=1)
