@@ -56,6 +56,19 @@ class Columns:
         vector[columns] = told
         return vector[:-1]
 
+    def rows(self, names: tuple[str, ...], values: Floats) -> Floats:
+        """(m, columns) the same for each row of `values` (m, len(names))."""
+        columns = self._known.get(names)
+        if columns is None:
+            columns = self._columns(names)
+        m = len(values)
+        told = values
+        if self._knots.size:
+            told = np.hstack([values, hats(values.ravel(), self._knots).reshape(m, -1)])
+        rows = np.zeros((m, len(self._at) + 1))
+        rows[:, columns] = told
+        return rows[:, :-1]
+
     def _wanted(self, names: tuple[str, ...]) -> list[str]:
         return [*names, *(f"{name}#{knot}" for name in names for knot in range(self._knots.size))]
 

@@ -94,6 +94,17 @@ class LinearPolicy(ChainedPolicy):
         x = _vector(self._contexts, context, affinity=0.0)
         logits = self._start + np.einsum("snd,d->sn", weights, x)
         logits += weights[:, :, 1] * np.array([candidate.affinity or 0.0 for candidate in candidates])
+        return self._chances(logits, candidates)
+
+    def pair_probabilities(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
+        weights = self._weights[:, [self._row.get(candidate.product_id, self._new) for candidate in candidates]]
+        x = self._contexts.rows(names, values)
+        x[:, 0], x[:, 1] = 1.0, [candidate.affinity or 0.0 for candidate in candidates]
+        return self._chances(self._start + np.einsum("smd,md->sm", weights, x), candidates)
+
+    def _chances(self, logits: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) probabilities, with what the products' own features add; 0 for the null choice."""
         logits += np.array([self._like(candidate) for candidate in candidates]).reshape(-1, len(logits)).T
         chances: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0)))
         chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0

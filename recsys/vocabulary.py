@@ -217,6 +217,7 @@ class Versions:
     bundle: str  # "" when no embedding took part
     privacy_notice: str
     code: str
+    reasons: str = ""  # of the vocabulary of reasons; "" in decisions older than it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

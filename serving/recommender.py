@@ -37,6 +37,7 @@ from recsys.vocabulary import (
     Token,
     Versions,
 )
+from serving.explanations import Explainer
 from serving.live_policy import InForce, LivePolicies
 from serving.offer import Offer
 from serving.slates import Ask, mask_of, narrowed, shortfall_of, slots_of, surface_of
@@ -79,6 +80,7 @@ class Recommender:
         layers: Callable[[], Layers],
         clock: Clock,
         traffic: Traffic,
+        explainer: Explainer,
         new_id: Callable[[], str],
     ) -> None:
         self._live = live
@@ -86,6 +88,7 @@ class Recommender:
         self._layers = layers
         self._clock = clock
         self._traffic = traffic
+        self._explainer = explainer
         self._new_id = new_id
 
     def decide(self, ask: Ask, *, profile: Profile) -> Decision:
@@ -114,7 +117,12 @@ class Recommender:
             decision_id=decision_id,
             mask_of=mask_of(candidates, offer=offer, surface=surface),
         )
-        slots = slots_of(drawn, candidates=candidates, context=context, path=path)
+        facts = features.facts_used(profile)
+        reasons = self._explainer.reasons(
+            drawn, policy=chosen.policy, context=context, candidates=candidates, catalogue=offer.catalogue,
+            facts=facts, path=path,
+        )  # fmt: skip
+        slots = slots_of(drawn, candidates=candidates, reasons=reasons)
         retriever = offer.retriever
         bundle = retriever.digest if retriever and any(c.affinity is not None for c in candidates) else ""
         return Decision(
@@ -139,8 +147,9 @@ class Recommender:
                 bundle=bundle,
                 privacy_notice=self._traffic.privacy_notice,
                 code=self._traffic.code,
+                reasons=self._explainer.vocabulary.digest,
             ),
-            facts=features.facts_used(profile),
+            facts=facts,
             context=context,
             verdicts=verdicts,
             candidates=candidates,
@@ -171,7 +180,8 @@ class Recommender:
             _static(offer), Context(), candidates, length=ask.slots, decision_id="unlogged",
             mask_of=mask_of(candidates, offer=offer, surface=surface),
         )  # fmt: skip
-        return slots_of(drawn, candidates=candidates, context=Context(), path="broadcast")
+        products = [offer.catalogue.product(candidates[row].product_id) for row in drawn.rows]
+        return slots_of(drawn, candidates=candidates, reasons=[self._explainer.everyone(each) for each in products])
 
     # -- steps -------------------------------------------------------------------------------
 

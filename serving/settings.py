@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     mlflow_page: str = ""  # where a person opens MLflow, for links
     rules: Path = PACKAGE.parent / "recsys" / "rules" / "gb.toml"
     rewards: Path = PACKAGE.parent / "recsys" / "default_rewards.toml"
+    reasons: Path = PACKAGE.parent / "recsys" / "reasons.toml"
     recipes: Path = PACKAGE / "recipes.toml"
     champion: str = "bandit"  # the recipe that serves where no experiment says otherwise
     clock: Literal["wall", "simulated"] = "wall"
