@@ -81,8 +81,11 @@ class Crossing:
 
     def pairs(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Table:
         """The feature row of candidate i in the context of row i of `values` (m, len(names))."""
-        heads = [self._head(Context(names, row)) for row in map(tuple, values.tolist())]
-        return self._table(heads, names=names, candidates=candidates)
+        x = np.hstack([values * self._scale, np.ones((len(values), 1))])
+        if self._knots.size:
+            bumps = hats(values.ravel(), self._knots).reshape(len(values), -1)
+            x = np.hstack([x, bumps * self._scale])
+        return self._table(list(x), names=names, candidates=candidates)
 
     def _table(self, heads: Sequence[Floats], *, names: tuple[str, ...], candidates: Sequence[Candidate]) -> Table:
         known = [self._known_of(names, candidate) for candidate in candidates]

@@ -119,5 +119,5 @@ def chance_share(pmf: Floats, row: int) -> float:
     >>> round(chance_share(pmf, 0), 3), chance_share(pmf, 1), chance_share(np.array([0.0, 1.0]), 1)
     (0.021, 1.0, 0.0)
     """
-    possible = pmf[pmf > 0.0]
-    return float(possible.min() / pmf[row]) if possible.size > 1 else 0.0
+    possible = [each for each in pmf.tolist() if each > 0.0]
+    return min(possible) / float(pmf[row]) if len(possible) > 1 else 0.0

@@ -42,7 +42,7 @@ _WORDS: Mapping[str, re.Pattern[str]] = {
         r"\b(recommend\w*|advi[cs]e\w*|should|best|ideal|perfect|right for|suits?|suitable|deserve)\b", re.I
     ),
     "presses (CRD-7)": re.compile(
-        r"\b(hurry|now or never|last chance|act now|act fast|limited|only today|miss out|do ?n[o'’]t miss|guaranteed)\b",
+        r"\b(hurry|now or never|last chance|act now|act fast|limited|only today|miss out|don['’]t miss|guaranteed)\b",
         re.I,
     ),
     "names what is sensitive (VUL-2)": re.compile(

@@ -23,6 +23,7 @@ GIVEN: tuple[Given, ...] = get_args(Given)
 ABSENT = ("not_allowed", "asked", "not_proposed", "lower", "closed", "not_drawn")
 _NOBODY_IS_PICKED_FOR = frozenset({"credit", "investment", "pension"})
 _ADVICE = "advice_sensitive"
+_MOST_KEPT = 20_000  # products whose sentences are looked up once, before starting afresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Vocabulary:
     _by_code: Mapping[str, Entry] = field(init=False, repr=False)
     _of_product: dict[int, tuple[Product, tuple[Personal, ...]]] = field(init=False, repr=False, default_factory=dict)
 
+    _general: dict[tuple[Given, int], tuple[Product, Reason]] = field(init=False, repr=False, default_factory=dict)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_code", {entry.reason.code: entry for entry in self.entries})
 
@@ -109,18 +112,21 @@ class Vocabulary:
         """The personal reasons that may be said of a product; none where nobody may be picked (ADV-2, CRD-4)."""
         known = self._of_product.get(id(product))
         if known is None or known[0] is not product:
-            if len(self._of_product) >= 20_000:
+            if len(self._of_product) >= _MOST_KEPT:
                 self._of_product.clear()
             known = self._of_product[id(product)] = (product, self._sayable(product))
         return known[1]
 
     def general(self, given: Given, product: Product) -> Reason:
         """The first general reason of a situation that may be said of a product."""
-        return next(
-            entry.reason
-            for entry in self.entries
-            if isinstance(entry, General) and entry.given == given and not entry.retired and _fits(entry, product)
-        )
+        known = self._general.get((given, id(product)))
+        if known is None or known[0] is not product:
+            if len(self._general) >= _MOST_KEPT:
+                self._general.clear()
+            found = (each for each in self.entries if isinstance(each, General) and not each.retired)
+            reason = next(each.reason for each in found if each.given == given and _fits(each, product))
+            known = self._general[given, id(product)] = (product, reason)
+        return known[1]
 
     def _sayable(self, product: Product) -> tuple[Personal, ...]:
         if product.regulated_class in _NOBODY_IS_PICKED_FOR or _ADVICE in product.tags:

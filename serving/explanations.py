@@ -129,7 +129,7 @@ class Explainer:
         row = drawn.rows[place]
         if chance_share(drawn.pmfs[place], row) > MOSTLY:
             return ["chance", "otherwise"]
-        if policy.basis == "popularity" and drawn.scores[row] > np.median(drawn.scores):
+        if policy.basis == "popularity" and 2 * int((drawn.scores < drawn.scores[row]).sum()) >= drawn.scores.size:
             return ["popular"]
         return ["otherwise"]
 
