@@ -33,7 +33,7 @@ def console(service: Service) -> APIRouter:
     async def seen(request: Request) -> None:
         path = request.url.path
         if not path.startswith(_OPEN):  # a receipt tells of one person: it needs the scope that receipts need
-            _visit(service, request, scope=Scope.AUDIT if path.startswith("/decisions/") else Scope.ANALYSE)
+            _visit(service, request, scope=Scope.AUDIT if path.startswith("/decisions") else Scope.ANALYSE)
 
     doors = APIRouter(include_in_schema=False)
     doors.add_api_route("/sign-in", _form, methods=["GET"])

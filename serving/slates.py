@@ -21,10 +21,9 @@ from recsys.vocabulary import (
     Slot,
     Verdicts,
 )
+from serving.absences import ASKED
 from serving.misfits import Misfit
 from serving.offer import Offer
-
-ASKED = "ASKED"  # the verdict column of what the caller itself left out
 
 
 @dataclass(frozen=True, slots=True)

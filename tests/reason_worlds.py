@@ -1,4 +1,4 @@
-"""A bank lived in process: a first log under uniform choice, what each recipe learned of it, and the slates it then drew."""
+"""A bank lived in process: a first log under uniform choice, and the slates of what learned from it."""
 
 from __future__ import annotations
 
