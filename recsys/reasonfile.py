@@ -65,7 +65,7 @@ def parse(text: str, *, where: str) -> Vocabulary:
     version, share = top.text("version"), _number(top, "share")
     if not 0.0 < share < 1.0:
         raise top.fail(f"share is {share:g}; give a share of a score, above 0 and below 1")
-    middle = _middle(top)
+    checked_only, middle = top.text("checked_only"), _middle(top)
     categories = {each.category_id: each for each in (_category(row, top=top) for row in top.tables("category"))}
     personal = [_personal(row, top=top, middle=middle) for row in top.tables("reason")]
     general = [_general(row, top=top) for row in top.tables("general")]
@@ -82,10 +82,19 @@ def parse(text: str, *, where: str) -> Vocabulary:
     for given in GIVEN:
         if not any(each.given == given and not each.retired and not each.said_of.wanted for each in general):
             raise top.fail(f"no general reason is given {given} of every product; add one without said_of")
-    meaning = [version, share, dict(middle), [asdict(each) for each in categories.values()], dict(absent)]
+    meaning = [version, share, checked_only, dict(middle), [asdict(each) for each in categories.values()], dict(absent)]
     plain = json.dumps([meaning, [asdict(each) for each in entries]], sort_keys=True, default=sorted)
     digest = sha256(plain.encode()).hexdigest()
-    return Vocabulary(version, share, middle, MappingProxyType(categories), entries, absent, digest)
+    return Vocabulary(
+        version=version,
+        share=share,
+        checked_only=checked_only,
+        middle=middle,
+        categories=MappingProxyType(categories),
+        entries=entries,
+        absent=absent,
+        digest=digest,
+    )
 
 
 def _middle(top: Table) -> Mapping[str, float]:

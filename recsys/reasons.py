@@ -82,6 +82,7 @@ class Vocabulary:
 
     version: str
     share: float
+    checked_only: str  # how data was used where the cards are the same for everyone
     middle: Mapping[str, float]
     categories: Mapping[str, Category]
     entries: tuple[Entry, ...]

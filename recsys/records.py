@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -148,7 +148,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
             ("retention", d.retention),
             ("retrieval", d.retrieval),
             ("overrides", d.overrides),
-            ("versions", tuple((name, getattr(versions, name)) for name in Versions.__slots__)),
+            ("versions", tuple((name, value) for name, value in _versions(versions) if value or name != "reasons")),
         ),
     )
     verdicts = _part(parts, (d.verdicts.products, d.verdicts.rules, d.verdicts.reasons))
@@ -181,6 +181,10 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
             ),
         },
     }
+
+
+def _versions(versions: Versions) -> Iterator[tuple[str, str]]:
+    return ((name, getattr(versions, name)) for name in Versions.__slots__)
 
 
 def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decision:

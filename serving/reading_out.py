@@ -24,7 +24,7 @@ _PLACES = {
     "savings": "on the savings page",
     "search": "among search results",
     "push": "as a push message",
-    "inline": "beside what they were reading",
+    "inline": "beside what you were reading",
 }
 _HAPPENED = {
     "seen": "saw it",
@@ -58,6 +58,11 @@ class Group:
 
     sentence: str
     products: tuple[tuple[str, tuple[str, ...]], ...]  # name, what else to say
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing to say beyond the names."""
+        return not any(more for _, more in self.products)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +110,22 @@ def _lead(d: Decision) -> str:
     n = len(d.shown)
     cards = f"{_NUMBERS[n] if n < len(_NUMBERS) else n} card{'' if n == 1 else 's'}"
     place = _PLACES.get(d.surface, f"on {words(d.surface)}")
-    return f"On {minute(d.made_at)} we chose {cards if n else 'nothing'} to show this customer {place}."
+    return f"On {minute(d.made_at)} we chose {cards if n else 'nothing'} to show you {place}."
 
 
 def _how(d: Decision) -> str:
     if d.mode == "holdout":
         return (
-            "This customer is in the small group who all see the same, so that we can tell whether suggestions "
-            "help anybody. Nothing was chosen by looking at the person."
+            "You are in the small group who all see the same, so that we can tell whether suggestions help anybody. "
+            "Nothing was chosen by looking at you."
         )
     if d.mode == "broadcast":
-        return "These cards are the same for everyone. Nothing was chosen by looking at the person."
+        return "These cards are the same for everyone. Nothing was chosen by looking at you."
     if d.mode.startswith("fallback:"):
         return "The usual way of choosing was not available just then, so a simpler one answered, under the same rules."
     if _floor(d) > _EVEN:
-        return "This customer is in a small group whose cards are picked evenly at random from what the rules allow."
-    return "From what the rules allow, the cards expected to be most useful were put first."
+        return "You are in a small group whose cards are picked evenly at random from what the rules allow."
+    return "From what the rules allow, the cards that we expect to be most useful to you were put first."
 
 
 def _chance(d: Decision) -> str:
@@ -173,7 +178,7 @@ def _card(slot: Slot, *, story: Story, catalogue: Catalogue) -> Shown:
 
 def _told(outcome: Outcome) -> str:
     what = _HAPPENED.get(outcome.kind, words(outcome.kind))
-    return f"The customer {what} on {minute(outcome.happened_at)}."
+    return f"You {what} on {minute(outcome.happened_at)}."
 
 
 def _displayed(story: Story, catalogue: Catalogue) -> str:
@@ -201,15 +206,15 @@ def _groups(absences: Sequence[Absence], *, vocabulary: Vocabulary, catalogue: C
     return tuple(
         Group(
             f"{sentence}.",
-            tuple(
-                (_name(each.product_id, catalogue), each.sentences(vocabulary)[1:])
-                for each in absences
-                if each.why == why
-            ),
+            tuple((_name(each.product_id, catalogue), _more(each, vocabulary)) for each in absences if each.why == why),
         )
         for why, sentence in vocabulary.absent.items()
         if any(each.why == why for each in absences)
     )
+
+
+def _more(absence: Absence, vocabulary: Vocabulary) -> tuple[str, ...]:
+    return tuple(_sentence(each) for each in absence.sentences(vocabulary)[1:])
 
 
 def _product(product_id: ProductId, catalogue: Catalogue) -> Product | None:

@@ -7,7 +7,7 @@ that did not refuse a product let it pass; `?rules=all` writes every verdict out
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from bandits.drawing import dice
@@ -50,7 +50,7 @@ def read_story(log: EventLog, decision_id: str) -> Story:
 def told_in_full(story: Story, *, vocabulary: Vocabulary, rules: RulesTold = "refused") -> dict[str, Any]:
     """Everything held on one decision."""
     d = story.decision
-    told = {
+    return {
         "decision_id": d.decision_id,
         "position": story.event.position,
         "customer_token": d.token,
@@ -72,7 +72,7 @@ def told_in_full(story: Story, *, vocabulary: Vocabulary, rules: RulesTold = "re
         "data_used": [_category(each) for each in categories_of(d, vocabulary=vocabulary)],
         "context": dict(zip(d.context.names, d.context.values, strict=True)),
         "eligible": list(d.verdicts.eligible()),
-        "rules": _rules(d.verdicts),
+        **_rules(d.verdicts, told=rules),
         "retrieval": d.retrieval,
         "candidates": [
             {"product_id": c.product_id, "creative_id": c.creative_id, "affinity": c.affinity, "score": float(score)}
@@ -88,23 +88,26 @@ def told_in_full(story: Story, *, vocabulary: Vocabulary, rules: RulesTold = "re
         "displayed": _display(story),
         "outcomes": [_outcome(each) for each in story.outcomes],
     }
-    if rules == "all":
-        told["verdicts"] = [_verdict(each) for each in d.verdicts.expanded()]
-    return told
 
 
 def categories_of(decision: Decision, *, vocabulary: Vocabulary) -> tuple[Category, ...]:
-    """The kinds of data that took part: whatever facts it used, and what its reasons speak of."""
+    """The kinds of data that took part: whatever facts it used, and what its reasons speak of.
+
+    Where the cards were the same for everyone, data was used only to check what may be shown.
+    """
     codes = (reason.code for slot in decision.slots for reason in slot.reasons)
     spoken = {each.category_id for each in map(vocabulary.category, codes) if each is not None}
     used = any(candidate.affinity is not None for candidate in decision.candidates)
-    return tuple(
+    found = (
         each
         for each in vocabulary.categories.values()
         if (set(each.facts) & decision.facts.keys())
         or (each.category_id in spoken and each.category_id != "none")
         or (each.category_id == "use" and used)
     )
+    if decision.purpose == "promotion":
+        return tuple(found)
+    return tuple(replace(each, turn_off=vocabulary.checked_only) for each in found)
 
 
 def _slot(d: Decision, slot: Slot, *, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -136,17 +139,14 @@ def _reason(d: Decision, reason: Reason, *, vocabulary: Vocabulary) -> dict[str,
     return told
 
 
-def _rules(verdicts: Verdicts) -> dict[str, Any]:
-    refused: dict[str, list[dict[str, Any]]] = {}
-    for each in refused_of(verdicts):
-        refused.setdefault(each.product_id, []).append({"rule": each.rule_id, "reason": each.reason})
-    n = len(verdicts.rules)
+def _rules(verdicts: Verdicts, *, told: RulesTold) -> dict[str, Any]:
+    """The rules that were checked, how many let each product pass, and what the others said."""
+    passed = verdicts.allowed.sum(axis=1).tolist()
+    every = verdicts.expanded() if told == "all" else refused_of(verdicts)
     return {
-        "checked": list(verdicts.rules),
-        "products": [
-            {"product_id": product, "passed": n - len(refused.get(product, ())), "refused": refused.get(product, [])}
-            for product in verdicts.products
-        ],
+        "rules_checked": list(verdicts.rules),
+        "rules_passed": dict(zip(verdicts.products, passed, strict=True)),
+        "rules": [_verdict(each) for each in every],
     }
 
 
