@@ -20,7 +20,7 @@ AFFINITY = "affinity"
 
 Given: TypeAlias = Literal["broadcast", "chance", "pinned", "popular", "otherwise"]
 GIVEN: tuple[Given, ...] = get_args(Given)
-ABSENT = ("not_allowed", "asked", "not_proposed", "lower", "closed", "not_drawn")
+ABSENT = ("not_allowed", "asked", "nothing", "not_proposed", "lower", "closed", "not_drawn")
 _NOBODY_IS_PICKED_FOR = frozenset({"credit", "investment", "pension"})
 _ADVICE = "advice_sensitive"
 _MOST_KEPT = 20_000  # products whose sentences are looked up once, before starting afresh

@@ -59,6 +59,8 @@ def _absence(decision: Decision, product: ProductId, *, row: int | None, refused
     if refused:
         only_asked = all(each.rule_id == ASKED for each in refused)
         return Absence(product, "asked" if only_asked else "not_allowed", tuple(refused))
+    if not decision.slots:
+        return Absence(product, "nothing")
     if row is None:
         return Absence(product, "not_proposed")
     chances: list[float] = decision.pmfs[:, row].tolist()
