@@ -12,6 +12,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from typing import TypeAlias
 
 import numpy as np
 
@@ -30,7 +31,9 @@ MOSTLY = 0.5
 """Chance picked where more than this share of a product's probability was anybody's."""
 
 logger = logging.getLogger(__name__)
-_Names = tuple[str, ...]
+_Names: TypeAlias = tuple[str, ...]
+_Situations: TypeAlias = tuple[Given, ...]
+_OTHERWISE: _Situations = ("otherwise",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,22 +78,24 @@ class Explainer:
         pinned: Collection[ProductId] = (),
     ) -> tuple[tuple[Reason, ...], ...]:
         """The reasons of every slot in order; none for the null choice. Never fails a decision."""
-        shown = [candidates[row].product_id for row in drawn.rows]
-        given: list[list[Given]] = []
-        trials: list[_Trial] = []
-        for place, row in enumerate(drawn.rows):
-            said = self._situation(drawn, place, policy=policy, path=path, pinned=shown[place] in pinned)
-            given.append(said)
-            if said == ["otherwise"] and policy.basis == "person" and shown[place] != NOTHING:
-                product = catalogue.product(shown[place])
-                trials += self._true(product, place, candidate=candidates[row], context=context, facts=facts)
-        moved = self._moved(trials, policy=policy, context=context, scores=drawn.scores[list(drawn.rows)])
+        products = [
+            None if candidates[row].product_id == NOTHING else catalogue.product(candidates[row].product_id)
+            for row in drawn.rows
+        ]
+        if path == "broadcast":
+            return tuple(() if product is None else self.everyone(product) for product in products)
+        try:
+            given, personal = self._tried(
+                drawn, products, policy=policy, context=context, candidates=candidates, facts=facts, pinned=pinned
+            )
+        except Exception as error:  # whatever it was: an explanation must not cost the answer
+            logger.error("policy %s cannot be explained (%s)", policy.name, type(error).__name__)
+            given, personal = [_OTHERWISE] * len(products), {}
         return tuple(
             ()
-            if product == NOTHING
-            else moved.get(place)
-            or tuple(self.vocabulary.general(each, catalogue.product(product)) for each in given[place])
-            for place, product in enumerate(shown)
+            if product is None
+            else personal.get(place) or tuple(self.vocabulary.general(each, product) for each in given[place])
+            for place, product in enumerate(products)
         )
 
     def everyone(self, product: Product) -> tuple[Reason, ...]:
@@ -120,18 +125,29 @@ class Explainer:
 
     # -- steps -------------------------------------------------------------------------------
 
-    def _situation(self, drawn: Drawn, place: int, *, policy: Policy, path: str, pinned: object) -> list[Given]:
-        """What may be said without looking at the person; ["otherwise"] leaves room for what is personal."""
-        if path == "broadcast":
-            return ["broadcast"]
-        if pinned:
-            return ["pinned"]
-        row = drawn.rows[place]
-        if chance_share(drawn.pmfs[place], row) > MOSTLY:
-            return ["chance", "otherwise"]
-        if policy.basis == "popularity" and 2 * int((drawn.scores < drawn.scores[row]).sum()) >= drawn.scores.size:
-            return ["popular"]
-        return ["otherwise"]
+    def _tried(
+        self,
+        drawn: Drawn,
+        products: Sequence[Product | None],
+        *,
+        policy: Policy,
+        context: Context,
+        candidates: Sequence[Candidate],
+        facts: Mapping[str, Fact],
+        pinned: Collection[ProductId],
+    ) -> tuple[list[_Situations], dict[int, tuple[Reason, ...]]]:
+        """What may be said of every slot in general, and what moved the score of those where it may be personal."""
+        given: list[_Situations] = []
+        trials: list[_Trial] = []
+        for place, (row, product) in enumerate(zip(drawn.rows, products, strict=True)):
+            set_by_us = product is not None and product.product_id in pinned
+            given.append(("pinned",) if set_by_us else _situation(drawn, place, policy=policy))
+            if given[-1] == _OTHERWISE and policy.basis == "person" and product is not None:
+                trials += self._true(product, place, candidate=candidates[row], context=context, facts=facts)
+        if not trials:
+            return given, {}
+        after = self._rescored(trials, policy=policy, context=context)
+        return given, self._chosen(trials, before=drawn.scores[list(drawn.rows)], after=after)
 
     def _true(
         self, product: Product, place: int, *, candidate: Candidate, context: Context, facts: Mapping[str, Fact]
@@ -145,19 +161,12 @@ class Explainer:
                 found.append(_Trial(place, claim, candidate))
         return found
 
-    def _moved(
-        self, trials: Sequence[_Trial], *, policy: Policy, context: Context, scores: Floats
-    ) -> dict[int, tuple[Reason, ...]]:
+    def _chosen(self, trials: Sequence[_Trial], *, before: Floats, after: Floats) -> dict[int, tuple[Reason, ...]]:
         """Slot → its personal reasons, those that moved the score most first; one for each kind of data."""
-        if not trials:
-            return {}
-        try:
-            after = self._rescored(trials, policy=policy, context=context).tolist()
-        except Exception as error:  # whatever it was: an explanation must not cost the answer
-            logger.error("policy %s cannot be explained (%s)", policy.name, type(error).__name__)
-            return {}
-        before: list[float] = scores.tolist()
-        falls = [(_fall(before[trial.place], score), trial) for trial, score in zip(trials, after, strict=True)]
+        scores: list[float] = before.tolist()
+        falls = [
+            (_fall(scores[trial.place], score), trial) for trial, score in zip(trials, after.tolist(), strict=True)
+        ]
         chosen: dict[int, dict[str, Reason]] = {}
         for _, trial in sorted((each for each in falls if each[0] > self.vocabulary.share), key=lambda each: -each[0]):
             reasons = chosen.setdefault(trial.place, {})
@@ -167,13 +176,13 @@ class Explainer:
 
     def _rescored(self, trials: Sequence[_Trial], *, policy: Policy, context: Context) -> Floats:
         """(m,) the score of each trial's product without what it speaks of."""
-        values = np.tile(np.array(context.values), (len(trials), 1))
+        values = np.array([context.values]).repeat(len(trials), axis=0)
         candidates = []
         for row, trial in enumerate(trials):
             claim, one = trial.claim, trial.candidate
             values[row, claim.columns] = claim.middle
             if claim.affinity is not None:
-                one = Candidate(one.product_id, one.creative_id, one.names, one.values, claim.affinity)
+                one = replace(one, affinity=claim.affinity)
             candidates.append(one)
         return pair_scores(policy, context.names, values, candidates)
 
@@ -202,6 +211,16 @@ class Explainer:
             middle=np.array([middle[name] for name in told]),
             affinity=middle[AFFINITY] if AFFINITY in one.features else None,
         )
+
+
+def _situation(drawn: Drawn, place: int, *, policy: Policy) -> _Situations:
+    """What may be said without looking at the person; `_OTHERWISE` leaves room for what is personal."""
+    row = drawn.rows[place]
+    if chance_share(drawn.pmfs[place], row) > MOSTLY:
+        return ("chance", *_OTHERWISE)
+    if policy.basis == "popularity" and 2 * int((drawn.scores < drawn.scores[row]).sum()) >= drawn.scores.size:
+        return ("popular",)
+    return _OTHERWISE
 
 
 def _fall(before: float, after: float) -> float:

@@ -195,7 +195,7 @@ def test_the_null_choice_has_no_reason() -> None:
     assert codes(Weighing({}), shown=("pot", NOTHING)) == [["AVAILABLE_TO_YOU"], []]
 
 
-@pytest.mark.parametrize("broken", ["raises", "nan"])
+@pytest.mark.parametrize("broken", ["raises", "nan", "knows no basis"])
 def test_ops_2_an_explanation_that_fails_costs_no_answer(broken: str, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Weighing):
         def pair_scores(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
@@ -203,7 +203,15 @@ def test_ops_2_an_explanation_that_fails_costs_no_answer(broken: str, caplog: py
                 raise ValueError("personal detail")
             return np.full(len(candidates), np.nan)
 
-    assert codes(Broken({("pot", "saver"): 5.0})) == [["AVAILABLE_TO_YOU"]]
+    class Nameless(Broken):
+        @property
+        def basis(self) -> Basis:  # type: ignore[override]
+            raise AttributeError("basis")
+
+    policy = Broken({("pot", "saver"): 5.0})
+    if broken == "knows no basis":
+        policy = Nameless({("pot", "saver"): 5.0})
+    assert codes(policy) == [["AVAILABLE_TO_YOU"]]
     assert "personal detail" not in caplog.text
 
 
