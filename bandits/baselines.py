@@ -12,6 +12,7 @@ import numpy as np
 
 from bandits.chain import Chain
 from bandits.exploration import Exploration
+from bandits.policy import Basis
 from recsys.vocabulary import NOTHING, Bools, Candidate, Context, Floats, ProductId
 
 Counts = Mapping[ProductId, tuple[float, float]]  # happened, taught
@@ -24,6 +25,7 @@ class UniformPolicy:
     array([0.333, 0.333, 0.   , 0.333])
     """
 
+    basis: Basis = "even"
     floor = 1.0
 
     def __init__(self, name: str = "uniform@0") -> None:
@@ -50,6 +52,7 @@ class StaticPolicy:
     Products outside the order come last, in candidate order, and the null choice after them.
     """
 
+    basis: Basis = "order"
     floor = 0.0
 
     def __init__(self, order: Sequence[ProductId], *, name: str = "static@0") -> None:
@@ -83,6 +86,8 @@ class PopularityPolicy:
     is a Beta with the mean of all products and `strength` lessons' weight, so that a product shown
     twice does not lead the list.
     """
+
+    basis: Basis = "popularity"
 
     def __init__(
         self,

@@ -13,11 +13,14 @@ import numpy as np
 
 from bandits.chain import Chain
 from bandits.exploration import Exploration
+from bandits.policy import Basis
 from recsys.vocabulary import Bools, Candidate, Context, Floats
 
 
 class ChainedPolicy(ABC):
     """A policy that tells a probability for each stage; immutable."""
+
+    basis: Basis = "person"
 
     def __init__(self, name: str, *, chain: Chain, exploration: Exploration, lessons: int) -> None:
         self._name = name
@@ -39,11 +42,22 @@ class ChainedPolicy(ABC):
     def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probability of each stage given the one before; 0 for the null choice."""
 
+    @abstractmethod
+    def pair_probabilities(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
+
     def scores(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(n,) expected worth of each candidate; the null choice is worth 0."""
         if not candidates:
             return np.empty(0)
         probabilities = self.probabilities(context, candidates)
+        return self._chain.expected(probabilities, [candidate.product_id for candidate in candidates])
+
+    def pair_scores(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(m,) expected worth of candidate i in the context of row i; `values` is (m, len(names))."""
+        if not candidates:
+            return np.empty(0)
+        probabilities = self.pair_probabilities(names, values, candidates)
         return self._chain.expected(probabilities, [candidate.product_id for candidate in candidates])
 
     def pmf(self, scores: Floats, *, open_: Bools) -> Floats:

@@ -11,6 +11,7 @@ from bandits.crossing import hats, knots_of
 from recsys.vocabulary import Floats
 
 _MOST = 512  # names that a learner takes in; later ones teach nothing
+_MOST_ASKED = 1_000  # tuples of names whose columns are kept
 
 
 class Columns:
@@ -19,7 +20,8 @@ class Columns:
     def __init__(self, names: Sequence[str], *, knots: int) -> None:
         self._at = {name: column for column, name in enumerate(names)}
         self._knots = knots_of(knots)
-        self._known: dict[tuple[str, ...], NDArray[np.int64]] = {}
+        self._known: dict[tuple[str, ...], NDArray[np.int64]] = {}  # taken in
+        self._asked: dict[tuple[str, ...], NDArray[np.int64]] = {}  # only looked up
 
     def __len__(self) -> int:
         return len(self._at)
@@ -42,22 +44,40 @@ class Columns:
         self._at |= {name: len(self._at) + place for place, name in enumerate(new)}
         if new:
             self._known.clear()
+            self._asked.clear()
         self._known[names] = self._columns(names)
         return len(new)
 
     def vector(self, names: tuple[str, ...], values: Sequence[float]) -> Floats:
         """(columns,) these values in their columns; names without a column are left out."""
-        columns = self._known.get(names)
-        if columns is None:
-            columns = self._columns(names)
+        columns = self._columns_of(names)
         given = np.array(values, dtype=np.float64)
         told = np.concatenate([given, hats(given, self._knots)]) if self._knots.size else given
         vector = np.zeros(len(self._at) + 1)  # the last place takes what has no column
         vector[columns] = told
         return vector[:-1]
 
+    def rows(self, names: tuple[str, ...], values: Floats) -> Floats:
+        """(m, columns) the same for each row of `values` (m, len(names))."""
+        told = values
+        if self._knots.size:
+            told = np.hstack([values, hats(values.ravel(), self._knots).reshape(len(values), -1)])
+        rows = np.zeros((len(values), len(self._at) + 1))
+        rows[:, self._columns_of(names)] = told
+        return rows[:, :-1]
+
     def _wanted(self, names: tuple[str, ...]) -> list[str]:
         return [*names, *(f"{name}#{knot}" for name in names for knot in range(self._knots.size))]
+
+    def _columns_of(self, names: tuple[str, ...]) -> NDArray[np.int64]:
+        columns = self._known.get(names)
+        if columns is None:
+            columns = self._asked.get(names)
+        if columns is None:
+            if len(self._asked) >= _MOST_ASKED:
+                self._asked.clear()
+            columns = self._asked[names] = self._columns(names)
+        return columns
 
     def _columns(self, names: tuple[str, ...]) -> NDArray[np.int64]:
         return np.array([self._at.get(name, len(self._at)) for name in self._wanted(names)], dtype=np.int64)

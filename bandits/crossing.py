@@ -79,8 +79,19 @@ class Crossing:
     def table(self, context: Context, candidates: Sequence[Candidate]) -> Table:
         """Feature rows of `candidates`; raises `Misuse` where names and values do not pair."""
         head = self._head(context)
-        known = [self._known_of(context.names, candidate) for candidate in candidates]
-        values = np.concatenate([part for one in known for part in (head, one.tail)])
+        return self._table([head] * len(candidates), names=context.names, candidates=candidates)
+
+    def pairs(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Table:
+        """The feature row of candidate i in the context of row i of `values` (m, len(names))."""
+        x = np.hstack([values * self._scale, np.ones((len(values), 1))])
+        if self._knots.size:
+            bumps = hats(values.ravel(), self._knots).reshape(len(values), -1)
+            x = np.hstack([x, bumps * self._scale])
+        return self._table(list(x), names=names, candidates=candidates)
+
+    def _table(self, heads: Sequence[Floats], *, names: tuple[str, ...], candidates: Sequence[Candidate]) -> Table:
+        known = [self._known_of(names, candidate) for candidate in candidates]
+        values = np.concatenate([part for head, one in zip(heads, known, strict=True) for part in (head, one.tail)])
         indices = np.concatenate([one.indices for one in known])
         ends = np.cumsum([one.indices.size for one in known])
         values[ends - 3] = values[ends - 4] = [0.0 if c.affinity is None else c.affinity for c in candidates]

@@ -108,3 +108,16 @@ def _spread(shares: Floats, *, rows: np.ndarray[tuple[int], np.dtype[np.intp]], 
     pmf = np.zeros(n)
     pmf[rows] = (1.0 - epsilon) * shares + epsilon / rows.size
     return pmf
+
+
+def chance_share(pmf: Floats, row: int) -> float:
+    """How much of a candidate's probability the least likely open one had too: what was chance and not preference.
+
+    Read from the distribution alone, so that a record can tell it years later. 0 where nothing else was open.
+
+    >>> pmf = np.array([0.96, 0.02, 0.02, 0.0])
+    >>> round(chance_share(pmf, 0), 3), chance_share(pmf, 1), chance_share(np.array([0.0, 1.0]), 1)
+    (0.021, 1.0, 0.0)
+    """
+    possible = [each for each in pmf.tolist() if each > 0.0]
+    return min(possible) / float(pmf[row]) if len(possible) > 1 else 0.0

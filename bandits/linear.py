@@ -97,8 +97,18 @@ class LinearPolicy(ChainedPolicy):
         x = self._contexts.vector(context.names, context.values)
         x[: len(_HEAD)] = 0.0  # those differ by candidate
         logits = self._start + np.einsum("snd,d->sn", weights, x)
-        heads = np.array([_head(candidate) for candidate in candidates])  # (n, 3)
-        logits += np.einsum("snh,nh->sn", weights[:, :, : len(_HEAD)], heads)
+        logits += np.einsum("snh,nh->sn", weights[:, :, : len(_HEAD)], _heads(candidates))
+        return self._chances(logits, candidates)
+
+    def pair_probabilities(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
+        weights = self._weights[:, [self._row.get(candidate.product_id, self._new) for candidate in candidates]]
+        x = self._contexts.rows(names, values)
+        x[:, : len(_HEAD)] = _heads(candidates)
+        return self._chances(self._start + np.einsum("smd,md->sm", weights, x), candidates)
+
+    def _chances(self, logits: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) probabilities, with what the products' own features add; 0 for the null choice."""
         logits += np.array([self._like(candidate) for candidate in candidates]).reshape(-1, len(logits)).T
         chances: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0)))
         chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
@@ -277,3 +287,8 @@ def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArr
     if header["settings"] != asdict(Settings.of(recipe.options)):
         raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")
     return header, arrays
+
+
+def _heads(candidates: Sequence[Candidate]) -> Floats:
+    """(n, 3) the heads of many."""
+    return np.array([_head(candidate) for candidate in candidates]).reshape(-1, len(_HEAD))

@@ -12,16 +12,23 @@ gets at least `floor / n_open`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from recsys.errors import InvalidPmf
 from recsys.vocabulary import Bools, Candidate, Context, Floats
 
+Basis: TypeAlias = Literal["person", "popularity", "order", "even"]
+"""What scores come from: this customer, everybody's choices, an approved order, or nothing (all alike)."""
+
 
 class Policy(Protocol):
     """(context, candidates) → pmf; immutable, named `name@version`."""
+
+    @property
+    def basis(self) -> Basis:
+        """What its scores come from: an explanation may say no more than that."""
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ from vowpal_wabbit_next import Example, SimpleLabel, Workspace
 
 from bandits.chain import Chain
 from bandits.chained import ChainedPolicy
-from bandits.crossing import Crossing
+from bandits.crossing import Crossing, Table
 from bandits.exploration import Exploration
 from bandits.recipe import Recipe
 from bandits.regression import Settings
@@ -59,10 +59,18 @@ class VowpalPolicy(ChainedPolicy):
         result = np.zeros((len(self._weights), len(candidates)))
         if not real:
             return result
-        table = self._crossing.table(context, [candidates[i] for i in real])
-        sums = np.stack([np.add.reduceat(w[table.indices] * table.values, table.starts) for w in self._weights])
-        result[:, real] = self._settings.probability(sums + self._settings.start)
+        result[:, real] = self._told(self._crossing.table(context, [candidates[i] for i in real]))
         return result
+
+    def pair_probabilities(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
+        result = self._told(self._crossing.pairs(names, values, candidates))
+        result[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        return result
+
+    def _told(self, table: Table) -> Floats:
+        sums = np.stack([np.add.reduceat(w[table.indices] * table.values, table.starts) for w in self._weights])
+        return self._settings.probability(sums + self._settings.start)
 
 
 class VowpalLearner:

@@ -7,6 +7,7 @@ RecsysError
 │   ├── InvalidTable          rows or columns that do not fit, row-precise
 │   ├── InvalidCatalogue      a product file that cannot be published
 │   ├── InvalidRulePack       a rule pack that cannot be enforced
+│   ├── InvalidReasons        a vocabulary of reasons that may not be said
 │   ├── InvalidConfiguration  settings, rewards, recipes, experiments
 │   └── InvalidFact           a fact of the wrong type or unit
 ├── NotFound
@@ -63,6 +64,10 @@ class InvalidCatalogue(Misuse):
 
 class InvalidRulePack(Misuse):
     """A rule pack that cannot be enforced."""
+
+
+class InvalidReasons(Misuse):
+    """A vocabulary of reasons that may not be said."""
 
 
 class InvalidConfiguration(Misuse):

@@ -187,6 +187,16 @@ class EventLog:
             found = [self._event(row, connection) for row in rows]
         return {event.body.decision_id: event for event in found if isinstance(event.body, Decision)}
 
+    def sequel(self, decision: Decision) -> list[Event]:
+        """What was reported of a decision so far, in order: what was displayed, and its outcomes."""
+        table, shown = db.events, records.display_key(decision.decision_id)
+        its = (table.c.token == decision.token) & (table.c.kind == "outcome")
+        query = select(table).where((table.c.key == shown) | its).order_by(table.c.position)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+            found = [self._event(row, connection) for row in rows]
+        return [event for event in found if getattr(event.body, "decision_id", None) == decision.decision_id]
+
     def asked(self, key_name: str, request_id: str) -> tuple[str, str] | None:
         """(digest, decision id) of an earlier request under this id, None when there was none."""
         table = db.requests

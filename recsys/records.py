@@ -128,6 +128,11 @@ def decision_key(decision_id: str) -> str:
     return f"decision:{decision_id}"
 
 
+def display_key(decision_id: str) -> str:
+    """The log's unique key of what was displayed for a decision."""
+    return f"display:{decision_id}"
+
+
 # -- decisions ---------------------------------------------------------------------------------
 
 
@@ -233,7 +238,7 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
 def _version_fields(versions: Versions) -> tuple[tuple[str, str], ...]:
     """By name; what came later is left out where it is empty, so that older records keep their form."""
     named = ((name, getattr(versions, name)) for name in Versions.__slots__)
-    return tuple((name, value) for name, value in named if value or name != "contact")
+    return tuple((name, value) for name, value in named if value or name not in ("contact", "reasons"))
 
 
 def _read_candidate(part: Any, affinity: float, seen: float) -> Candidate:
@@ -275,7 +280,7 @@ def _plain_fields(body: Body) -> tuple[str, str, str, Any]:
     match body:
         case Display():
             fields: list[Any] = [body.decision_id, micros(body.displayed_at), body.product_ids]
-            return "display", f"display:{body.decision_id}", "", fields
+            return "display", display_key(body.decision_id), "", fields
         case Outcome():
             fields = [body.outcome_id, body.decision_id, body.product_id, body.kind, micros(body.happened_at)]
             return "outcome", f"outcome:{body.outcome_id}", body.token, [*fields, body.amount_pence]

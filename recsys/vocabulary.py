@@ -250,6 +250,7 @@ class Versions:
     privacy_notice: str
     code: str
     contact: str = ""  # of the contact policy
+    reasons: str = ""  # of the vocabulary of reasons; "" in decisions older than it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bandits.recipe import Recipe, parse_recipes
-from recsys import contactfile, eligibility, rewards
+from recsys import contactfile, eligibility, reasonfile, rewards
 from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
 from recsys.customers import Customers, random_token
@@ -25,6 +25,7 @@ from recsys.layers import Layers
 from recsys.quarantine import Quarantine
 from recsys.register import Register
 from recsys.rewards import Rewards
+from serving.explanations import Explainer
 from serving.intake import Intake
 from serving.live_policy import LivePolicies
 from serving.offer import Offers
@@ -54,6 +55,7 @@ class Installation:
     recipes: tuple[Recipe, ...]
     offers: Offers
     live: LivePolicies
+    explainer: Explainer
 
     @property
     def rewards(self) -> Rewards:
@@ -94,6 +96,7 @@ def compose(
         recipes=recipes,
         offers=offers,
         live=LivePolicies(settings.artefacts, recipes=recipes),
+        explainer=Explainer(reasonfile.load(settings.reasons)),
     )
 
 
@@ -114,6 +117,7 @@ def recommender_of(home: Installation, *, layers: Callable[[], Layers], new_id: 
         layers=layers,
         clock=home.clock,
         traffic=traffic,
+        explainer=home.explainer,
         new_id=new_id,
     )
 

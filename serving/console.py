@@ -17,7 +17,7 @@ from recsys.keys import Scope
 from serving.bootstrap import Service
 from serving.dashboard import page, pages
 from serving.readings import Readings
-from serving.security import COOKIE, SESSION_SECONDS, Unauthorised
+from serving.security import COOKIE, SESSION_SECONDS, Forbidden, Unauthorised
 
 _OPEN = ("/static/",)
 
@@ -33,7 +33,7 @@ def console(service: Service) -> APIRouter:
     async def seen(request: Request) -> None:
         path = request.url.path
         if not path.startswith(_OPEN):  # a receipt tells of one person: it needs the scope that receipts need
-            _visit(service, request, scope=Scope.AUDIT if path.startswith("/decisions/") else Scope.ANALYSE)
+            _visit(service, request, scope=Scope.AUDIT if path.startswith("/decisions") else Scope.ANALYSE)
 
     doors = APIRouter(include_in_schema=False)
     doors.add_api_route("/sign-in", _form, methods=["GET"])
@@ -87,7 +87,7 @@ def _signing(service: Service) -> Any:
         session = service.gate.session_of(form.get("key", [""])[0].strip())  # on the loop, like every look at a key
         if session is None:
             return page("sign_in.html", code=401, wrong=True)
-        return _signed_in(session, secure=request.url.scheme == "https")
+        return _signed_in(session, request, service)
 
     return sign_in
 
@@ -97,7 +97,7 @@ def _link(service: Service) -> Any:
         session = await run_in_threadpool(service.gate.session_of_link, token)
         if session is None:
             return page("sign_in.html", code=401, wrong=True)
-        return _signed_in(session, secure=request.url.scheme == "https")
+        return _signed_in(session, request, service)
 
     return follow
 
@@ -108,7 +108,14 @@ async def _sign_out(request: Request) -> Response:
     return answer
 
 
-def _signed_in(session: str, *, secure: bool) -> Response:
-    answer = RedirectResponse("/", status_code=303)
+def _signed_in(session: str, request: Request, service: Service) -> Response:
+    """Carry the session from here on, beginning with the first page that its key may see."""
+    try:
+        service.gate.visitor("", cookies={COOKIE: session}, scope=Scope.ANALYSE)
+        first = "/"
+    except Forbidden:
+        first = "/decisions"
+    answer = RedirectResponse(first, status_code=303)
+    secure = request.url.scheme == "https"
     answer.set_cookie(COOKIE, session, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
     return answer

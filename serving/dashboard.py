@@ -11,18 +11,20 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
+from urllib.parse import quote
 
 import vl_convert
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recsys.errors import NotFound
 from recsys.experiments import Experiment
 from recsys.scorecards import Scorecard
-from recsys.vocabulary import Decision, Switch
+from recsys.vocabulary import Switch
 from serving.charts import charts_of
 from serving.formats import FILTERS
+from serving.reading_out import ReadOut
 
 TEMPLATES = Path(__file__).with_name("templates")
 POLICY = (
@@ -69,8 +71,8 @@ class DashboardSource(Protocol):
     def status(self) -> Status:
         """The installation now."""
 
-    def receipt(self, decision_id: str) -> Decision:
-        """One decision, whole; raises `UnknownDecision`."""
+    def receipt(self, decision_id: str) -> ReadOut:
+        """One decision in plain sentences; raises `UnknownDecision`."""
 
 
 def pages(service: DashboardSource) -> APIRouter:
@@ -104,13 +106,20 @@ def pages(service: DashboardSource) -> APIRouter:
             return page("missing.html", code=404, sentence=str(error))
         return page("experiment.html", card=scorecard, charts=charts_of(scorecard))
 
+    @router.get("/decisions")
+    def search(decision: str = "") -> Response:
+        wanted = decision.strip()
+        if wanted:
+            return RedirectResponse(f"/decisions/{quote(wanted[:128], safe='')}", status_code=303)
+        return page("decisions.html", asked="", sentence="")
+
     @router.get("/decisions/{decision_id}")
     def decision(decision_id: str) -> HTMLResponse:
         try:
             receipt = service.receipt(decision_id)
         except NotFound as error:
-            return page("missing.html", code=404, sentence=str(error))
-        return page("decision.html", decision=receipt, refused=_refused(receipt))
+            return page("decisions.html", code=404, asked=decision_id, sentence=str(error))
+        return page("decision.html", receipt=receipt)
 
     @router.get("/static/vega.js")
     def vega() -> Response:
@@ -167,12 +176,3 @@ def _sums(counters: Mapping[str, int]) -> bool:
     """Whether every event received is joined, waiting or quarantined."""
     parts = ("joined", "waiting", "quarantined")
     return counters.get("received", 0) == sum(counters.get(part, 0) for part in parts)
-
-
-def _refused(decision: Decision) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Products that rules kept out, each with (rule id, reason)."""
-    refusals: dict[str, list[tuple[str, str]]] = {}
-    for verdict in decision.verdicts.expanded():
-        if not verdict.allowed:
-            refusals.setdefault(verdict.product_id, []).append((verdict.rule_id, verdict.reason))
-    return list(refusals.items())

@@ -18,6 +18,15 @@ def percent(share: float | None) -> str:
     return _DASH if share is None else f"{share:.1%}"
 
 
+def once_in(share: float) -> str:
+    """How seldom a share is, as "one in so many".
+
+    >>> once_in(0.02), once_in(0.3)
+    ('50', '3')
+    """
+    return f"{round(1 / share):,}"
+
+
 def signed_percent(lift: float | None) -> str:
     """A relative lift, always with its sign.
 
@@ -45,6 +54,15 @@ def number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if value >= 1000 else f"{value:#.3g}"
 
 
+def figure(value: float) -> str:
+    """A feature's value, no longer than it needs to be.
+
+    >>> figure(1.0), figure(0.8126), figure(-0.15)
+    ('1', '0.813', '−0.15')
+    """
+    return _minus(f"{value:.3g}")
+
+
 def chance(p_value: float) -> str:
     """A p-value, no finer than it deserves.
 
@@ -62,6 +80,17 @@ def day(moment: str | datetime) -> str:
     """
     at = _moment(moment)
     return f"{at.day} {at:%B %Y}"
+
+
+def probability(share: float) -> str:
+    """A probability to the tenth of a percent, without claiming certainty where there is none.
+
+    >>> probability(1.0), probability(0.9999), probability(0.0004), probability(0.25)
+    ('100%', '> 99.9%', '< 0.1%', '25.0%')
+    """
+    if share in (0.0, 1.0):
+        return f"{share:.0%}"
+    return "> 99.9%" if share > 0.999 else "< 0.1%" if share < 0.001 else f"{share:.1%}"
 
 
 def minute(moment: str | datetime) -> str:
@@ -105,9 +134,11 @@ def _minus(text: str) -> str:
 FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
     {
         "percent": percent,
+        "probability": probability,
         "signed_percent": signed_percent,
         "signed": signed,
         "number": number,
+        "figure": figure,
         "chance": chance,
         "day": day,
         "minute": minute,

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from recsys import reasonfile
+from recsys.catalogue import Catalogue
 from recsys.errors import UnknownDecision, UnknownExperiment
 from recsys.experiments import Experiment
 from recsys.metrics import Metric
 from recsys.scorecards import Scorecard, roll_up
 from recsys.vocabulary import Decision, Event
 from serving.dashboard import Status
+from serving.reading_out import ReadOut, read_out
+from serving.telling import story_of, told_in_full
 
 
 def quiet_status() -> Status:
@@ -26,6 +30,7 @@ class MemorySource:
     log: Sequence[Event] = ()
     metrics: Sequence[Metric] = ()
     now: Status = field(default_factory=quiet_status)
+    catalogue: Catalogue = field(default_factory=Catalogue.empty)
 
     def experiments(self) -> Sequence[Experiment]:
         """Every experiment, as given."""
@@ -42,9 +47,11 @@ class MemorySource:
         """The status as given."""
         return self.now
 
-    def receipt(self, decision_id: str) -> Decision:
-        """The first decision of this id in the log."""
+    def receipt(self, decision_id: str) -> ReadOut:
+        """The first decision of this id in the log, read out under the vocabulary of the house."""
         for event in self.log:
             if isinstance(event.body, Decision) and event.body.decision_id == decision_id:
-                return event.body
+                vocabulary, story = reasonfile.load(), story_of(event, self.log)
+                technical = told_in_full(story, vocabulary=vocabulary)
+                return read_out(story, vocabulary=vocabulary, catalogue=self.catalogue, technical=technical)
         raise UnknownDecision(decision_id)

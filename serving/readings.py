@@ -18,11 +18,13 @@ from recsys.metrics import default_metrics
 from recsys.readmarks import ReadMark
 from recsys.records import moment
 from recsys.scorecards import Scorecard, scorecard_of
-from recsys.vocabulary import Decision
 from serving.bootstrap import Service
 from serving.dashboard import Serving, Status
 from serving.learner_loop import LEASE, STILL
 from serving.live_policy import policy_name
+from serving.reading_out import ReadOut, read_out
+from serving.receipts import receipt_of
+from serving.telling import read_story
 
 
 class Readings:
@@ -82,11 +84,13 @@ class Readings:
             "lessons learned by all recipes": lessons,
         }
 
-    def receipt(self, decision_id: str) -> Decision:
-        """One decision, whole; raises `UnknownDecision`."""
-        body = self._service.log.decision(decision_id).body
-        assert isinstance(body, Decision)
-        return body
+    def receipt(self, decision_id: str) -> ReadOut:
+        """One decision in plain sentences, and recomputed; raises `UnknownDecision`."""
+        service, explainer = self._service, self._service.home.explainer
+        story = read_story(service.log, decision_id)
+        technical = receipt_of(story, explainer=explainer, live=service.live)
+        catalogue = service.offers.current.catalogue
+        return read_out(story, vocabulary=explainer.vocabulary, catalogue=catalogue, technical=technical)
 
     def _counting(self, experiment: Experiment) -> Counting:
         values = {product.product_id: product.value for product in self._service.offers.current.catalogue.products}

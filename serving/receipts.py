@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from bandits.drawing import Mismatch, dice, verify
+from bandits.drawing import Mismatch, verify
 from bandits.policy import Policy
 from recsys.errors import RecsysError
-from recsys.vocabulary import Decision, Event, Floats
+from recsys.reasons import Personal
+from recsys.vocabulary import Decision, Floats
+from serving.explanations import Explainer
 from serving.live_policy import LivePolicies
+from serving.telling import RulesTold, Story, told_in_full
 
 TOLERANCE = 1e-6
 GONE, NONE, ERASED = "the snapshot is gone", "made without a snapshot", "its facts are erased"
@@ -68,15 +71,37 @@ class Snapshots:
         return self._policies[key]
 
 
-def receipt_of(event: Event, *, live: LivePolicies | None = None) -> dict[str, Any]:
+def receipt_of(
+    story: Story, *, explainer: Explainer, rules: RulesTold = "refused", live: LivePolicies | None = None
+) -> dict[str, Any]:
     """Everything held on one decision; with `live`, also whether it can be recomputed."""
-    decision = event.body
-    if not isinstance(decision, Decision):
-        raise TypeError("a receipt is told of a decision")
-    told = _record(event, decision)
+    decision = story.decision
+    told = told_in_full(story, vocabulary=explainer.vocabulary, rules=rules)
     if live is not None:
-        told["verification"] = verification(decision, policy_of=live.policy_of).to_json()
+        recomputed = verification(decision, policy_of=live.policy_of).to_json()
+        told["verification"] = recomputed | {"reasons": _reasons_again(decision, explainer=explainer, live=live)}
     return told
+
+
+def _reasons_again(decision: Decision, *, explainer: Explainer, live: LivePolicies) -> dict[str, Any]:
+    """Whether every personal reason moved the score as it says, worked out anew from the record (TRN-1)."""
+    personal = [
+        (slot, reason)
+        for slot in decision.shown
+        for reason in slot.reasons
+        if isinstance(explainer.vocabulary.entry(reason.code), Personal)
+    ]
+    if not personal:
+        return {"equal": True, "falls": []}
+    policy = live.policy_of(decision) if decision.context.names else None
+    if policy is None:
+        return {"equal": None, "said": f"not comparable: {GONE if decision.context.names else ERASED}"}
+    falls = [explainer.moves(decision, slot, reason, policy=policy) or 0.0 for slot, reason in personal]
+    told = [
+        {"slot": slot.number, "code": reason.code, "fall": fall}
+        for (slot, reason), fall in zip(personal, falls, strict=True)
+    ]
+    return {"equal": min(falls) > explainer.vocabulary.share, "falls": told}
 
 
 def verification(decision: Decision, *, policy_of: PolicyOf) -> Verification:
@@ -114,70 +139,3 @@ def pmf_differences(decision: Decision, *, policy: Policy) -> Floats:
 
 def _told(mismatches: tuple[Mismatch, ...]) -> list[str]:
     return [f"slot {each.slot}: {each.what}" for each in mismatches]
-
-
-def _record(event: Event, d: Decision) -> dict[str, Any]:
-    return {
-        "decision_id": d.decision_id,
-        "position": event.position,
-        "customer_token": d.token,
-        "request_id": d.request_id,
-        "surface": d.surface,
-        "slots": d.n_slots,
-        "made_at": d.made_at.isoformat(),
-        "recorded_at": event.recorded_at.isoformat(),
-        "expires_at": d.expires_at.isoformat(),
-        "latency_us": d.latency_us,
-        "purpose": d.purpose,
-        "mode": d.mode,
-        "policy": d.policy,
-        "permissions": {
-            "in_app": d.permissions.in_app,
-            "push": d.permissions.push,
-            "email": d.permissions.email,
-            "targeted_support": d.permissions.targeted_support,
-            "objected_at": None if d.permissions.objected_at is None else d.permissions.objected_at.isoformat(),
-        },
-        "experiments": [{"id": a.experiment_id, "variant": a.variant} for a in d.experiments],
-        "unit": d.unit,
-        "versions": {name: getattr(d.versions, name) for name in type(d.versions).__slots__},
-        "facts_used": [
-            {"name": name, "value": fact.value, "set_at": fact.as_of.isoformat(), "source": fact.source}
-            for name, fact in d.facts.items()
-        ],
-        "context": dict(zip(d.context.names, d.context.values, strict=True)),
-        "eligible": list(d.verdicts.eligible()),
-        "rules": [
-            {"product_id": v.product_id, "rule": v.rule_id, "allowed": v.allowed}
-            | ({} if v.allowed else {"reason": v.reason})
-            for v in d.verdicts.expanded()
-        ],
-        "retrieval": d.retrieval,
-        "candidates": [
-            {
-                "product_id": c.product_id,
-                "creative_id": c.creative_id,
-                "affinity": c.affinity,
-                "seen_lately": c.seen_lately,
-                "score": float(score),
-            }
-            for c, score in zip(d.candidates, d.scores, strict=True)
-        ],
-        "slate": [
-            {
-                "slot": s.number,
-                "product_id": s.product_id,
-                "creative_id": s.creative_id,
-                "propensity": s.propensity,
-                "dice": dice(d.decision_id, slot=s.number, redraws=d.redraws),
-                "pmf": {c.product_id: float(p) for c, p in zip(d.candidates, pmf, strict=True)},
-                "reasons": [{"code": r.code, "text": r.text} for r in s.reasons],
-            }
-            for s, pmf in zip(d.slots, d.pmfs, strict=True)
-        ],
-        "joint_propensity": d.joint_propensity,
-        "redraws": d.redraws,
-        "shortfall": d.shortfall,
-        "overrides": list(d.overrides),
-        "retention": d.retention,
-    }

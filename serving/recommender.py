@@ -39,6 +39,7 @@ from recsys.vocabulary import (
     Verdicts,
     Versions,
 )
+from serving.explanations import Explainer
 from serving.live_policy import InForce, LivePolicies
 from serving.offer import Offer
 from serving.slates import (
@@ -94,6 +95,7 @@ class Recommender:
         layers: Callable[[], Layers],
         clock: Clock,
         traffic: Traffic,
+        explainer: Explainer,
         new_id: Callable[[], str],
     ) -> None:
         self._live = live
@@ -101,6 +103,7 @@ class Recommender:
         self._layers = layers
         self._clock = clock
         self._traffic = traffic
+        self._explainer = explainer
         self._new_id = new_id
 
     def decide(self, ask: Ask, *, profile: Profile, decision_id: str = "", redraws: int = 0) -> Decision:
@@ -134,7 +137,12 @@ class Recommender:
             redraws=redraws,
             mask_of=mask_of(candidates, offer=offer, surface=surface),
         )
-        slots = slots_of(drawn, candidates=candidates, context=context, path=path)
+        facts = features.facts_used(profile)
+        reasons = self._explainer.reasons(
+            drawn, policy=chosen.policy, context=context, candidates=candidates, catalogue=offer.catalogue,
+            facts=facts, path=path,
+        )  # fmt: skip
+        slots = slots_of(drawn, candidates=candidates, reasons=reasons)
         retriever = offer.retriever
         bundle = retriever.digest if retriever and any(c.affinity is not None for c in candidates) else ""
         return Decision(
@@ -160,8 +168,9 @@ class Recommender:
                 privacy_notice=self._traffic.privacy_notice,
                 code=self._traffic.code,
                 contact=offer.contact.digest,
+                reasons=self._explainer.vocabulary.digest,
             ),
-            facts=features.facts_used(profile),
+            facts=facts,
             context=context,
             verdicts=verdicts,
             candidates=candidates,
@@ -221,7 +230,8 @@ class Recommender:
             _static(offer), Context(), candidates, length=ask.slots, decision_id="unlogged",
             mask_of=mask_of(candidates, offer=offer, surface=surface),
         )  # fmt: skip
-        return slots_of(drawn, candidates=candidates, context=Context(), path="broadcast")
+        products = [offer.catalogue.product(candidates[row].product_id) for row in drawn.rows]
+        return slots_of(drawn, candidates=candidates, reasons=[self._explainer.everyone(each) for each in products])
 
     # -- steps -------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ from serving.schemas import (
 from serving.security import Caller, Unauthorised
 from serving.settings import LOOPBACK
 from serving.slates import Ask
+from serving.telling import RulesTold, read_story
 
 PATIENCE_SECONDS = 5.0  # how long an answer without a deadline waits to become durable
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -191,12 +192,18 @@ async def put_customers(body: CustomersRequest, call: Recommends) -> Response:
 async def get_decision(
     decision_id: Id,
     call: Audits,
+    rules: Annotated[RulesTold, Query(description="refusals and a count, or every verdict")] = "refused",
     verify: Annotated[bool, Query(description="recompute draws and probabilities and say what was equal")] = False,  # noqa: FBT002  # a query parameter has a name
 ) -> Response:
-    """Tell everything that made the decision: eligible set, verdicts, probabilities, reasons, versions."""
+    """Tell what made the decision and what came of it: verdicts, probabilities, reasons, versions, outcomes."""
     service = call.service
-    event = await run_in_threadpool(service.log.decision, decision_id)
-    return JSONResponse(await run_in_threadpool(receipt_of, event, live=service.live if verify else None))
+
+    def told() -> dict[str, Any]:
+        story = read_story(service.log, decision_id)
+        live = service.live if verify else None
+        return receipt_of(story, explainer=service.home.explainer, rules=rules, live=live)
+
+    return JSONResponse(await run_in_threadpool(told))
 
 
 @open_routes.get("/healthz", operation_id="health", response_model=Health, summary="Alive")

@@ -22,6 +22,7 @@ from recsys.secrets_of_home import consume_once, home_secret, remember_once
 COOKIE = "recsys_session"
 SESSION_SECONDS = 12 * 3600
 _ONCE_SECONDS = 600
+_FOR_PEOPLE = frozenset({Scope.ANALYSE, Scope.AUDIT})  # what pages need
 
 
 class Unauthorised(RecsysError):
@@ -64,13 +65,13 @@ class Gate:
         name = self._signed_name(cookies.get(COOKIE, ""))
         key = next((key for key in self._keys.all() if key.name == name), None) if name else None
         if key is None or key.state != "in force":
-            raise Unauthorised("sign in with a key that has the scope analyse")
+            raise Unauthorised("sign in with a key that has the scope analyse or audit")
         return _allowed(key, scope)
 
     def session_of(self, secret: str) -> str | None:
-        """A cookie for the key behind a secret that may analyse, None for any other."""
+        """A cookie for the key behind a secret that may analyse or audit, None for any other."""
         key = self._keys.check(secret)
-        return self.session(key.name) if key is not None and Scope.ANALYSE in key.scopes else None
+        return self.session(key.name) if key is not None and _FOR_PEOPLE & key.scopes else None
 
     def session(self, key_name: str) -> str:
         """A cookie for a key: its name and an end, signed."""

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     rules: Path = PACKAGE.parent / "recsys" / "rules" / "gb.toml"
     rewards: Path = PACKAGE.parent / "recsys" / "default_rewards.toml"
     contact: Path = PACKAGE.parent / "recsys" / "default_contact.toml"
+    reasons: Path = PACKAGE.parent / "recsys" / "reasons.toml"
     recipes: Path = PACKAGE / "recipes.toml"
     champion: str = "bandit"  # the recipe that serves where no experiment says otherwise
     clock: Literal["wall", "simulated"] = "wall"

@@ -14,18 +14,17 @@ from recsys.vocabulary import (
     NOTHING,
     Bools,
     Candidate,
-    Context,
     CustomerId,
     FactValue,
     ProductId,
+    Reason,
     Slot,
     Verdicts,
 )
-from serving.explanations import EVERYBODY, reason_of
+from serving.absences import ASKED
 from serving.misfits import Misfit
 from serving.offer import Offer
 
-ASKED = "ASKED"  # the verdict column of what the caller itself left out
 UNSETTLED = "what may be shown changed again and again while this was decided: ask again"
 WITHDRAWN = "something that this answer showed may not be shown any more: ask anew, under a new request id"
 
@@ -98,16 +97,15 @@ def mask_of(candidates: Sequence[Candidate], *, offer: Offer, surface: Surface) 
     return still_open
 
 
-def slots_of(drawn: Drawn, *, candidates: Sequence[Candidate], context: Context, path: str) -> tuple[Slot, ...]:
+def slots_of(
+    drawn: Drawn, *, candidates: Sequence[Candidate], reasons: Sequence[tuple[Reason, ...]]
+) -> tuple[Slot, ...]:
     """What was drawn, as slots with their reasons."""
-    slots = []
-    for number, (row, propensity) in enumerate(zip(drawn.rows, drawn.propensities, strict=True), start=1):
-        product = candidates[row].product_id
-        reasons = (EVERYBODY if path == "broadcast" else reason_of(product, context),)
-        slots.append(
-            Slot(number, product, candidates[row].creative_id, propensity, () if product == NOTHING else reasons)
-        )
-    return tuple(slots)
+    slots = enumerate(zip(drawn.rows, drawn.propensities, reasons, strict=True), start=1)
+    return tuple(
+        Slot(number, candidates[row].product_id, candidates[row].creative_id, propensity, why)
+        for number, (row, propensity, why) in slots
+    )
 
 
 def shortfall_of(ask: Ask, slots: Sequence[Slot], *, offer: Offer, eligible: Sequence[ProductId]) -> str | None:

@@ -59,7 +59,7 @@ def moment(seed: int = 0) -> Context:
 def products(*, null: bool = True) -> list[Candidate]:
     """Four products with features and affinities, and the null choice."""
     real = [
-        Candidate("pot", "pot-a", PRODUCT_NAMES, (1.0, 0.0), 0.4),
+        Candidate("pot", "pot-a", PRODUCT_NAMES, (1.0, 0.0), 0.4, 2.5),
         Candidate("loan", "loan-a", PRODUCT_NAMES, (0.0, 1.0), -1.2),
         Candidate("cash-isa", "cash-isa-a", PRODUCT_NAMES, (1.0, 0.0), None),
         Candidate("budgeting", "budgeting-a"),

@@ -135,9 +135,10 @@ class App:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def receipt(self, decision_id: str, *, verify: bool = True) -> dict[str, Any]:
+    def receipt(self, decision_id: str, *, verify: bool = True, rules: str = "refused") -> dict[str, Any]:
         """The record of a decision, verified."""
-        answer = self.get(f"/v1/decisions/{decision_id}", key="auditor", params={"verify": verify})
+        asked = {"verify": verify, "rules": rules}
+        answer = self.get(f"/v1/decisions/{decision_id}", key="auditor", params=asked)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

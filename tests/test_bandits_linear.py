@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from bandits.learner import Recipe, load_policy, make_learner
 from bandits.state import pack, unpack
 from recsys import rewards
 from recsys.errors import Corrupt, InvalidConfiguration
-from recsys.vocabulary import Candidate, Context
+from recsys.vocabulary import Candidate, Context, Lesson
 from tests.bandit_worlds import REWARDS, lessons, moment, products
 
 ONE_STAGE = Chain(("tapped",), (-1,), (1.0,), {})
@@ -123,10 +124,16 @@ def _without(array: np.ndarray, place: int) -> np.ndarray:
     return array
 
 
+def _unseen(lesson: Lesson) -> Lesson:
+    """The same lesson of a customer who was never shown anything."""
+    candidates = tuple(replace(candidate, seen_lately=0.0) for candidate in lesson.decision.candidates)
+    return replace(lesson, decision=replace(lesson.decision, candidates=candidates))
+
+
 def test_a_state_from_before_seen_lately_takes_it_in_as_a_new_learner_would_believe_it() -> None:
     recipe = Recipe("bandit", learner="linear")
     learner = linear.new(recipe, REWARDS)
-    learner.learn(lessons(50, seed=1))
+    learner.learn([_unseen(lesson) for lesson in lessons(50, seed=1)])
     header, arrays = unpack(learner.state())
     place = header["contexts"].index("seen_lately")
     del header["contexts"][place]

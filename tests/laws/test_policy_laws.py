@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bandits.drawing import draw_slate, everything_open, slate_propensities
 from bandits.policy import Policy, checked_pmf
-from recsys.vocabulary import NOTHING, Bools
+from bandits.rescoring import pair_scores
+from recsys.vocabulary import NOTHING, Bools, Context
 from tests.bandit_worlds import all_policies, moment, products
 
 Law: TypeAlias = Callable[[Policy], None]
@@ -82,6 +83,21 @@ def is_pure(policy: Policy) -> None:
     assert open_.all()
 
 
+def pairs_score_as_alone(policy: Policy) -> None:
+    """Many pairs at once, each in a context of its own, are what asking one by one gives."""
+    candidates = products()
+    contexts = [moment(number) for number in range(len(candidates))]
+    values = np.array([context.values for context in contexts])
+    alone = [policy.scores(context, [one])[0] for context, one in zip(contexts, candidates, strict=True)]
+    together = pair_scores(policy, contexts[0].names, values, candidates)
+    np.testing.assert_allclose(together, alone, rtol=1e-6, atol=1e-12)
+    strange = tuple(f"new-{name}" for name in contexts[0].names)
+    alone = [policy.scores(Context(strange, contexts[0].values), [one])[0] for one in candidates]
+    together = pair_scores(policy, strange, np.tile(values[0], (len(candidates), 1)), candidates)
+    np.testing.assert_allclose(together, alone, rtol=1e-6, atol=1e-12)
+    assert pair_scores(policy, contexts[0].names, values[:0], []).shape == (0,)
+
+
 def has_a_name_with_a_version(policy: Policy) -> None:
     assert policy.name.count("@") == 1
 
@@ -94,6 +110,7 @@ LAWS: list[Law] = [
     every_open_candidate_gets_its_floor,
     closed_scores_have_no_influence,
     is_pure,
+    pairs_score_as_alone,
     has_a_name_with_a_version,
 ]
 
