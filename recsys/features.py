@@ -19,7 +19,7 @@ import numpy as np
 
 from recsys.catalogue import broadcast_creative
 from recsys.derivations import LONDON, low_balance
-from recsys.facts import RULE_FACTS, checked_fact
+from recsys.facts import RECORDED_FACTS, checked_fact
 from recsys.vocabulary import Candidate, Context, Fact, FactValue, Floats, Product, Profile
 
 __all__ = [
@@ -202,8 +202,8 @@ VERSION: str = sha256(
 ).hexdigest()
 """Digest of the definition in words; logged with every decision (TRN-2)."""
 
-USED_FACTS = frozenset(name for feature in CUSTOMER + MOMENT for name in feature.reads) | RULE_FACTS
-"""Every fact that a feature or a rule may read; nothing else is copied into a decision (RET-2)."""
+USED_FACTS = frozenset(name for feature in CUSTOMER + MOMENT for name in feature.reads) | RECORDED_FACTS
+"""Every fact that a feature or a rule may read, save the sensitive ones; only these enter a decision (RET-2)."""
 
 _CUSTOMER_MAKERS = tuple(feature.make for feature in CUSTOMER)
 _MAKERS = _CUSTOMER_MAKERS + tuple(feature.make for feature in MOMENT)
@@ -226,7 +226,7 @@ def context_of(profile: Profile, *, at: datetime, surface: str, given: Mapping[s
 
 
 def facts_used(profile: Profile) -> Mapping[str, Fact]:
-    """The facts of a profile that a feature or a rule may read: what a decision copies."""
+    """The facts of a profile that a decision copies."""
     return {name: fact for name, fact in profile.facts.items() if name in USED_FACTS}
 
 

@@ -146,7 +146,8 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
             ("versions", tuple((name, getattr(versions, name)) for name in Versions.__slots__)),
         ),
     )
-    verdicts = _part(parts, (d.verdicts.products, d.verdicts.rules, d.verdicts.reasons))
+    v = d.verdicts
+    verdicts = _part(parts, (v.products, v.rules, v.reasons, *((v.kinds,) if v.kinds else ())))
     return {
         "id": d.decision_id,
         "head": head,
@@ -155,7 +156,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
         "n": d.n_slots,
         "in": [[a.experiment_id, a.variant] for a in d.experiments],
         "unit": d.unit,
-        "rules": [verdicts, _bits(d.verdicts.allowed), *([d.verdicts.unknown] if d.verdicts.unknown else [])],
+        "rules": [verdicts, _bits(v.allowed), *_why(v, parts)],
         "candidates": [_part(parts, (c.product_id, c.creative_id, c.names, c.values)) for c in d.candidates],
         "scores": _packed(d.scores),
         "pmfs": _packed(d.pmfs),
@@ -184,7 +185,6 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
     personal = f["personal"] or {}
     n = len(f["candidates"])
     affinities = _unpacked(personal["affinities"]) if personal else np.full(n, np.nan)
-    products, rules, reasons = lookup(f["rules"][0])
     names, values = personal.get("context", (None, ""))
     return Decision(
         decision_id=f["id"],
@@ -201,13 +201,7 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
         versions=Versions(**dict(head["versions"])),
         facts=_read_facts(personal.get("facts"), lookup, made=f["made"]),
         context=Context(lookup(names) if names else (), tuple(_unpacked(values).tolist())),
-        verdicts=Verdicts(
-            products,
-            rules,
-            reasons,
-            _unbits(f["rules"][1], (len(products), len(rules))),
-            tuple(f["rules"][2]) if len(f["rules"]) > 2 else (),
-        ),
+        verdicts=_read_verdicts(f["rules"], lookup),
         candidates=tuple(
             _read_candidate(lookup(ref), affinity)
             for ref, affinity in zip(f["candidates"], affinities.tolist(), strict=True)
@@ -226,6 +220,29 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
         overrides=tuple(head["overrides"]),
         retention=head["retention"],
         latency_us=f["us"],
+    )
+
+
+def _why(v: Verdicts, parts: dict[str, str]) -> list[Any]:
+    """What verdicts rest on beside known facts; mostly nothing, so it is left out from the end."""
+    why = [v.unknown, v.stale, _part(parts, v.through) if v.through else ""]
+    while why and not why[-1]:
+        why.pop()
+    return why
+
+
+def _read_verdicts(fields: list[Any], lookup: Lookup) -> Verdicts:
+    products, rules, reasons, *kinds = lookup(fields[0])  # no kinds before they were told apart
+    unknown, stale, through = (*fields[2:], (), (), ())[:3]
+    return Verdicts(
+        products,
+        rules,
+        reasons,
+        _unbits(fields[1], (len(products), len(rules))),
+        tuple(unknown),
+        kinds[0] if kinds else (),
+        tuple((rule, fact) for rule, fact in stale),
+        lookup(through) if through else (),
     )
 
 

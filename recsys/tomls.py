@@ -41,7 +41,7 @@ def check_unique(
     for name, times in Counter(names).items():
         if times > 1:
             at = [str(line) for line, each in zip(lines, names, strict=False) if each == name]
-            told = f" (lines {', '.join(at)})" if at else ""
+            told = f" (lines {' and '.join(at)})" if at else ""
             raise error(f"{where}: {what} {name}: is there {times} times; ids must differ{told}")
 
 

@@ -22,6 +22,7 @@ TREATMENTS = ("no_credit", "no_push", "plain_language")
 CHANNELS = ("in_app", "push", "email", "targeted_support")
 PRE_ELIGIBLE = 0.62
 OVERDRAWN_DAYS_AT_RISK = 14
+OVERDRAWN_DAYS_REPEATED = 20.0  # of about the last hundred
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +39,9 @@ class Standing:
     insolvent: Bools
     persistent_debt: Bools
     overdrawn_days: Ints  # (n,) days below zero in a row
+    overdrawn_lately: Floats  # (n,) days below zero, each worth 1 % less a day
+    bounced_on: Ints  # (n,) ordinal of the last direct debit that failed, 0 for never
+    gambling: Bools  # (n, 2) a block of the customer's own, a spike
     declined_on: Ints  # (n,) ordinal, 0 for never
     limit_opt_out: Bools
     pre_eligible: Bools  # (n, P)
@@ -48,6 +52,10 @@ class Standing:
     def at_risk(self) -> Bools:
         """(n,) overdrawn for a fortnight: at risk of financial difficulty."""
         return self.overdrawn_days >= OVERDRAWN_DAYS_AT_RISK
+
+    def repeats_overdraft(self) -> Bools:
+        """(n,) comes back to the overdraft again and again (CRD-8)."""
+        return self.overdrawn_lately >= OVERDRAWN_DAYS_REPEATED
 
     def troubled(self) -> Bools:
         """(n,) whoever must not be shown credit (CRD-1)."""
@@ -75,9 +83,12 @@ class Standing:
     def advance(self, *, customers: Customers, overdrawn: Bools, seed: int, number: int, today: int) -> None:
         """Live one day of hazards; `overdrawn` (n,) is yesterday's balance below zero."""
         rng = generator(seed, purpose="standing", day=number)
-        chance = rng.random((9, len(customers)))
+        chance = rng.random((11, len(customers)))
         self._advance_consent(chance[0], chance[1])
         self.overdrawn_days = np.where(overdrawn, self.overdrawn_days + 1, 0)
+        self.overdrawn_lately = 0.99 * self.overdrawn_lately + overdrawn
+        self.bounced_on[overdrawn & (chance[9] < 0.02)] = today
+        self.gambling[:, 1] = np.where(self.gambling[:, 1], chance[10] < 0.9, chance[10] < 0.0005)
         self._advance_arrears(chance[2], chance[3], share=customers.arrears_share)
         self._advance_status(chance[4])
         declined = (chance[5] < 0.0004) & (today >= customers.of_age_on)
@@ -140,6 +151,9 @@ def make_standing(customers: Customers, *, truths: Truths, seed: int, start: dat
         insolvent=adult & (rng.random(n) < 0.004),
         persistent_debt=adult & (rng.random(n) < 0.05),
         overdrawn_days=np.zeros(n, dtype=np.int64),
+        overdrawn_lately=np.zeros(n),
+        bounced_on=np.zeros(n, dtype=np.int64),
+        gambling=generator(seed, purpose="gambling at the start").random((n, 2)) < np.array([0.02, 0.005]),
         declined_on=np.where(declined, today - rng.integers(1, 180, n), 0),
         limit_opt_out=adult & (rng.random(n) < 0.05),
         pre_eligible=offered[:, None] & credit[None, :] & (rng.random((n, len(credit))) < 0.8),
