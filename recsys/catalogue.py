@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from recsys.derivations import ADULT_AGE
 from recsys.errors import InvalidCatalogue, NotFound
 from recsys.tomls import Table, check_unique, document, read_text
 from recsys.vocabulary import NOTHING, CommunicationClass, Creative, Product, ProductId
@@ -28,7 +29,6 @@ BANK_CATALOGUE = Path(__file__).parent / "bank" / "catalogue.toml"
 CLASSES = tuple(each.value for each in CommunicationClass)
 REGULATED_CLASSES = ("none", "savings", "isa", "investment", "pension", "credit")
 ADULT_CLASSES = frozenset({"isa", "investment", "pension", "credit"})  # AGE-1
-ADULT_AGE = 18
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
+ADULT_AGE = 18
 LOW_BALANCE_SHARE = 0.1
 """A balance below this share of a month's income or spending is low (CRD-4) [A]."""
 

@@ -23,6 +23,7 @@ from recsys.facts import RECORDED_FACTS, checked_fact
 from recsys.vocabulary import Candidate, Context, Fact, FactValue, Floats, Product, Profile
 
 __all__ = [
+    "ADVICE_SENSITIVE",
     "CUSTOMER_NAMES",
     "GIVEN",
     "MOMENT_NAMES",
@@ -33,6 +34,8 @@ __all__ = [
     "context_of",
     "customer_features",
     "facts_used",
+    "impersonal_candidate",
+    "impersonal_context",
     "product_features",
 ]
 
@@ -202,6 +205,10 @@ VERSION: str = sha256(
 ).hexdigest()
 """Digest of the definition in words; logged with every decision (TRN-2)."""
 
+_IMPERSONAL = frozenset(feature.name for feature in CUSTOMER + MOMENT if not feature.reads)
+ADVICE_SENSITIVE = "tag_advice_sensitive"
+"""The feature by which a candidate shows that it may not be chosen for a person by what was learned (ADV-2)."""
+
 USED_FACTS = frozenset(name for feature in CUSTOMER + MOMENT for name in feature.reads) | RECORDED_FACTS
 """Every fact that a feature or a rule may read, save the sensitive ones; only these enter a decision (RET-2)."""
 
@@ -225,11 +232,26 @@ def context_of(profile: Profile, *, at: datetime, surface: str, given: Mapping[s
     return Context(NAMES, tuple([make(sight) for make in _MAKERS]))
 
 
+def impersonal_context(context: Context) -> Context:
+    """The moment without the person: whatever was made from a fact is 0 (ADV-2)."""
+    told = zip(context.names, context.values, strict=True)
+    return Context(context.names, tuple([value if name in _IMPERSONAL else 0.0 for name, value in told]))
+
+
+def impersonal_candidate(candidate: Candidate) -> Candidate:
+    """The product without the person: its own features only, and no affinity (ADV-2)."""
+    told = zip(candidate.names, candidate.values, strict=True)
+    own = [(name, value) for name, value in told if name.startswith(_OF_PRODUCTS)]
+    names, values = tuple(name for name, _ in own), tuple(value for _, value in own)
+    return Candidate(candidate.product_id, candidate.creative_id, names, values)
+
+
 def facts_used(profile: Profile) -> Mapping[str, Fact]:
     """The facts of a profile that a decision copies."""
     return {name: fact for name, fact in profile.facts.items() if name in USED_FACTS}
 
 
+_OF_PRODUCTS = ("family_", "class_", "regulated_", "tag_")
 _ProductPart = tuple[Product, tuple[str, ...], tuple[float, ...]]
 _PRODUCT_PARTS: dict[int, _ProductPart] = {}
 _MOST_PARTS = 20_000

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bandits.recipe import Recipe, parse_recipes
-from recsys import eligibility, rewards
+from recsys import rewards
 from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
 from recsys.customers import Customers, random_token
@@ -25,6 +25,7 @@ from recsys.layers import Layers
 from recsys.quarantine import Quarantine
 from recsys.register import Register
 from recsys.rewards import Rewards
+from recsys.rulebook import load_book
 from serving.intake import Intake
 from serving.live_policy import LivePolicies
 from serving.offer import Offers
@@ -75,7 +76,7 @@ def compose(
     recipes = parse_recipes(_text(settings.recipes), where=settings.recipes.name)
     if settings.champion not in {recipe.name for recipe in recipes}:
         raise InvalidConfiguration(f'champion: no recipe is called "{settings.champion}" in {settings.recipes.name}')
-    offers = Offers(settings.artefacts, rules=eligibility.load(settings.rules), rewards=rewards.load(settings.rewards))
+    offers = Offers(settings.artefacts, rules=load_book(settings.rules), rewards=rewards.load(settings.rewards))
     offers.refresh()
     return Installation(
         settings=settings,

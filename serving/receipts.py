@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bandits.drawing import Mismatch, dice, verify
+from bandits.impersonal import scores_of
 from bandits.policy import Policy
 from recsys.errors import RecsysError
 from recsys.vocabulary import Decision, Event, Floats
@@ -105,7 +106,7 @@ def pmf_differences(decision: Decision, *, policy: Policy) -> Floats:
     differences = np.zeros(len(decision.pmfs))
     if not decision.candidates:
         return differences
-    scores = policy.scores(decision.context, decision.candidates)
+    scores = scores_of(policy, decision.context, decision.candidates)
     for i, row in enumerate(decision.pmfs):
         open_ = row > 0  # every open candidate has mass under a floor; a deterministic policy opens its choice
         differences[i] = np.abs(policy.pmf(scores, open_=open_) - row).max()
@@ -148,10 +149,12 @@ def _record(event: Event, d: Decision) -> dict[str, Any]:
         "context": dict(zip(d.context.names, d.context.values, strict=True)),
         "eligible": list(d.verdicts.eligible()),
         "rules": [
-            {"product_id": v.product_id, "rule": v.rule_id, "allowed": v.allowed}
+            {"product_id": v.product_id, "rule": v.rule_id, "kind": v.kind, "allowed": v.allowed}
             | ({} if v.allowed else {"reason": v.reason})
+            | ({"stale": list(v.stale)} if v.stale and not v.allowed else {})
             for v in d.verdicts.expanded()
         ],
+        "audiences": [{"product_id": product, "audience": audience} for product, audience in d.verdicts.through],
         "retrieval": d.retrieval,
         "candidates": [
             {"product_id": c.product_id, "creative_id": c.creative_id, "affinity": c.affinity, "score": float(score)}

@@ -99,7 +99,8 @@ class Recommender:
         placement = self._layers().placed(profile.token, surface=ask.surface, at=at, household=linked)
         path: RoutePath = "personalised" if _personal(profile) and not placement.held_out else "broadcast"
         products = offer.catalogue.products
-        verdicts = offer.rules.verdicts(profile, products=products, surface=ask.surface, at=at, path=path)
+        rules = offer.rules.of(profile)
+        verdicts = rules.verdicts(profile, products=products, surface=ask.surface, at=at, path=path, given=ask.given)
         verdicts = narrowed(verdicts, ask=ask)
         eligible = verdicts.eligible()
         candidates = self._candidates(profile, eligible=eligible, offer=offer, path=path, surface=surface)
@@ -131,7 +132,7 @@ class Recommender:
             experiments=chosen.experiments,
             versions=Versions(
                 catalogue=offer.catalogue.digest,
-                rule_pack=offer.rules.digest,
+                rule_pack=rules.digest,
                 features=features.VERSION,
                 rewards=offer.rewards.digest,
                 recipe=chosen.recipe,
@@ -160,7 +161,7 @@ class Recommender:
         surface = surface_of(ask, offer=offer)
         at = self._clock.now()
         nobody = Profile(ask.customer_id, Token(""))
-        verdicts = offer.rules.verdicts(
+        verdicts = offer.rules.of(nobody).verdicts(
             nobody, products=offer.catalogue.products, surface=ask.surface, at=at, path="broadcast"
         )
         eligible = narrowed(verdicts, ask=ask).eligible()
@@ -182,7 +183,12 @@ class Recommender:
             proposed: Sequence[tuple[ProductId, float | None]] = [(product_id, None) for product_id in eligible]
         else:
             vector = offer.retriever.vector_of(profile)
-            proposed = offer.retriever.propose(vector, eligible=eligible, k=self._traffic.candidates)
+            coarse = [each for each in eligible if _advice_sensitive(offer.catalogue.product(each))]
+            fine = [each for each in eligible if each not in coarse] if coarse else eligible
+            proposed = [
+                *offer.retriever.propose(vector, eligible=fine, k=self._traffic.candidates),
+                *((product_id, None) for product_id in coarse),  # no vector picks the person (ADV-2)
+            ]
         found = [_candidate(offer.catalogue.product(product), affinity, path=path) for product, affinity in proposed]
         if surface.null_allowed and found and path == "personalised":
             found.append(Candidate(NOTHING))
@@ -242,6 +248,10 @@ def _personal(profile: Profile) -> bool:
     permissions = profile.permissions
     allowed = permissions.in_app and permissions.objected_at is None
     return allowed and profile.value("status") != "fincrime_hold"
+
+
+def _advice_sensitive(product: Product) -> bool:
+    return "advice_sensitive" in product.tags
 
 
 def _candidate(product: Product, affinity: float | None, *, path: str) -> Candidate:
