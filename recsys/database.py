@@ -63,6 +63,13 @@ profiles = Table(
     Column("permissions", Text, nullable=False),
     Column("change", _big, nullable=False, index=True),  # grows with every change: what the encoder follows
 )
+suppressions = Table(  # objections that outlive an erasure: a keyed hash, never a customer
+    "suppressions",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("objected_at", BigInteger, nullable=False),
+    Column("sealed", Integer, nullable=False),
+)
 vectors = Table(
     "vectors",
     metadata,
