@@ -9,10 +9,10 @@ from typing import Any
 
 from recsys.asking import KINDS, Allowance, facts_behind
 from recsys.audiences import MOST_CONDITIONS, ROUTES, Audience
-from recsys.catalogue import CLASSES, REGULATED_CLASSES
 from recsys.conditions import OPERATORS, Condition, Literal, ordered
 from recsys.errors import InvalidConfiguration
 from recsys.facts import FACTS, RULE_FACTS, STRAIN_FACTS, Kind, nearest
+from recsys.productfile import CLASSES, REGULATED_CLASSES
 from recsys.rewards import duration
 from recsys.ruling import (
     ATTRIBUTES_TO_HAVE,
