@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from recsys.asking import NOTHING_GIVEN, Asked, Tables
+from recsys.audiences import Audience
 from recsys.errors import InvalidConfiguration, InvalidRulePack
 from recsys.plans import Plan, planned
 from recsys.rulefile import allowance_of, audience_of, max_age_of, rule_of
@@ -52,6 +53,11 @@ class RulePack:
         object.__setattr__(self, "_names", tuple(rule.name for rule in self.rules))
         object.__setattr__(self, "_reasons", tuple(rule.reason for rule in self.rules))
         object.__setattr__(self, "_kinds", tuple(rule.kind for rule in self.rules))
+
+    @property
+    def audiences(self) -> tuple[Audience, ...]:
+        """The declared audiences of advice-sensitive products (ADV-2)."""
+        return tuple(each for each in self.tables.audiences if isinstance(each, Audience))
 
     def verdicts(
         self,

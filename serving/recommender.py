@@ -97,7 +97,7 @@ class Recommender:
         household = profile.value("household_id")
         linked = household if isinstance(household, str) else None
         placement = self._layers().placed(profile.token, surface=ask.surface, at=at, household=linked)
-        path: RoutePath = "personalised" if _personal(profile) and not placement.held_out else "broadcast"
+        path = "broadcast" if placement.held_out else path_of(profile)
         products = offer.catalogue.products
         rules = offer.rules.of(profile)
         verdicts = rules.verdicts(profile, products=products, surface=ask.surface, at=at, path=path, given=ask.given)
@@ -240,14 +240,14 @@ class Recommender:
         return unit_of(profile.token, unit=unit, household=household, salt=layers.holdout_salt)
 
 
-def _personal(profile: Profile) -> bool:
-    """Whether profiling for promotion is allowed at all (MKT-1, MKT-2).
+def path_of(profile: Profile) -> RoutePath:
+    """Whether a slate may be made for this person at all: profiling for promotion is allowed (MKT-1, MKT-2).
 
     A customer under a financial-crime hold gets the ordinary broadcast slate, which tells nothing (OPS-7).
     """
     permissions = profile.permissions
     allowed = permissions.in_app and permissions.objected_at is None
-    return allowed and profile.value("status") != "fincrime_hold"
+    return "personalised" if allowed and profile.value("status") != "fincrime_hold" else "broadcast"
 
 
 def _advice_sensitive(product: Product) -> bool:
