@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from calendar import isleap
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from recsys.derivations import age_on
 from recsys.eligibility import RoutePath
 from tests.rules.people import ADULT_ONLY, CATALOGUE, NOON, PACK, eligible, profile_of
 
@@ -76,3 +81,75 @@ def test_a_rule_is_in_force_on_its_london_days_only() -> None:
         for at in (begins - second, begins, ends - second, ends)
     ]
     assert allowed == [True, False, False, True]
+
+
+# -- against a second opinion --------------------------------------------------------------------
+
+DAYS = st.dates(date(2018, 1, 1), date(2032, 12, 31))
+
+
+def midnight(day: date) -> datetime:
+    """When a day begins in London, in UTC."""
+    return datetime.combine(day, time(), tzinfo=ZoneInfo("Europe/London")).astimezone(UTC)
+
+
+def birthdays(born: date, until: date) -> int:
+    """Birthdays had by a day, counted one by one; 29 February comes on 1 March in common years."""
+    had = 0
+    for year in range(born.year + 1, until.year + 1):
+        leap = (born.month, born.day) == (2, 29) and not isleap(year)
+        had += (date(year, 3, 1) if leap else born.replace(year=year)) <= until
+    return had
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    born=st.one_of(
+        st.dates(date(1920, 1, 1), date(2015, 1, 1)), st.sampled_from([date(2008, 2, 29), date(2000, 2, 29)])
+    ),
+    day=DAYS,
+)
+def test_age_1_an_age_is_the_number_of_birthdays_had(born: date, day: date) -> None:
+    assert age_on(day, born=born) == birthdays(born, day)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    day=st.one_of(DAYS, st.sampled_from([date(2026, 3, 29), date(2026, 10, 25), date(2028, 2, 29), date(2026, 3, 1)]))
+)
+def test_age_1_every_eighteenth_birthday_begins_at_midnight_in_london(day: date) -> None:
+    leap = (day.month, day.day) == (2, 29)
+    born = date(day.year - 18, 3, 1) if leap and not isleap(day.year - 18) else day.replace(year=day.year - 18)
+    begins = midnight(born.replace(year=day.year) if not leap else date(day.year, born.month, born.day))
+    for at, adult in ((begins - timedelta(microseconds=1), False), (begins, True)):
+        profile = profile_of({"date_of_birth": born.isoformat()}, as_of=at)
+        assert ("joint" in eligible(profile, at=at)) is adult
+
+
+@pytest.mark.parametrize("year", range(2018, 2033))
+def test_sav_1_sav_2_every_tax_year_begins_at_midnight_in_london_on_6_april(year: int) -> None:
+    begins = midnight(date(year, 4, 6))
+    assert begins.hour == 23  # summer time has begun: midnight is 23:00 UTC the day before
+    for at, isas in ((begins - timedelta(microseconds=1), set()), (begins, {"cash-isa", "ss-isa"})):
+        told = {"isa_subscribed_pence": begins - timedelta(days=1)}
+        profile = profile_of({"isa_subscribed_pence": 2_000_000}, as_of=at, told=told)
+        assert eligible(profile, at=at) & {"cash-isa", "ss-isa"} == isas
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(day=DAYS, born=st.dates(date(1940, 1, 1), date(1999, 12, 31)), pence=st.integers(0, 2_100_000))
+def test_sav_2_the_allowance_is_that_of_the_day_and_the_age(day: date, born: date, pence: int) -> None:
+    at = midnight(day) + timedelta(hours=12)
+    profile = profile_of({"date_of_birth": born.isoformat(), "isa_subscribed_pence": pence}, as_of=at)
+    cash = 1_200_000 if day >= date(2027, 4, 6) and birthdays(born, day) < 65 else 2_000_000
+    shown = eligible(profile, at=at)
+    assert ("cash-isa" in shown) is (pence < cash)
+    assert ("ss-isa" in shown) is (pence < 2_000_000)
+
+
+@pytest.mark.parametrize("declined", [date(2026, 1, 5), date(2026, 8, 20), date(2027, 12, 1)])
+def test_crd_1_ninety_days_are_days_of_london_whatever_the_clocks_do(declined: date) -> None:
+    begins = midnight(declined + timedelta(days=90))
+    for at, lends in ((begins - timedelta(microseconds=1), False), (begins, True)):
+        profile = profile_of({"credit_declined_on": declined.isoformat()}, as_of=at)
+        assert ("loan" in eligible(profile, at=at)) is lends
