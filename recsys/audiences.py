@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 from recsys.asking import Asked
-from recsys.conditions import Condition, question_of
+from recsys.conditions import Condition, Question, question_of
 from recsys.vocabulary import ProductId
 
 ROUTES = ("coarse", "targeted_support")
@@ -21,7 +22,7 @@ MOST_CONDITIONS = 4
 """More conditions than this describe a person, not an audience [A]."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its questions are made once
 class Audience:
     """Whom some advice-sensitive products may be suggested to."""
 
@@ -43,4 +44,8 @@ class Audience:
         """Whether the customer belongs to it; what is not known does not let anybody in."""
         begun = self.effective_from is None or self.effective_from <= asked.day
         ended = self.effective_to is not None and self.effective_to <= asked.day
-        return begun and not ended and all(question_of(each)(asked) is True for each in self.require)
+        return begun and not ended and all(question(asked) is True for question in self._questions)
+
+    @cached_property
+    def _questions(self) -> tuple[Question, ...]:
+        return tuple(map(question_of, self.require))

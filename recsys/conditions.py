@@ -11,7 +11,6 @@ import operator as op
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -78,7 +77,6 @@ def ordered(value: object, *, kind: Kind) -> float:
 Question: TypeAlias = Callable[[Asked], Answer]
 
 
-@lru_cache(maxsize=1024)
 def question_of(condition: Condition) -> Question:
     """A condition with a constant value (or "now"), made ready to be asked."""
     holds = _holds(condition)

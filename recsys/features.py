@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from hashlib import sha256
 from math import cos, exp, log1p, pi, sin
+from operator import mul
 from types import MappingProxyType
 
 import numpy as np
@@ -234,8 +236,13 @@ def context_of(profile: Profile, *, at: datetime, surface: str, given: Mapping[s
 
 def impersonal_context(context: Context) -> Context:
     """The moment without the person: whatever was made from a fact is 0 (ADV-2)."""
-    told = zip(context.names, context.values, strict=True)
-    return Context(context.names, tuple([value if name in _IMPERSONAL else 0.0 for name, value in told]))
+    return Context(context.names, tuple(map(mul, context.values, _kept(context.names))))
+
+
+@lru_cache(maxsize=64)
+def _kept(names: tuple[str, ...]) -> tuple[float, ...]:
+    """1 for each name that is of the moment alone, else 0."""
+    return tuple(float(name in _IMPERSONAL) for name in names)
 
 
 def impersonal_candidate(candidate: Candidate) -> Candidate:

@@ -122,10 +122,11 @@ def _row_of(condition: Condition, products: tuple[Product, ...]) -> Row:
 def _membership_row(condition: Condition, products: tuple[Product, ...]) -> Row:
     """Which products' own ids are among the fact's: `contains` wants one of them, `lacks` wants none."""
     attribute = PRODUCT_IDS[condition.of_product or ""]
-    places: dict[str, list[int]] = {}
+    found: dict[str, list[int]] = {}
     for i, product in enumerate(products):
         for product_id in attribute(product):
-            places.setdefault(product_id, []).append(i)
+            found.setdefault(product_id, []).append(i)
+    places = {each: rows[0] if len(rows) == 1 else rows for each, rows in found.items()}  # one row is set faster
     lacks = condition.operator == "lacks"
 
     def row(asked: Asked) -> Bools | None:
