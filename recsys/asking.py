@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
 
-from recsys.derivations import ADULT_AGE, age_on, london_day, low_balance, months_of_spend, tax_year
+from recsys.derivations import age_on, london_day, low_balance, months_of_spend, tax_year
 from recsys.facts import FACTS, RULE_FACTS, Kind
 from recsys.vocabulary import Fact, FactValue, ProductId, Profile
 
@@ -141,18 +141,6 @@ def _stale(facts: Mapping[str, Fact], *, at: datetime, max_age: Mapping[str, tim
 
 def _age(asked: Asked) -> Value:
     return age_on(asked.day, born=asked.day_of("date_of_birth"))
-
-
-def known_adult(facts: Mapping[str, Fact], *, at: datetime) -> bool:
-    """Whether somebody is verified to be of age; an unknown or unverified age is a minor's (AGE-2).
-
-    >>> known_adult({}, at=datetime.fromisoformat("2026-05-12T12:00:00Z"))
-    False
-    """
-    born, verified = facts.get("date_of_birth"), facts.get("age_verified")
-    if born is None or not isinstance(born.value, str) or verified is None or verified.value is not True:
-        return False
-    return age_on(london_day(at), born=date.fromisoformat(born.value)) >= ADULT_AGE
 
 
 def _months_of_spend(asked: Asked) -> Value:

@@ -24,7 +24,7 @@ from bandits.learner import from_state, make_learner
 from bandits.policy import Policy, checked_pmf
 from bandits.recipe import Learner, Recipe
 from recsys import artefacts
-from recsys.asking import known_adult
+from recsys.derivations import known_adult
 from recsys.errors import ArtefactMissing, Misuse, RecsysError
 from recsys.eventlog import EventLog
 from recsys.joining import Counters, Joiner
