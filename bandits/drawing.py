@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bandits.impersonal import scores_of
 from bandits.policy import Policy, checked_pmf
 from recsys.errors import InvalidPmf
 from recsys.vocabulary import NOTHING, Bools, Candidate, Context, Decision, DecisionId, Floats
@@ -114,7 +115,7 @@ def slate_propensities(
 
 
 def _checked_scores(policy: Policy, context: Context, candidates: Sequence[Candidate]) -> Floats:
-    scores = policy.scores(context, candidates)
+    scores = scores_of(policy, context, candidates)
     if scores.shape != (len(candidates),):
         raise InvalidPmf(f"{scores.shape} scores for {len(candidates)} candidates", where=policy.name)
     if not np.isfinite(scores).all():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandits.batches import SlateBatch
+from bandits.impersonal import scores_of
 from bandits.policy import Policy, checked_pmf
 from bandits.unit_sums import keys_of
 from recsys.errors import Misuse
@@ -73,7 +74,7 @@ def _row(each: Round, *, target: Policy, columns: dict[ProductId, int], places: 
     reward, shown = np.zeros(places), np.full(places, -1.0)
     propensity, chance = np.ones(places), np.ones(places)
     logged, judged = np.zeros((places, len(columns))), np.zeros((places, len(columns)))
-    scores = target.scores(decision.context, decision.candidates)
+    scores = scores_of(target, decision.context, decision.candidates)
     rewards = iter(each.rewards.tolist())
     for place, slot in enumerate(decision.slots):
         open_ = _open(decision, place)

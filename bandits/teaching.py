@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bandits.chain import Chain
+from bandits.impersonal import advice_sensitive
 from recsys.errors import InvalidPropensity, Misuse
+from recsys.features import impersonal_candidate, impersonal_context
 from recsys.vocabulary import NOTHING, Candidate, Context, Lesson
 
 BOUND = 100.0
@@ -57,4 +59,6 @@ def checked_values(context: Context, candidate: Candidate, *, stage: str, label:
     for value in (*context.values, *candidate.values, affinity, candidate.seen_lately):
         if not -BOUND <= value <= BOUND:  # also refuses NaN
             raise Misuse(f"{where}: a feature is not finite or beyond ±{BOUND:g}")
+    if advice_sensitive(candidate):  # what is learned of it is learned of everybody (ADV-2)
+        context, candidate = impersonal_context(context), impersonal_candidate(candidate)
     return Taught(context, candidate, chain.row(stage), label)

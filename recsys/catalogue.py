@@ -7,28 +7,23 @@ layout and comments do not change it.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
-from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from recsys.errors import InvalidCatalogue, NotFound
+from recsys.productfile import Approved, check_dominance, product_of
 from recsys.tomls import Table, check_unique, document, read_text
-from recsys.vocabulary import NOTHING, CommunicationClass, Creative, Product, ProductId
+from recsys.tomltext import written
+from recsys.vocabulary import CommunicationClass, Creative, Product, ProductId
 
 BANK_CATALOGUE = Path(__file__).parent / "bank" / "catalogue.toml"
 """The catalogue of the synthetic bank (domain 3.2)."""
-
-CLASSES = tuple(each.value for each in CommunicationClass)
-REGULATED_CLASSES = ("none", "savings", "isa", "investment", "pension", "credit")
-ADULT_CLASSES = frozenset({"isa", "investment", "pension", "credit"})  # AGE-1
-ADULT_AGE = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +50,8 @@ class Catalogue:
     version: str
     digest: str
     surfaces: Mapping[str, Surface] = field(default_factory=lambda: MappingProxyType({}))
+    templates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # approved wordings (MKT-8)
+    apr_blocks: tuple[str, ...] = ()  # approved representative examples (CRD-5)
     _by_id: Mapping[ProductId, Product] = field(init=False, repr=False, compare=False)
     _turns: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
     _offers: dict[tuple[str, int], tuple[Product, ...]] = field(
@@ -119,27 +116,33 @@ def parse(text: str, *, where: str) -> Catalogue:
     """Read a catalogue from TOML text; `where` names the file in errors."""
     top = document(text, where=where, error=InvalidCatalogue)
     version = top.text("version")
+    apr_blocks = top.texts("apr_blocks", ())
+    templates = tuple(_template(row, top=top) for row in top.tables("template"))
     surfaces = tuple(_surface(row, top=top) for row in top.tables("surface"))
-    known = frozenset(surface.name for surface in surfaces)
-    products = tuple(_product(row, top=top, surfaces=known) for row in top.tables("product"))
+    approved = Approved(frozenset(surface.name for surface in surfaces), dict(templates), frozenset(apr_blocks))
+    rows = top.tables("product")
+    lines = [top.inside(row, what="").line for row in rows]
+    products = tuple(product_of(row, top=top, approved=approved) for row in rows)
     top.done()
-    for what, names in (
-        ("surface", [surface.name for surface in surfaces]),
-        ("product", [product.product_id for product in products]),
-        ("creative", [creative.creative_id for product in products for creative in product.creatives]),
+    for what, names, at in (
+        ("template", [template_id for template_id, _ in templates], []),
+        ("surface", [surface.name for surface in surfaces], []),
+        ("product", [product.product_id for product in products], lines),
+        ("creative", [creative.creative_id for product in products for creative in product.creatives], []),
     ):
-        check_unique(names, where=where, what=what, error=InvalidCatalogue)
-    return _digested(products, version=version, surfaces=surfaces)
+        check_unique(names, where=where, what=what, error=InvalidCatalogue, lines=at)
+    check_dominance(products, where=where, lines=lines)
+    by_name = MappingProxyType({surface.name: surface for surface in surfaces})
+    return _digested(Catalogue(products, version, "", by_name, MappingProxyType(dict(templates)), apr_blocks))
 
 
 def dump(catalogue: Catalogue) -> str:
     """Canonical TOML of a catalogue: `parse(dump(c)) == c`, and equal catalogues have equal text."""
-    return _canonical(catalogue.products, catalogue.version, tuple(catalogue.surfaces.values()))
+    return _canonical(catalogue)
 
 
-def _digested(products: tuple[Product, ...], *, version: str, surfaces: tuple[Surface, ...]) -> Catalogue:
-    digest = sha256(_canonical(products, version, surfaces).encode()).hexdigest()
-    return Catalogue(products, version, digest, MappingProxyType({s.name: s for s in surfaces}))
+def _digested(catalogue: Catalogue) -> Catalogue:
+    return replace(catalogue, digest=sha256(_canonical(catalogue).encode()).hexdigest())
 
 
 def _surface(row: Mapping[str, Any], *, top: Table) -> Surface:
@@ -153,70 +156,22 @@ def _surface(row: Mapping[str, Any], *, top: Table) -> Surface:
     return surface
 
 
-def _product(row: Mapping[str, Any], *, top: Table, surfaces: frozenset[str]) -> Product:
-    table = top.inside(row, what="product")
-    product_id = table.text("id")
-    table.where += f" {product_id}"
-    value: float = table.take("value", (int, float), "a number of points")
-    product = Product(
-        product_id=product_id,
-        name=table.text("name"),
-        family=table.text("family"),
-        communication_class=CommunicationClass(table.choice("class", CLASSES)),
-        regulated_class=table.choice("regulated_class", REGULATED_CLASSES),
-        surfaces=frozenset(table.texts("surfaces")),
-        text=table.text("text"),
-        creatives=tuple(_creative(each, product=table) for each in table.tables("creative")),
-        tags=table.texts("tags", ()),
-        value=float(value),
-        min_age=table.whole("min_age", least=0, default=0),
-        countries=table.texts("countries", ("GB",)),
-        launched_at=table.moment("launched_at"),
-        retired_at=table.moment("retired_at"),
-    )
+def _template(row: Mapping[str, Any], *, top: Table) -> tuple[str, str]:
+    table = top.inside(row, what="template")
+    template = (table.text("id"), table.text("text"))
     table.done()
-    for why in _faults(product, surfaces=surfaces):
-        raise table.fail(why)
-    return product
+    return template
 
 
-def _creative(row: Mapping[str, Any], *, product: Table) -> Creative:
-    table = product.inside(row, what="creative")
-    creative_id = table.text("id")
-    table.where += f" {creative_id}"
-    creative = Creative(creative_id, table.text("text"), CommunicationClass(table.choice("class", CLASSES)))
-    table.done()
-    return creative
-
-
-def _faults(product: Product, *, surfaces: frozenset[str]) -> Iterator[str]:
-    """What makes a well-formed product unfit to publish, each a sentence that says how to mend it."""
-    own = product.communication_class
-    if product.product_id == NOTHING:
-        yield f"{NOTHING} is the name of the null choice; choose another id"
-    if not isfinite(product.value):
-        yield "value must be finite"
-    if unknown := sorted(product.surfaces - surfaces):
-        yield f"names the surface {unknown[0]}, which this file does not describe; add a [[surface]]"
-    if not product.creatives:
-        yield "has no creative; add a [[product.creative]]"
-    elif product.creatives[0].communication_class != own:
-        yield f"is {own} but its first creative is not; put a creative of that class first"
-    for creative in product.creatives[1:]:
-        if own != CommunicationClass.PROMO_PERSONALISED and creative.communication_class != own:
-            yield f"creative {creative.creative_id} is not {own}; only a personalised promotion may mix classes"
-    if product.regulated_class in ADULT_CLASSES and product.min_age < ADULT_AGE:
-        yield f"is {product.regulated_class} (AGE-1); set min_age to at least {ADULT_AGE}"
-    if product.launched_at and product.retired_at and product.launched_at >= product.retired_at:
-        yield "is retired before it is launched; mend launched_at or retired_at"
-
-
-def _canonical(products: Sequence[Product], version: str, surfaces: Sequence[Surface]) -> str:
-    lines = [f"version = {_toml(version)}"]
-    for surface in surfaces:
-        pairs = {key: getattr(surface, key) for key in ("name", "max_slots", "null_allowed", "per_family")}
-        lines += ["", "[[surface]]", *_pairs(pairs)]
-    for product in products:
+def _canonical(catalogue: Catalogue) -> str:
+    top = {"version": catalogue.version, "apr_blocks": catalogue.apr_blocks or None}
+    tables: list[tuple[str, Mapping[str, Any]]] = [
+        ("template", {"id": template_id, "text": text}) for template_id, text in catalogue.templates.items()
+    ]
+    for surface in catalogue.surfaces.values():
+        keys = ("name", "max_slots", "null_allowed", "per_family")
+        tables.append(("surface", {key: getattr(surface, key) for key in keys}))
+    for product in catalogue.products:
         pairs = {
             "id": product.product_id,
             "name": product.name,
@@ -231,23 +186,19 @@ def _canonical(products: Sequence[Product], version: str, surfaces: Sequence[Sur
             "countries": product.countries,
             "launched_at": product.launched_at,
             "retired_at": product.retired_at,
+            "dominated_by": product.dominated_by or None,
         }
-        lines += ["", "[[product]]", *_pairs(pairs)]
+        tables.append(("product", pairs))
         for creative in product.creatives:
-            words = {"id": creative.creative_id, "text": creative.text, "class": creative.communication_class.value}
-            lines += ["", "[[product.creative]]", *_pairs(words)]
-    return "\n".join(lines) + "\n"
+            words = {
+                "id": creative.creative_id,
+                "template": creative.template or None,
+                "text": None if creative.template else creative.text,
+                "class": creative.communication_class.value,
+                "apr_block": creative.apr_block or None,
+            }
+            tables.append(("product.creative", words))
+    return written(top, tables)
 
 
-def _pairs(pairs: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {_toml(value)}" for key, value in pairs.items() if value is not None]
-
-
-def _toml(value: Any) -> str:
-    """A TOML literal; JSON's texts, numbers, truths and lists are TOML's."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-Catalogue.EMPTY = _digested((), version="empty", surfaces=())
+Catalogue.EMPTY = _digested(Catalogue((), "empty", ""))

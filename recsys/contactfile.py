@@ -11,9 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from recsys.catalogue import CLASSES
 from recsys.contact import CHANNELS, GROUPS, ContactPolicy, Limit, Quiet, Reach
 from recsys.errors import InvalidConfiguration
+from recsys.productfile import CLASSES
 from recsys.rewards import duration
 from recsys.tomls import Table, check_unique, document, read_text
 from recsys.touches import COUNTED, KINDS

@@ -23,6 +23,7 @@ from recsys.database import Database
 from recsys.eventlog import Entry, EventLog
 from recsys.profiles import ProfileRow
 from recsys.records import encode, micros
+from recsys.suppression import Suppressions
 from recsys.vocabulary import (
     NO_CONTACT,
     Activity,
@@ -86,6 +87,7 @@ class Customers:
     def __init__(self, database: Database, *, new_token: Callable[[], str] = random_token) -> None:
         self._database = database
         self._new_token = new_token
+        self._suppressions = Suppressions(database)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -147,9 +149,11 @@ class Customers:
         """Take in facts and permissions; returns how many customers changed.
 
         Of two values with the same time the first to come stands. One transaction with the permission
-        changes it appends to the log (MKT-2, MKT-4).
+        changes it appends to the log (MKT-2, MKT-4). An objection outlives an erasure (MKT-5).
         """
+        objections = self._suppressions.ledger([each.customer_id for each in told if each.permissions is not None])
         with self._database.writing() as connection:
+            objections.read(connection)
             tokens = self._tokens_in(connection, [each.customer_id for each in told])
             rows = profiles.read(connection, sorted(set(tokens.values())))
             changed: dict[Token, ProfileRow] = {}
@@ -159,15 +163,17 @@ class Customers:
                 before = changed.get(token) or rows.get(token)
                 row = (before or profiles.UNTOLD).with_facts(each.facts, as_of=as_of)
                 if each.permissions is not None and as_of > row.permitted_at:
-                    if each.permissions != row.permissions:
-                        change = PermissionChange(token, each.permissions, each.as_of)
+                    allowed = objections.allowed(each.customer_id, each.permissions, anew=row.permissions is None)
+                    if allowed != row.permissions:
+                        change = PermissionChange(token, allowed, each.as_of)
                         entries.append((Entry(change), encode(change)))
-                    row = replace(row, permissions=each.permissions, permitted_at=as_of)
+                    row = replace(row, permissions=allowed, permitted_at=as_of)
                 if row != before:
                     changed[token] = row
             if entries:
                 log.append_in(connection, entries)
             profiles.write(connection, changed, existing=rows.keys())
+            objections.write(connection)
             return len(changed)
 
     def add_activities(self, told: Sequence[Activity]) -> dict[str, str]:

@@ -74,6 +74,13 @@ contacts = Table(  # what a customer was shown and answered; goes with the custo
     Column("text", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
 )
+suppressions = Table(  # objections that outlive an erasure: a keyed hash, never a customer
+    "suppressions",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("objected_at", BigInteger, nullable=False),
+    Column("sealed", Integer, nullable=False),
+)
 vectors = Table(
     "vectors",
     metadata,

@@ -5,10 +5,14 @@ The calendar is London's: a birthday and the end of a tax year come at midnight 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from recsys.vocabulary import Fact
+
 LONDON = ZoneInfo("Europe/London")
+ADULT_AGE = 18
 LOW_BALANCE_SHARE = 0.1
 """A balance below this share of a month's income or spending is low (CRD-4) [A]."""
 
@@ -33,6 +37,18 @@ def age_on(day: date, *, born: date) -> int:
     (17, 18)
     """
     return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+
+
+def known_adult(facts: Mapping[str, Fact], *, at: datetime) -> bool:
+    """Whether somebody is verified to be of age; an unknown or unverified age is a minor's (AGE-2).
+
+    >>> known_adult({}, at=datetime.fromisoformat("2026-05-12T12:00:00Z"))
+    False
+    """
+    born, verified = facts.get("date_of_birth"), facts.get("age_verified")
+    if born is None or not isinstance(born.value, str) or verified is None or verified.value is not True:
+        return False
+    return age_on(london_day(at), born=date.fromisoformat(born.value)) >= ADULT_AGE
 
 
 def tax_year(day: date) -> int:

@@ -46,6 +46,7 @@ class FactDefinition:
     least: float | None = None
     may_be_none: bool = False
     for_rules: bool = True  # on the allow-list of what a rule may read
+    sensitive: bool = False  # rules may act upon it, no record keeps it: the verdict is enough (VUL-1)
 
 
 def _table(*definitions: FactDefinition) -> Mapping[str, FactDefinition]:
@@ -54,7 +55,7 @@ def _table(*definitions: FactDefinition) -> Mapping[str, FactDefinition]:
 
 STATUSES = ("active", "dormant", "bereaved", "closed", "fincrime_hold")
 SIGNALS = ("family", "sole_trader", "parent_of_teen", "saver", "commuter")
-TREATMENT_FLAGS = ("no_credit", "no_push", "plain_language")
+TREATMENT_FLAGS = ("no_credit", "no_push", "no_promotion", "plain_language")
 
 _F, _K = FactDefinition, Kind
 FACTS: Mapping[str, FactDefinition] = _table(
@@ -71,6 +72,10 @@ FACTS: Mapping[str, FactDefinition] = _table(
     _F("persistent_debt", _K.TRUTH, "in persistent debt by the regulator's measure"),
     _F("at_risk_of_difficulty", _K.TRUTH, "flagged as at risk of financial difficulty"),
     _F("credit_declined_on", _K.DATE, "day credit was last declined", may_be_none=True),
+    _F("direct_debit_failed_on", _K.DATE, "day a direct debit last failed for want of money", may_be_none=True),
+    _F("repeat_overdraft_use", _K.TRUTH, "uses an overdraft again and again by the regulator's measure (CONC 5D)"),
+    _F("gambling_block", _K.TRUTH, "the customer's own block on gambling payments is on", sensitive=True),
+    _F("gambling_spike", _K.TRUTH, "gambles far more than is usual for the customer", sensitive=True),
     _F("limit_increase_opt_out", _K.TRUTH, "asked not to be offered higher limits"),
     _F("pre_eligible", _K.TEXTS, "credit products the decisioning service has said yes to"),
     _F("pre_eligible_until", _K.MOMENT, "when that yes expires", may_be_none=True),
@@ -92,6 +97,16 @@ FACTS: Mapping[str, FactDefinition] = _table(
 
 RULE_FACTS = frozenset(name for name, definition in FACTS.items() if definition.for_rules)
 """The facts that a rule, directly or through a derived fact, may read."""
+
+RECORDED_FACTS = frozenset(name for name in RULE_FACTS if not FACTS[name].sensitive)
+"""Those of them that a decision may copy (VUL-1, RET-2)."""
+
+STRAIN_FACTS = frozenset(
+    {"arrears_days", "forbearance", "breathing_space", "insolvent", "persistent_debt", "at_risk_of_difficulty",
+     "credit_declined_on", "direct_debit_failed_on", "repeat_overdraft_use", "gambling_block", "gambling_spike",
+     "treatment_flags"}
+)  # fmt: skip
+"""Signs of vulnerability: they may keep a customer out of an audience, never let one in (EUA-2)."""
 
 
 def checked_fact(name: str, value: object) -> FactValue:

@@ -12,19 +12,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from hashlib import sha256
 from math import cos, exp, log1p, pi, sin
+from operator import mul
 from types import MappingProxyType
 
 import numpy as np
 
 from recsys.catalogue import broadcast_creative
 from recsys.derivations import LONDON, low_balance
-from recsys.facts import RULE_FACTS, checked_fact
+from recsys.facts import RECORDED_FACTS, checked_fact
 from recsys.touches import DAILY, second_of, seen_lately
 from recsys.vocabulary import NO_CONTACT, Candidate, Contact, Context, Fact, FactValue, Floats, Product, Profile
 
 __all__ = [
+    "ADVICE_SENSITIVE",
     "CUSTOMER_NAMES",
     "GIVEN",
     "MOMENT_NAMES",
@@ -35,6 +38,8 @@ __all__ = [
     "context_of",
     "customer_features",
     "facts_used",
+    "impersonal_candidate",
+    "impersonal_context",
     "product_features",
 ]
 
@@ -208,8 +213,12 @@ VERSION: str = sha256(
 ).hexdigest()
 """Digest of the definition in words; logged with every decision (TRN-2)."""
 
-USED_FACTS = frozenset(name for feature in CUSTOMER + MOMENT for name in feature.reads) | RULE_FACTS
-"""Every fact that a feature or a rule may read; nothing else is copied into a decision (RET-2)."""
+_IMPERSONAL = frozenset(feature.name for feature in CUSTOMER + MOMENT if not feature.reads)
+ADVICE_SENSITIVE = "tag_advice_sensitive"
+"""The feature by which a candidate shows that it may not be chosen for a person by what was learned (ADV-2)."""
+
+USED_FACTS = frozenset(name for feature in CUSTOMER + MOMENT for name in feature.reads) | RECORDED_FACTS
+"""Every fact that a feature or a rule may read, save the sensitive ones; only these enter a decision (RET-2)."""
 
 _CUSTOMER_MAKERS = tuple(feature.make for feature in CUSTOMER)
 _MAKERS = _CUSTOMER_MAKERS + tuple(feature.make for feature in MOMENT)
@@ -231,11 +240,31 @@ def context_of(profile: Profile, *, at: datetime, surface: str, given: Mapping[s
     return Context(NAMES, tuple([make(sight) for make in _MAKERS]))
 
 
+def impersonal_context(context: Context) -> Context:
+    """The moment without the person: whatever was made from a fact is 0 (ADV-2)."""
+    return Context(context.names, tuple(map(mul, context.values, _kept(context.names))))
+
+
+@lru_cache(maxsize=64)
+def _kept(names: tuple[str, ...]) -> tuple[float, ...]:
+    """1 for each name that is of the moment alone, else 0."""
+    return tuple(float(name in _IMPERSONAL) for name in names)
+
+
+def impersonal_candidate(candidate: Candidate) -> Candidate:
+    """The product without the person: its own features only, and no affinity (ADV-2)."""
+    told = zip(candidate.names, candidate.values, strict=True)
+    own = [(name, value) for name, value in told if name.startswith(_OF_PRODUCTS)]
+    names, values = tuple(name for name, _ in own), tuple(value for _, value in own)
+    return Candidate(candidate.product_id, candidate.creative_id, names, values)
+
+
 def facts_used(profile: Profile) -> Mapping[str, Fact]:
-    """The facts of a profile that a feature or a rule may read: what a decision copies."""
+    """The facts of a profile that a decision copies."""
     return {name: fact for name, fact in profile.facts.items() if name in USED_FACTS}
 
 
+_OF_PRODUCTS = ("family_", "class_", "regulated_", "tag_")
 _ProductPart = tuple[Product, tuple[str, ...], tuple[float, ...]]
 _PRODUCT_PARTS: dict[int, _ProductPart] = {}
 _MOST_PARTS = 20_000

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import compress
 from typing import TypeAlias
 
 import numpy as np
 
-from recsys.asking import KINDS, MISSING, Asked
+from recsys.asking import KINDS, MISSING, Asked, Value
 from recsys.conditions import COMPARISONS, Condition, Question, ordered, question_of
-from recsys.ruling import PRODUCT_NUMBERS, PRODUCT_TEXTS, Rule
+from recsys.ruling import PRODUCT_IDS, PRODUCT_NUMBERS, PRODUCT_TEXTS, Rule
 from recsys.vocabulary import Bools, Product
 
 Row: TypeAlias = Callable[[Asked], Bools | None]  # (products,) which products hold, None: unknown
+_Asked: TypeAlias = tuple[int, bool, Row]  # rule, unknown passes, its row
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,33 +31,50 @@ class Plan:
     exempt: Bools  # (rules, products) where the rule does not apply
     questions: tuple[Question, ...]
     asked_of_all: tuple[tuple[int, bool, tuple[int, ...]], ...]  # rule, unknown passes, its questions
-    asked_of_each: tuple[tuple[int, bool, Row], ...]  # rule, unknown passes, its row
+    asked_of_each: tuple[_Asked, ...]
+    asked_last: tuple[_Asked, ...]  # what rests on the verdicts of the others
     dated: tuple[int, ...]
+    decisive: tuple[int, ...]  # rules that say what a customer could have, wherever it is shown
 
     def allowed(self, asked: Asked, *, rules: tuple[Rule, ...]) -> tuple[Bools, tuple[int, ...]]:
         """((rules, products) what each rule says of each product, rules that refuse only for want of a fact)."""
         unknown: set[int] = set()
         known: set[int] = set()  # rules that something known refuses
         answers = [question(asked) for question in self.questions]
-        passed = np.ones(len(rules), dtype=np.bool_)
+        passed = np.ones((len(rules), 1), dtype=np.bool_)
         for rule, unknown_passes, numbers in self.asked_of_all:
             for number in numbers:
                 answer = answers[number]
                 if not (unknown_passes if answer is None else answer):
                     passed[rule] = False
                     (unknown if answer is None else known).add(rule)
-        allowed: Bools = self.exempt | passed[:, None]
-        for rule, unknown_passes, row in self.asked_of_each:
+        allowed: Bools = self.exempt | passed
+        self._ask(self.asked_of_each, asked, allowed, unknown)
+        for rule in self.dated:
+            if not rules[rule].in_force(asked.day):
+                allowed[rule] = True
+                unknown.discard(rule)
+        if self.asked_last:
+            asked.available = self._available(asked, allowed)
+            self._ask(self.asked_last, asked, allowed, unknown)
+        return allowed, tuple(sorted(unknown - known))
+
+    def _ask(self, rows: tuple[_Asked, ...], asked: Asked, allowed: Bools, unknown: set[int]) -> None:
+        for rule, unknown_passes, row in rows:
             holds = row(asked)
             if holds is not None:
                 allowed[rule] &= self.exempt[rule] | holds
             elif not unknown_passes:
                 allowed[rule] &= self.exempt[rule]
                 unknown.add(rule)
-        for rule in self.dated:
-            if not rules[rule].in_force(asked.day):
-                allowed[rule] = True
-        return allowed, tuple(sorted(unknown - known))
+
+    def _available(self, asked: Asked, allowed: Bools) -> Value:
+        """What the customer holds or could have: `MISSING` where nobody told us what they hold."""
+        held = asked.value("held")
+        if not isinstance(held, tuple):
+            return MISSING
+        could = np.logical_and.reduce(allowed[list(self.decisive)], axis=0)
+        return (*held, *compress(self.ids, could.tolist()))
 
 
 def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: str, path: str) -> Plan:
@@ -64,14 +83,19 @@ def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: 
     exempt = exempt.reshape(len(rules), len(products))
     numbers: dict[Condition, int] = {}
     of_all: list[tuple[int, bool, tuple[int, ...]]] = []
-    of_each: list[tuple[int, bool, Row]] = []
+    of_each: list[_Asked] = []
+    last: list[_Asked] = []
     for j, rule in enumerate(rules):
         if exempt[j].all():
             continue
         unknown_passes = path in rule.unknown_passes_on
         common = [condition for condition in rule.require if condition.of_product is None]
         of_all.append((j, unknown_passes, tuple(numbers.setdefault(c, len(numbers)) for c in common)))
-        of_each += [(j, unknown_passes, _row_of(c, products)) for c in rule.require if c.of_product is not None]
+        for condition in rule.require:
+            if condition.of_product is not None:
+                late = condition.fact == "available"
+                (last if late else of_each).append((j, unknown_passes, _row_of(condition, products)))
+    late_rules = {j for j, _, _ in last}
     return Plan(
         products=products,
         ids=tuple(product.product_id for product in products),
@@ -79,7 +103,9 @@ def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: 
         questions=tuple(map(question_of, numbers)),
         asked_of_all=tuple(each for each in of_all if each[2]),
         asked_of_each=tuple(of_each),
+        asked_last=tuple(last),
         dated=tuple(j for j, rule in enumerate(rules) if rule.effective_from or rule.effective_to),
+        decisive=tuple(j for j, rule in enumerate(rules) if rule.kind != "applicable" and j not in late_rules),
     )
 
 
@@ -94,7 +120,13 @@ def _row_of(condition: Condition, products: tuple[Product, ...]) -> Row:
 
 
 def _membership_row(condition: Condition, products: tuple[Product, ...]) -> Row:
-    places = {product.product_id: i for i, product in enumerate(products)}
+    """Which products' own ids are among the fact's: `contains` wants one of them, `lacks` wants none."""
+    attribute = PRODUCT_IDS[condition.of_product or ""]
+    found: dict[str, list[int]] = {}
+    for i, product in enumerate(products):
+        for product_id in attribute(product):
+            found.setdefault(product_id, []).append(i)
+    places = {each: rows[0] if len(rows) == 1 else rows for each, rows in found.items()}  # one row is set faster
     lacks = condition.operator == "lacks"
 
     def row(asked: Asked) -> Bools | None:

@@ -17,9 +17,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from recsys import features
-from recsys.catalogue import CLASSES, REGULATED_CLASSES
 from recsys.errors import InvalidReasons
 from recsys.facts import FACTS, nearest
+from recsys.productfile import CLASSES, REGULATED_CLASSES
 from recsys.reasons import ABSENT, AFFINITY, GIVEN, Category, Entry, General, Given, Personal, Vocabulary
 from recsys.ruling import Selector
 from recsys.tomls import Table, check_unique, document, read_text

@@ -48,7 +48,7 @@ from recsys.vocabulary import (
     Versions,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
@@ -150,7 +150,8 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
             ("versions", _version_fields(d.versions)),
         ),
     )
-    verdicts = _part(parts, (d.verdicts.products, d.verdicts.rules, d.verdicts.reasons))
+    v = d.verdicts
+    verdicts = _part(parts, (v.products, v.rules, v.reasons, *((v.kinds,) if v.kinds else ())))
     return {
         "id": d.decision_id,
         "head": head,
@@ -159,7 +160,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
         "n": d.n_slots,
         "in": [[a.experiment_id, a.variant] for a in d.experiments],
         "unit": d.unit,
-        "rules": [verdicts, _bits(d.verdicts.allowed), *([d.verdicts.unknown] if d.verdicts.unknown else [])],
+        "rules": [verdicts, _bits(v.allowed), *_why(v, parts)],
         "candidates": [_part(parts, (c.product_id, c.creative_id, c.names, c.values)) for c in d.candidates],
         "scores": _packed(d.scores),
         "pmfs": _packed(d.pmfs),
@@ -190,7 +191,6 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
     n = len(f["candidates"])
     affinities = _unpacked(personal["affinities"]) if personal else np.full(n, np.nan)
     seen = _unpacked(personal["seen"]) if "seen" in personal else np.zeros(n)
-    products, rules, reasons = lookup(f["rules"][0])
     names, values = personal.get("context", (None, ""))
     return Decision(
         decision_id=f["id"],
@@ -207,13 +207,7 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
         versions=Versions(**dict(head["versions"])),
         facts=_read_facts(personal.get("facts"), lookup, made=f["made"]),
         context=Context(lookup(names) if names else (), tuple(_unpacked(values).tolist())),
-        verdicts=Verdicts(
-            products,
-            rules,
-            reasons,
-            _unbits(f["rules"][1], (len(products), len(rules))),
-            tuple(f["rules"][2]) if len(f["rules"]) > 2 else (),
-        ),
+        verdicts=_read_verdicts(f["rules"], lookup),
         candidates=tuple(
             _read_candidate(lookup(ref), affinity, times)
             for ref, affinity, times in zip(f["candidates"], affinities.tolist(), seen.tolist(), strict=True)
@@ -239,6 +233,29 @@ def _version_fields(versions: Versions) -> tuple[tuple[str, str], ...]:
     """By name; what came later is left out where it is empty, so that older records keep their form."""
     named = ((name, getattr(versions, name)) for name in Versions.__slots__)
     return tuple((name, value) for name, value in named if value or name not in ("contact", "reasons"))
+
+
+def _why(v: Verdicts, parts: dict[str, str]) -> list[Any]:
+    """What verdicts rest on beside known facts; mostly nothing, so it is left out from the end."""
+    why = [v.unknown, v.stale, _part(parts, v.through) if v.through else ""]
+    while why and not why[-1]:
+        why.pop()
+    return why
+
+
+def _read_verdicts(fields: list[Any], lookup: Lookup) -> Verdicts:
+    products, rules, reasons, *kinds = lookup(fields[0])  # no kinds before they were told apart
+    unknown, stale, through = (*fields[2:], (), (), ())[:3]
+    return Verdicts(
+        products,
+        rules,
+        reasons,
+        _unbits(fields[1], (len(products), len(rules))),
+        tuple(unknown),
+        kinds[0] if kinds else (),
+        tuple((rule, fact) for rule, fact in stale),
+        lookup(through) if through else (),
+    )
 
 
 def _read_candidate(part: Any, affinity: float, seen: float) -> Candidate:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
-from recsys.asking import KINDS, Allowance
-from recsys.catalogue import CLASSES, REGULATED_CLASSES
+from recsys.asking import KINDS, Allowance, facts_behind
+from recsys.audiences import MOST_CONDITIONS, ROUTES, Audience
 from recsys.conditions import OPERATORS, Condition, Literal, ordered
-from recsys.facts import FACTS, Kind, nearest
-from recsys.ruling import ATTRIBUTES_TO_HAVE, PATHS, PRODUCT_NUMBERS, PRODUCT_TEXTS, SELECTORS, Rule, Selector
+from recsys.errors import InvalidConfiguration
+from recsys.facts import FACTS, RULE_FACTS, STRAIN_FACTS, Kind, nearest
+from recsys.productfile import CLASSES, REGULATED_CLASSES
+from recsys.rewards import duration
+from recsys.ruling import (
+    ATTRIBUTES_TO_HAVE,
+    PATHS,
+    PRODUCT_IDS,
+    PRODUCT_NUMBERS,
+    PRODUCT_TEXTS,
+    SELECTORS,
+    Rule,
+    Selector,
+)
 from recsys.tomls import Table
+from recsys.vocabulary import RULE_KINDS
 
 _CHOICES = {"class": CLASSES, "regulated_class": REGULATED_CLASSES, "has": ATTRIBUTES_TO_HAVE, "path": PATHS}
 _PRODUCT_KINDS = {"min_age": Kind.WHOLE, "launched_at": Kind.MOMENT, "retired_at": Kind.MOMENT}
@@ -30,6 +44,62 @@ def allowance_of(row: Mapping[str, Any], *, top: Table) -> Allowance:
     return allowance
 
 
+def max_age_of(row: Mapping[str, Any], *, top: Table) -> Mapping[str, timedelta]:
+    """The `[max_age]` table: how old a fact may be before it is as a missing one (OPS-6)."""
+    table = top.inside(row, what="max_age")
+    ages = {}
+    for name in row:
+        if name not in RULE_FACTS:
+            raise table.fail(f"there is no fact {name} that a rule may read{nearest(name, among=FACTS)}", key=name)
+        try:
+            ages[name] = duration(table.text(name))
+        except InvalidConfiguration as problem:
+            raise table.fail(f"{name}: {problem}", key=name) from None
+    return MappingProxyType(ages)
+
+
+def audience_of(row: Mapping[str, Any], *, top: Table) -> Audience:
+    """One `[[audience]]` table."""
+    table = top.inside(row, what="audience")
+    audience_id = table.text("id")
+    table.where += f" {audience_id}"
+    audience = Audience(
+        audience_id=audience_id,
+        version=table.whole("version", least=1),
+        route=table.choice("route", ROUTES),
+        about=table.text("about"),
+        products=table.texts("products"),
+        require=_conditions(table),
+        effective_from=table.day("effective_from"),
+        effective_to=table.day("effective_to"),
+    )
+    table.done()
+    for why in _audience_faults(audience):
+        raise table.fail(why)
+    return audience
+
+
+def _audience_faults(audience: Audience) -> Iterator[str]:
+    if not audience.products:
+        yield "names no product; list those it may be shown"
+    if not 1 <= len(audience.require) <= MOST_CONDITIONS:
+        yield f"has {len(audience.require)} conditions; a declared audience is coarse and has 1 to {MOST_CONDITIONS}"
+    permitted = Condition("permission_targeted_support", "equals", value=True)
+    if audience.route == "targeted_support" and permitted not in audience.require:
+        yield "is a targeted-support segment (MKT-9); require permission_targeted_support equals true"
+    for condition in audience.require:
+        if condition.of_product is not None:
+            yield f"compares {condition.fact} with the product; an audience is about people"
+        if STRAIN_FACTS & set(facts_behind(condition.fact)) or condition.fact == "low_balance":
+            yield f"is keyed on {condition.fact}, a sign of vulnerability (EUA-2); keep people out by a rule instead"
+    if not _begins_before_it_ends(audience):
+        yield "is never in force; effective_to must come after effective_from"
+
+
+def _begins_before_it_ends(dated: Rule | Audience) -> bool:
+    return not (dated.effective_from and dated.effective_to and dated.effective_from >= dated.effective_to)
+
+
 def rule_of(row: Mapping[str, Any], *, top: Table) -> Rule:
     """One `[[rule]]` table."""
     table = top.inside(row, what="rule")
@@ -38,10 +108,11 @@ def rule_of(row: Mapping[str, Any], *, top: Table) -> Rule:
     rule = Rule(
         rule_id=rule_id,
         version=table.whole("version", least=1),
+        kind=table.choice("kind", RULE_KINDS),
         reason=table.text("reason"),
         applies_to=_selector(table, "applies_to"),
         except_for=_selector(table, "except_for") if "except_for" in table.row else None,
-        require=tuple(_condition(each, rule=table) for each in table.tables("require")),
+        require=_conditions(table),
         unknown_passes_on=_paths(table),
         effective_from=table.day("effective_from"),
         effective_to=table.day("effective_to"),
@@ -57,7 +128,7 @@ def _faults(rule: Rule) -> Iterator[str]:
         yield "requires nothing; add a condition to require"
     if rule.reason[-1] not in ".!?":
         yield "reason must be a sentence that can be read out, with a full stop"
-    if rule.effective_from and rule.effective_to and rule.effective_from >= rule.effective_to:
+    if not _begins_before_it_ends(rule):
         yield "is never in force; effective_to must come after effective_from"
     if rule.except_for is not None and not rule.except_for.wanted:
         yield "is excepted for everything; name a selector in except_for or remove it"
@@ -86,8 +157,12 @@ def _selector(table: Table, key: str) -> Selector:
     return Selector(wanted)
 
 
-def _condition(row: Mapping[str, Any], *, rule: Table) -> Condition:
-    table = Table(row, where=rule.where, error=rule.error)
+def _conditions(table: Table) -> tuple[Condition, ...]:
+    return tuple(_condition(table.inside(each, what="require")) for each in table.tables("require"))
+
+
+def _condition(table: Table) -> Condition:
+    table.where = table.where.removesuffix(": require")
     fact = table.text("fact")
     if fact not in KINDS:
         raise table.fail(f"there is no fact {fact} that a rule may read{nearest(fact, among=KINDS)}")
@@ -137,7 +212,7 @@ def _fits(condition: Condition) -> bool:
 
 def _fits_product(attribute: str, *, operator: str, kind: Kind) -> bool:
     if operator in ("contains", "lacks"):
-        return attribute == "id"
+        return attribute in PRODUCT_IDS
     if operator in ("in", "not_in"):
         return attribute in PRODUCT_TEXTS
     return (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from math import nan
 
+from recsys.asking import facts_behind
 from recsys.catalogue import broadcast_creative
 from recsys.conditions import Condition
 from recsys.vocabulary import Product
@@ -15,7 +16,7 @@ PATHS = ("personalised", "broadcast")
 """A slate made for this person, or the one that is the same for everyone (MKT-2)."""
 
 SELECTORS = ("class", "regulated_class", "family", "product", "tags", "has", "surface", "path")
-ATTRIBUTES_TO_HAVE = ("min_age", "launched_at", "retired_at")
+ATTRIBUTES_TO_HAVE = ("min_age", "launched_at", "retired_at", "dominated_by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Rule:
 
     rule_id: str
     version: int
+    kind: str  # eligible | applicable | suitable
     reason: str
     applies_to: Selector
     except_for: Selector | None
@@ -58,11 +60,21 @@ class Rule:
         """`id@version`, as verdicts carry it."""
         return f"{self.rule_id}@{self.version}"
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The facts of the bank that it rests on."""
+        return frozenset(name for condition in self.require for name in facts_behind(condition.fact))
+
     def applies(self, product: Product, *, surface: str, path: str) -> bool:
         """Whether the rule concerns this product on this surface and path."""
         if not self.applies_to.fits(product, surface=surface, path=path):
             return False
         return self.except_for is None or not self.except_for.fits(product, surface=surface, path=path)
+
+    def overlaps(self, other: Rule) -> bool:
+        """Whether there is a day on which both are in force."""
+        begins = max(self.effective_from or date.min, other.effective_from or date.min)
+        return begins < min(self.effective_to or date.max, other.effective_to or date.max)
 
     def in_force(self, day: date) -> bool:
         """Whether the rule is in force on a London day."""
@@ -83,6 +95,10 @@ PRODUCT_TEXTS: Mapping[str, Callable[[Product], frozenset[str]]] = {
     "surfaces": lambda product: product.surfaces,
     "countries": lambda product: frozenset(product.countries),
     "paths": lambda product: frozenset(paths_of(product)),
+}
+PRODUCT_IDS: Mapping[str, Callable[[Product], tuple[str, ...]]] = {
+    "id": lambda product: (product.product_id,),
+    "dominated_by": lambda product: product.dominated_by,
 }
 PRODUCT_NUMBERS: Mapping[str, Callable[[Product], float]] = {
     "min_age": lambda product: float(product.min_age),

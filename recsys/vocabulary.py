@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate, chain, compress
 from types import MappingProxyType
 from typing import NewType, TypeAlias
 
@@ -109,6 +110,8 @@ class Creative:
     creative_id: str
     text: str
     communication_class: CommunicationClass
+    template: str = ""  # the approved template the text is taken from (MKT-8)
+    apr_block: str = ""  # the approved representative example that goes with it (CRD-5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class Product:
     countries: tuple[str, ...] = ("GB",)
     launched_at: datetime | None = None
     retired_at: datetime | None = None
+    dominated_by: tuple[ProductId, ...] = ()  # better products for the same need (SAV-5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,12 @@ class Slot:
 NOT_KNOWN = "A fact that this rule needs is not known, and what cannot be checked is not shown"
 """The reason of every verdict that fails closed (OPS-6)."""
 
+OUT_OF_DATE = "What we know is out of date, and what cannot be checked is not shown"
+"""The reason of a verdict that fails closed because a fact it needs is too old (OPS-6)."""
+
+RULE_KINDS = ("eligible", "applicable", "suitable")
+"""What a rule asks: allowed by law and product terms; makes sense here and now; good for this customer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -187,6 +197,8 @@ class Verdict:
     rule_id: str
     allowed: bool
     reason: str
+    kind: str = RULE_KINDS[0]
+    stale: tuple[str, ...] = ()  # facts too old to be believed, where they are why
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,6 +207,8 @@ class Verdicts:
 
     True where the rule passed or does not apply to the product. `unknown` are the rules that refuse
     only because a fact they need is not known: their own reason would say more than anybody knows.
+    `stale` says of which of them the fact is known but too old (OPS-6). `through` names the declared
+    audience that admitted an advice-sensitive product (ADV-2).
     """
 
     products: tuple[ProductId, ...]
@@ -202,29 +216,41 @@ class Verdicts:
     reasons: tuple[str, ...]
     allowed: Bools  # (products, rules)
     unknown: tuple[int, ...] = ()
+    kinds: tuple[str, ...] = ()  # beside `rules`; none in records older than kinds
+    stale: tuple[tuple[int, str], ...] = ()  # (rule, fact)
+    through: tuple[tuple[ProductId, str], ...] = ()  # (product, audience)
 
     def eligible(self) -> tuple[ProductId, ...]:
         """Products that no rule refused, in order."""
-        rows: list[bool] = np.logical_and.reduce(self.allowed, axis=1).tolist()
-        return tuple(product for product, allowed in zip(self.products, rows, strict=True) if allowed)
-
-    def joined(self, other: Verdicts) -> Verdicts:
-        """These columns and then those of `other`, which judged the same products."""
-        return Verdicts(
-            self.products,
-            self.rules + other.rules,
-            self.reasons + other.reasons,
-            np.hstack([self.allowed, other.allowed]),
-            self.unknown + tuple(len(self.rules) + column for column in other.unknown),
-        )
+        return tuple(compress(self.products, np.logical_and.reduce(self.allowed, axis=1).tolist()))
 
     def expanded(self) -> tuple[Verdict, ...]:
         """One `Verdict` for each product and rule."""
         reasons = [NOT_KNOWN if j in self.unknown else reason for j, reason in enumerate(self.reasons)]
+        stale = [tuple(fact for rule, fact in self.stale if rule == j) for j in range(len(self.rules))]
+        reasons = [OUT_OF_DATE if old else reason for reason, old in zip(reasons, stale, strict=True)]
+        kinds = self.kinds or (RULE_KINDS[0],) * len(self.rules)
         return tuple(
-            Verdict(product, rule, bool(self.allowed[i, j]), reasons[j])
+            Verdict(product, rule, bool(self.allowed[i, j]), reasons[j], kinds[j], stale[j])
             for i, product in enumerate(self.products)
             for j, rule in enumerate(self.rules)
+        )
+
+    def joined(self, *others: Verdicts) -> Verdicts:
+        """These verdicts with the columns of others on the same products beside them."""
+        parts = [self, *(other for other in others if other.rules)]
+        if len(parts) == 1:
+            return self
+        starts = list(accumulate((len(part.rules) for part in parts), initial=0))
+        return Verdicts(
+            self.products,
+            tuple(chain.from_iterable(part.rules for part in parts)),
+            tuple(chain.from_iterable(part.reasons for part in parts)),
+            np.concatenate([part.allowed for part in parts], axis=1),
+            tuple(start + j for part, start in zip(parts, starts, strict=False) for j in part.unknown),
+            tuple(chain.from_iterable(part.kinds or (RULE_KINDS[0],) * len(part.rules) for part in parts)),
+            tuple((start + j, fact) for part, start in zip(parts, starts, strict=False) for j, fact in part.stale),
+            tuple(chain.from_iterable(part.through for part in parts)),
         )
 
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bandits.recipe import Recipe, parse_recipes
-from recsys import contactfile, eligibility, reasonfile, rewards
+from recsys import contactfile, reasonfile, rewards
 from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
 from recsys.customers import Customers, random_token
@@ -25,6 +25,7 @@ from recsys.layers import Layers
 from recsys.quarantine import Quarantine
 from recsys.register import Register
 from recsys.rewards import Rewards
+from recsys.rulebook import load_book
 from serving.explanations import Explainer
 from serving.intake import Intake
 from serving.live_policy import LivePolicies
@@ -80,7 +81,7 @@ def compose(
     contact = contactfile.load(settings.contact)
     offers = Offers(
         settings.artefacts,
-        rules=eligibility.load(settings.rules),
+        rules=load_book(settings.rules),
         rewards=rewards.load(settings.rewards),
         contact=contact,
     )

@@ -23,6 +23,7 @@ COMMANDS = {
     "encode": "the process that keeps customer vectors fresh",
     "train": "train and publish embeddings from the log",
     "catalogue": "load, check and publish the products",
+    "rules": "check the rule pack, explain a verdict, compare two packs",
     "experiments": "create, start, stop, list, read out",
     "keys": "create, list and revoke keys",
     "replay": "run a learner honestly over logged data",

@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from bandits.impersonal import scores_of
 from bandits.learner import from_state, make_learner
 from bandits.policy import Policy, checked_pmf
 from bandits.recipe import Learner, Recipe
 from recsys import artefacts
+from recsys.derivations import known_adult
 from recsys.errors import ArtefactMissing, Misuse, RecsysError
 from recsys.eventlog import EventLog
 from recsys.joining import Counters, Joiner
@@ -254,17 +256,17 @@ def _sound(policy: Policy, decision: Decision) -> bool:
     """Whether a policy gives a distribution on a logged decision: the trial before it is published."""
     open_ = np.ones(len(decision.candidates), dtype=np.bool_)
     try:
-        checked_pmf(
-            policy.pmf(policy.scores(decision.context, decision.candidates), open_=open_), open_=open_, where=""
-        )
+        scores = scores_of(policy, decision.context, decision.candidates)
+        checked_pmf(policy.pmf(scores, open_=open_), open_=open_, where="")
     except (RecsysError, ArithmeticError, ValueError):
         return False
     return True
 
 
 def teaches(decision: Decision) -> bool:
-    """The hold-out, the broadcast path and unlogged answers never teach."""
-    return decision.mode == "live" or decision.mode.startswith("fallback:")
+    """The hold-out, the broadcast path, unlogged answers and minors never teach (AGE-3)."""
+    personal = decision.mode == "live" or decision.mode.startswith("fallback:")
+    return personal and known_adult(decision.facts, at=decision.made_at)
 
 
 def _is_traffic_of(recipe: Recipe, decision: Decision) -> bool:

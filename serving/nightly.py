@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from embeddings.identifiers import IdMap
 from embeddings.interactions import HISTORY_LENGTH, Interaction, TrainingSet
@@ -20,7 +21,7 @@ from recsys.artefacts import Artefact
 from recsys.eventlog import EventLog
 from recsys.records import micros
 from recsys.tracking import Tracker
-from recsys.vocabulary import Decision, Outcome
+from recsys.vocabulary import Decision, Outcome, PermissionChange, Token
 from serving.bootstrap import Installation
 from serving.learner_loop import teaches
 
@@ -31,12 +32,16 @@ _PAGE = 500
 def positives(log: EventLog) -> Iterator[tuple[Decision, Outcome]]:
     """Each first tap or opening of a decided product, with its decision; the hold-out never teaches.
 
-    Reads every outcome, and then only the few decisions that were acted upon.
+    Nothing that a customer did after an objection teaches (MKT-2). Reads every outcome and permission,
+    and then only the few decisions that were acted upon.
     """
+    objected = _objected(log)
     first: dict[tuple[str, str, str], Outcome] = {}
     for event in log.read(kinds=("outcome",)):
         body = event.body
         if isinstance(body, Outcome) and body.decision_id is not None and body.kind in POSITIVE:
+            if body.token in objected and body.happened_at >= objected[body.token]:
+                continue
             first.setdefault((body.decision_id, body.product_id, body.kind), body)
     ids = list(dict.fromkeys(decision_id for decision_id, _, _ in first))
     decisions: dict[str, Decision] = {}
@@ -45,6 +50,17 @@ def positives(log: EventLog) -> Iterator[tuple[Decision, Outcome]]:
             if isinstance(event.body, Decision) and teaches(event.body):
                 decisions[event.body.decision_id] = event.body
     return ((decisions[each], outcome) for (each, _, _), outcome in first.items() if each in decisions)
+
+
+def _objected(log: EventLog) -> dict[Token, datetime]:
+    """Who objects now, and since when."""
+    since: dict[Token, datetime] = {}
+    for event in log.read(kinds=("permissions",)):
+        if isinstance(event.body, PermissionChange):
+            since.pop(event.body.token, None)
+            if event.body.permissions.objected_at is not None:
+                since[event.body.token] = event.body.permissions.objected_at
+    return since
 
 
 def training_set(home: Installation) -> TrainingSet:

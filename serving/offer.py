@@ -15,8 +15,8 @@ from embeddings.retrieval import Retriever
 from recsys import artefacts, catalogue, features
 from recsys.catalogue import Catalogue
 from recsys.contact import ContactPolicy
-from recsys.eligibility import RulePack
 from recsys.rewards import Rewards
+from recsys.rulebook import RuleBook
 
 CATALOGUE = "catalogue"
 CATALOGUE_FILE = "catalogue.toml"
@@ -28,7 +28,7 @@ class Offer:
     """One consistent set of what a decision is made from."""
 
     catalogue: Catalogue
-    rules: RulePack
+    rules: RuleBook
     rewards: Rewards  # with the catalogue's points
     retriever: Retriever | None
     contact: ContactPolicy
@@ -37,7 +37,7 @@ class Offer:
 class Offers:
     """The offer in force; `refresh` looks whether a catalogue or bundle was published."""
 
-    def __init__(self, root: Path, *, rules: RulePack, rewards: Rewards, contact: ContactPolicy) -> None:
+    def __init__(self, root: Path, *, rules: RuleBook, rewards: Rewards, contact: ContactPolicy) -> None:
         self._root = root
         self._seen: dict[str, str | None] = {CATALOGUE: None, bundles.NAME: None}
         self.refusals = 0

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bandits.drawing import Mismatch, verify
+from bandits.impersonal import scores_of
 from bandits.policy import Policy
 from recsys.errors import RecsysError
 from recsys.reasons import Personal
@@ -130,7 +131,7 @@ def pmf_differences(decision: Decision, *, policy: Policy) -> Floats:
     differences = np.zeros(len(decision.pmfs))
     if not decision.candidates:
         return differences
-    scores = policy.scores(decision.context, decision.candidates)
+    scores = scores_of(policy, decision.context, decision.candidates)
     for i, row in enumerate(decision.pmfs):
         open_ = row > 0  # every open candidate has mass under a floor; a deterministic policy opens its choice
         differences[i] = np.abs(policy.pmf(scores, open_=open_) - row).max()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import numpy as np
 
@@ -32,6 +33,8 @@ from recsys.vocabulary import (
     Candidate,
     Context,
     Decision,
+    FactValue,
+    Product,
     ProductId,
     Profile,
     Slot,
@@ -55,6 +58,7 @@ from serving.slates import (
 )
 
 UNIFORM_SALT = "uniform-slice"
+_NOTHING_GIVEN: Mapping[str, FactValue] = MappingProxyType({})
 MOST_REDRAWS = 4
 """How often a slate is drawn anew where what may be shown changed meanwhile; then nothing is shown."""
 
@@ -119,8 +123,10 @@ class Recommender:
         household = profile.value("household_id")
         linked = household if isinstance(household, str) else None
         placement = self._layers().placed(profile.token, surface=ask.surface, at=at, household=linked)
-        path: RoutePath = "personalised" if _personal(profile) and not placement.held_out else "broadcast"
-        verdicts = narrowed(_verdicts(profile, offer=offer, surface=ask.surface, at=at, path=path), ask=ask)
+        path = "broadcast" if placement.held_out else path_of(profile)
+        rules = offer.rules.of(profile)
+        verdicts = _verdicts(profile, offer=offer, surface=ask.surface, at=at, path=path, given=ask.given)
+        verdicts = narrowed(verdicts, ask=ask)
         if redraws > MOST_REDRAWS:
             verdicts = verdicts.joined(refusing_all(verdicts.products))
         eligible = verdicts.eligible()
@@ -159,7 +165,7 @@ class Recommender:
             experiments=chosen.experiments,
             versions=Versions(
                 catalogue=offer.catalogue.digest,
-                rule_pack=offer.rules.digest,
+                rule_pack=rules.digest,
                 features=features.VERSION,
                 rewards=offer.rewards.digest,
                 recipe=chosen.recipe,
@@ -200,7 +206,7 @@ class Recommender:
         What the decision itself did to the customer's contact does not count against it.
         """
         path = _path_of(decision)
-        if path == "broadcast" or _personal(profile):
+        if path == "broadcast" or path_of(profile) == path:
             before = touches.without(profile.contact, decision_id=decision.decision_id)
             verdicts = _verdicts(
                 replace(profile, contact=before),
@@ -219,7 +225,7 @@ class Recommender:
         surface = surface_of(ask, offer=offer)
         at = self._clock.now()
         nobody = Profile(ask.customer_id, Token(""))
-        verdicts = offer.rules.verdicts(
+        verdicts = offer.rules.of(nobody).verdicts(
             nobody, products=offer.catalogue.products, surface=ask.surface, at=at, path="broadcast"
         )
         eligible = narrowed(verdicts, ask=ask).eligible()
@@ -249,7 +255,12 @@ class Recommender:
             proposed: Sequence[tuple[ProductId, float | None]] = [(product_id, None) for product_id in eligible]
         else:
             vector = offer.retriever.vector_of(profile)
-            proposed = offer.retriever.propose(vector, eligible=eligible, k=self._traffic.candidates)
+            coarse = [each for each in eligible if _advice_sensitive(offer.catalogue.product(each))]
+            fine = [each for each in eligible if each not in coarse] if coarse else eligible
+            proposed = [
+                *offer.retriever.propose(vector, eligible=fine, k=self._traffic.candidates),
+                *((product_id, None) for product_id in coarse),  # no vector picks the person (ADV-2)
+            ]
         contact = NO_CONTACT if path == "broadcast" else profile.contact
         found = [
             features.candidate_of(
@@ -309,20 +320,32 @@ class Recommender:
         return unit_of(profile.token, unit=unit, household=household, salt=layers.holdout_salt)
 
 
-def _personal(profile: Profile) -> bool:
-    """Whether profiling for promotion is allowed at all (MKT-1, MKT-2).
+def path_of(profile: Profile) -> RoutePath:
+    """Whether a slate may be made for this person at all: profiling for promotion is allowed (MKT-1, MKT-2).
 
     A customer under a financial-crime hold gets the ordinary broadcast slate, which tells nothing (OPS-7).
     """
     permissions = profile.permissions
     allowed = permissions.in_app and permissions.objected_at is None
-    return allowed and profile.value("status") != "fincrime_hold"
+    return "personalised" if allowed and profile.value("status") != "fincrime_hold" else "broadcast"
 
 
-def _verdicts(profile: Profile, *, offer: Offer, surface: str, at: datetime, path: RoutePath) -> Verdicts:
-    """What the rule pack and then the contact policy say of every product."""
-    products = offer.catalogue.products
-    rules = offer.rules.verdicts(profile, products=products, surface=surface, at=at, path=path)
+def _advice_sensitive(product: Product) -> bool:
+    return "advice_sensitive" in product.tags
+
+
+def _verdicts(
+    profile: Profile,
+    *,
+    offer: Offer,
+    surface: str,
+    at: datetime,
+    path: RoutePath,
+    given: Mapping[str, FactValue] = _NOTHING_GIVEN,
+) -> Verdicts:
+    """What the rule pack of the customer's country and then the contact policy say of every product."""
+    products, pack = offer.catalogue.products, offer.rules.of(profile)
+    rules = pack.verdicts(profile, products=products, surface=surface, at=at, path=path, given=given)
     return rules.joined(offer.contact.verdicts(profile.contact, products=products, surface=surface, at=at, path=path))
 
 

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from recsys.database import sqlite_url
 from recsys.errors import InvalidConfiguration
@@ -28,7 +34,7 @@ class Settings(BaseSettings):
     database_url: str = ""  # "" is SQLite in the home
     mlflow_uri: str = ""  # "" is SQLite in the home
     mlflow_page: str = ""  # where a person opens MLflow, for links
-    rules: Path = PACKAGE.parent / "recsys" / "rules" / "gb.toml"
+    rules: Annotated[tuple[Path, ...], NoDecode] = (PACKAGE.parent / "recsys" / "rules" / "gb.toml",)  # home's first
     rewards: Path = PACKAGE.parent / "recsys" / "default_rewards.toml"
     contact: Path = PACKAGE.parent / "recsys" / "default_contact.toml"
     reasons: Path = PACKAGE.parent / "recsys" / "reasons.toml"
@@ -58,6 +64,14 @@ class Settings(BaseSettings):
         """Arguments, then environment, then the file in the home."""
         home = Path(os.environ.get("RECSYS_HOME", DEFAULT_HOME)).expanduser()
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / "settings.toml")
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _one_pack_or_several(cls, given: object) -> object:
+        """One path, or several: a list in the file, parted as in PATH in the environment."""
+        return (
+            tuple(given.split(os.pathsep)) if isinstance(given, str) else (given,) if isinstance(given, Path) else given
+        )
 
     @model_validator(mode="after")
     def _simulated_time_stays_at_home(self) -> Settings:

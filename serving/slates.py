@@ -65,12 +65,8 @@ def narrowed(verdicts: Verdicts, *, ask: Ask) -> Verdicts:
         return verdicts
     among = set(verdicts.products if ask.candidates is None else ask.candidates) - set(ask.exclude)
     column = np.array([[product in among] for product in verdicts.products], dtype=np.bool_).reshape(-1, 1)
-    return Verdicts(
-        verdicts.products,
-        (*verdicts.rules, ASKED),
-        (*verdicts.reasons, "The app asked without this product"),
-        np.hstack([verdicts.allowed, column]),
-        verdicts.unknown,
+    return verdicts.joined(
+        Verdicts(verdicts.products, (ASKED,), ("The app asked without this product",), column, kinds=("applicable",))
     )
 
 

@@ -73,6 +73,7 @@ def told_in_full(story: Story, *, vocabulary: Vocabulary, rules: RulesTold = "re
         "context": dict(zip(d.context.names, d.context.values, strict=True)),
         "eligible": list(d.verdicts.eligible()),
         **_rules(d.verdicts, told=rules),
+        "audiences": [{"product_id": product, "audience": audience} for product, audience in d.verdicts.through],
         "retrieval": d.retrieval,
         "candidates": [
             {
@@ -157,8 +158,10 @@ def _rules(verdicts: Verdicts, *, told: RulesTold) -> dict[str, Any]:
 
 
 def _verdict(v: Verdict) -> dict[str, Any]:
-    told = {"product_id": v.product_id, "rule": v.rule_id, "allowed": v.allowed}
-    return told if v.allowed else told | {"reason": v.reason}
+    told: dict[str, Any] = {"product_id": v.product_id, "rule": v.rule_id, "kind": v.kind, "allowed": v.allowed}
+    if v.allowed:
+        return told
+    return told | {"reason": v.reason} | ({"stale": list(v.stale)} if v.stale else {})
 
 
 def _permissions(p: Permissions) -> dict[str, Any]:

@@ -41,6 +41,9 @@ VERSIONS = Versions(
 )
 
 
+ADULT: Mapping[str, Fact] = {"date_of_birth": Fact("1990-05-01", START), "age_verified": Fact(value=True, as_of=START)}
+
+
 def at(days: float = 0.0, *, hours: float = 0.0) -> datetime:
     """A moment after `START`."""
     return START + timedelta(days=days, hours=hours)
@@ -88,7 +91,7 @@ def decision(
         permissions=Permissions(in_app=True),
         experiments=tuple(Assigned(name, variant) for name, variant in (experiments or {}).items()),
         versions=versions,
-        facts=facts or {},
+        facts=ADULT if facts is None else facts,
         context=context,
         verdicts=Verdicts(real, ("AGE-1",), ("The customer is old enough",), np.ones((len(real), 1), dtype=np.bool_)),
         candidates=tuple(Candidate(product, "" if product == NOTHING else f"{product}-a") for product in candidates),

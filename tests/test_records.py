@@ -21,6 +21,7 @@ from recsys.errors import Corrupt
 from recsys.records import SCHEMA, Record, decode, encode, exposed, micros, moment, parsed_part
 from recsys.vocabulary import (
     NOTHING,
+    OUT_OF_DATE,
     Body,
     Candidate,
     Context,
@@ -36,6 +37,7 @@ from recsys.vocabulary import (
     Slot,
     Switch,
     Token,
+    Verdicts,
 )
 from tests.builders import START, VERSIONS, at, decision, outcome
 
@@ -273,6 +275,33 @@ def test_events_written_under_schema_1_are_still_read() -> None:
     assert isinstance(full, Decision)
     assert full.facts["held"] == Fact(("pot", "flex"), at(-3), "bank")
     assert (full.slots[-1].product_id, full.context.values, full.redraws) == (NOTHING, (0.1, 1.0), 2)
+
+
+JUDGED = replace(
+    decision("d-2"),
+    verdicts=Verdicts(
+        ("pot", "ss-isa"),
+        ("MKT-1@1", "ADV-2@1", "SAV-4@1"),
+        ("No.", "Not in an audience.", "Not enough."),
+        np.array([[True, True, False], [True, True, True]]),
+        unknown=(2,),
+        kinds=("eligible", "eligible", "suitable"),
+        stale=((2, "savings_pence"),),
+        through=(("ss-isa", "spare-savings@1"),),
+    ),
+)
+
+
+def test_ops_6_adv_2_schema_2_keeps_kinds_stale_facts_and_audiences() -> None:
+    [line] = GOLDEN.with_name("events_schema_2.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = Record(**json.loads(line))
+    assert encode(JUDGED) == kept
+    found = read(kept, schema=2)
+    assert isinstance(found, Decision)
+    for name in ("products", "rules", "reasons", "unknown", "kinds", "stale", "through"):
+        assert getattr(found.verdicts, name) == getattr(JUDGED.verdicts, name)
+    savings = next(v for v in found.verdicts.expanded() if not v.allowed)
+    assert (savings.kind, savings.stale, savings.reason) == ("suitable", ("savings_pence",), OUT_OF_DATE)
 
 
 def test_a_newer_schema_is_refused_in_one_sentence() -> None:

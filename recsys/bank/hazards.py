@@ -8,6 +8,7 @@ anything lasts is ours.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -88,3 +89,8 @@ def in_breathing_space(arrears_days: Ints) -> Floats:
     turnover = BREATHING_SPACE + 1.0 / BREATHING_SPACE_DAYS
     share: Floats = BREATHING_SPACE / turnover * (1.0 - np.power(1.0 - turnover, arrears_days))
     return share
+
+
+GAMBLING = MappingProxyType({"gambling block": 0.02, "gambling spike at the start": 0.005})
+"""Shares who block gambling payments, which lasts, and who gamble far more than they used to."""
+SPIKE, SPIKE_ENDS = 0.0005, 0.1  # a day

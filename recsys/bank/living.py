@@ -12,6 +12,7 @@ from recsys.bank.dice import Ints
 from recsys.bank.facts import FactSheet
 from recsys.bank.hidden import drifted, make_hidden
 from recsys.bank.logins import arrivals_of, login_rates, sessions_of
+from recsys.bank.merchants import SCHEMES
 from recsys.bank.money import make_money
 from recsys.bank.needs import People
 from recsys.bank.outcomes import Outcomes
@@ -90,6 +91,9 @@ class Living:
         movements = self._money.advance(
             customers=people, limit=self.overdrafts(), seed=seed, number=number, today=today
         )
+        moved = movements.transactions
+        failed = moved.declined & (moved.scheme == SCHEMES.index("dd"))
+        self._standing.bounced(moved.rows[failed], today=today)
         rates = login_rates(
             people,
             standing=self._standing,

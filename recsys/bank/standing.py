@@ -30,6 +30,7 @@ CHANNELS = ("in_app", "push", "email", "targeted_support")
 IN_APP, PUSH, EMAIL, SUPPORT = range(4)
 OVERDRAWN_DAYS_AT_RISK = 14
 _NEVER, _ORDINAL_OF_1970 = np.datetime64("NaT", "us"), 719_163
+OVERDRAWN_DAYS_REPEATED = 20.0  # of about the last hundred
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +48,9 @@ class Standing:
     insolvent: Bools
     persistent_debt: Bools
     overdrawn_days: Ints  # (n,) days below zero in a row
+    overdrawn_lately: Floats  # (n,) days below zero, each worth 1 % less a day
+    bounced_on: Ints  # (n,) ordinal of the last direct debit that failed, 0 for never
+    gambling: Bools  # (n, 2) a block of the customer's own, a spike
     declined_on: Ints  # (n,) ordinal, 0 for never
     limit_opt_out: Bools
     approved: Bools  # (n, P) what the decisioning service thinks, whether or not it may say so now
@@ -63,6 +67,14 @@ class Standing:
     def at_risk(self) -> Bools:
         """(n,) overdrawn for a fortnight: at risk of financial difficulty."""
         return np.greater_equal(self.overdrawn_days, OVERDRAWN_DAYS_AT_RISK)
+
+    def bounced(self, rows: Ints, *, today: int) -> None:
+        """Direct debits of these customers failed today for want of money."""
+        self.bounced_on[rows] = today
+
+    def repeats_overdraft(self) -> Bools:
+        """(n,) comes back to the overdraft again and again (CRD-8)."""
+        return self.overdrawn_lately >= OVERDRAWN_DAYS_REPEATED
 
     def troubled(self) -> Bools:
         """(n,) whoever must not be shown credit (CRD-1)."""
@@ -99,6 +111,9 @@ class Standing:
         self._advance_status(dice("status"), joined=customers.joined_on <= today)
         self._advance_consent(customers, adult=adult, dice=dice, today=today)
         self.overdrawn_days = np.where(overdrawn, self.overdrawn_days + 1, 0)
+        self.overdrawn_lately = 0.99 * self.overdrawn_lately + overdrawn
+        spike, luck = self.gambling[:, 1], dice("gambling spike")
+        self.gambling[:, 1] = np.where(spike, luck >= hazards.SPIKE_ENDS, self.present() & (luck < hazards.SPIKE))
         present = self.present()
         self._advance_arrears(customers, present=present, dice=dice)
         grown = adult & present
@@ -213,6 +228,9 @@ def make_standing(customers: Customers, *, truths: Truths, seed: int, start: dat
         forbearance=behind & (dice("forbearance") < hazards.in_forbearance(arrears_days)),
         breathing_space=behind & (dice("breathing space") < hazards.in_breathing_space(arrears_days)),
         overdrawn_days=np.zeros(n, dtype=np.int64),
+        overdrawn_lately=np.zeros(n),
+        bounced_on=np.zeros(n, dtype=np.int64),
+        gambling=np.stack([present & (dice(name) < share) for name, share in hazards.GAMBLING.items()], axis=1),
         declined_on=np.where(declined, today - since, 0),
         approved=approved,
         decided_until=today + (hazards.DECISION_DAYS * dice("decided until")).astype(np.int64),

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from recsys.catalogue import CLASSES, REGULATED_CLASSES
 from recsys.facts import FACTS, LARGEST_NUMBER, LONGEST_TEXT, FactDefinition, Kind
+from recsys.productfile import CLASSES, REGULATED_CLASSES
 from recsys.tables.columns import (
     MOMENT,
     UNKNOWN,

@@ -92,6 +92,7 @@ def test_candidates_and_exclude_narrow_the_slate_and_the_receipt_says_so(app: Ap
     assert {
         "product_id": "fixed-6m",
         "rule": "ASKED",
+        "kind": "applicable",
         "allowed": False,
         "reason": "The app asked without this product",
     } in rules

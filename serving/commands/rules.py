@@ -1,0 +1,102 @@
+"""`recsys rules`: check a rule pack, explain a verdict, compare two packs."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from recsys import eligibility
+from recsys.catalogue import BANK_CATALOGUE
+from recsys.catalogue import load as load_catalogue
+from recsys.derivations import london_day
+from recsys.errors import InvalidConfiguration, InvalidRulePack, NotFound
+from recsys.explaining import explanation
+from recsys.rulecheck import findings
+from recsys.rulediff import changes
+from recsys.tomls import read_text
+from recsys.vocabulary import CustomerId
+from serving import settings
+from serving.bootstrap import compose
+from serving.recommender import path_of
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group
+def command() -> None:
+    """What may be shown to whom."""
+
+
+@command.command
+@click.argument("file", type=_FILE, required=False)
+@click.option("--catalogue", type=_FILE, help="judge against this catalogue (default: the home's, else the bank's)")
+def check(file: Path | None, catalogue: Path | None) -> None:
+    """Look for what is wrong with FILE, or with every pack in force: exit 2 where there is anything."""
+    home = compose(settings.load())
+    offered = load_catalogue(catalogue) if catalogue else home.offers.current.catalogue
+    offered = offered if offered.products else load_catalogue(BANK_CATALOGUE)
+    today = london_day(home.clock.now())
+    for path in [file] if file else home.settings.rules:
+        text = read_text(path, error=InvalidRulePack)
+        found = findings(text, where=path.name, catalogue=offered, today=today)
+        if found:
+            *first, last = map(str, found)
+            for finding in first:
+                click.echo(finding, err=True)
+            raise InvalidRulePack(last)
+        pack = eligibility.parse(text, where=path.name)
+        click.echo(f"{path.name}: {pack.pack_id} {pack.version}, {len(pack.rules)} rules, nothing to mend")
+
+
+@command.command
+@click.argument("customer")
+@click.argument("product")
+@click.option("--surface", default="home", show_default=True, help="where it would be shown")
+@click.option("--at", "moment", help="when, such as 2027-04-06T09:00:00Z (default: now)")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
+def explain(customer: str, product: str, surface: str, moment: str | None, *, as_json: bool) -> None:
+    """Say why PRODUCT may or may not be shown to CUSTOMER: every verdict, with the facts behind it."""
+    home = compose(settings.load())
+    offer = home.offers.current
+    offer.catalogue.product(product)  # raises for a stranger
+    if surface not in offer.catalogue.surfaces:
+        raise InvalidConfiguration(f'"{surface}" is no surface; choose {", ".join(offer.catalogue.surfaces)}')
+    profile = home.customers.profile(CustomerId(customer))
+    if profile is None:
+        raise NotFound(f"nobody told us of the customer {customer[:60]}")
+    told = explanation(
+        profile,
+        product_id=product,
+        pack=offer.rules.of(profile),
+        products=offer.catalogue.products,
+        surface=surface,
+        path=path_of(profile),
+        at=_moment(moment) if moment else home.clock.now(),
+    )
+    click.echo(json.dumps(told.to_json()) if as_json else str(told))
+
+
+@command.command
+@click.argument("before", type=_FILE)
+@click.argument("after", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
+def diff(before: Path, after: Path, *, as_json: bool) -> None:
+    """Say in words what changes between the packs BEFORE and AFTER."""
+    found = changes(eligibility.load(before), eligibility.load(after))
+    if as_json:
+        click.echo(json.dumps({"changes": [change.to_json() for change in found]}))
+        return
+    click.echo("\n\n".join(map(str, found)) or "the two packs say the same")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidConfiguration(f'--at "{text}": write a time such as 2027-04-06T09:00:00Z') from None
+    if moment.tzinfo is None:
+        raise InvalidConfiguration(f'--at "{text}" needs a zone, such as 2027-04-06T09:00:00Z')
+    return moment
