@@ -83,4 +83,4 @@ def test_eua_1_trn_2_a_decision_names_the_pack_that_judged_it(tmp_path: Path, bo
             receipt = app.receipt(told["decision_id"])
             pack = book.packs[residence == "IE"]
             assert receipt["versions"]["rule_pack"] == pack.digest
-            assert bool(told["slate"]) is (residence == "GB"), stamp(NOON)
+            assert bool(receipt["eligible"]) is (residence == "GB"), stamp(NOON)
