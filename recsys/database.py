@@ -145,6 +145,15 @@ experiments = Table(
     Column("text", Text, nullable=False),
 )
 
+steering = Table(  # the last word on each switch and override; every word stands in the log
+    "steering",
+    metadata,
+    Column("key", String(260), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("change", _big, nullable=False, index=True),  # grows with every word: what the workers follow
+    Column("text", Text, nullable=False),
+)
+
 
 class Database:
     """Two engines over one URL: `reading()` without a transaction, `writing()` under the append lock."""

@@ -186,6 +186,16 @@ class Verdicts:
         rows: list[bool] = np.logical_and.reduce(self.allowed, axis=1).tolist()
         return tuple(product for product, allowed in zip(self.products, rows, strict=True) if allowed)
 
+    def joined(self, other: Verdicts) -> Verdicts:
+        """The same products with the other's columns after one's own."""
+        return Verdicts(
+            self.products,
+            (*self.rules, *other.rules),
+            (*self.reasons, *other.reasons),
+            np.hstack([self.allowed, other.allowed]),
+            (*self.unknown, *(len(self.rules) + row for row in other.unknown)),
+        )
+
     def expanded(self) -> tuple[Verdict, ...]:
         """One `Verdict` for each product and rule."""
         reasons = [NOT_KNOWN if j in self.unknown else reason for j, reason in enumerate(self.reasons)]
@@ -320,19 +330,21 @@ class Switch:
     reason: str
     by: str
     expires_at: datetime | None = None
+    changed_at: datetime | None = None  # business time: the same word twice is two events
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A named post-model adjustment (MRM-6)."""
+    """A named post-model adjustment (MRM-6). Withdrawing one tells it again with an earlier end."""
 
     override_id: str
     action: str  # pin | ban | boost
     product_id: ProductId
-    strength: float
+    strength: float  # what a boost multiplies the probability by; 1 for a pin, 0 for a ban
     reason: str
     by: str
     expires_at: datetime
+    surface: str = ""  # "" is every surface
 
 
 @dataclass(frozen=True, slots=True)
