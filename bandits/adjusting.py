@@ -22,13 +22,17 @@ from recsys.vocabulary import Bools, Candidate, Context, Floats, ProductId
 
 def adjusted(policy: Policy, *, overrides: Sequence[str]) -> Policy:
     """The policy under the overrides that a decision names; the policy itself where none moves it."""
-    moved = [Moved.read(name) for name in overrides]
     boosts: dict[ProductId, float] = {}
-    for each in moved:
+    for each in map(Moved.read, overrides):
         if each.action == "boost":
             boosts[each.product_id] = boosts.get(each.product_id, 1.0) * each.strength
-    pins = tuple(each.product_id for each in moved if each.action == "pin")
+    pins = pinned_by(overrides)
     return Adjusted(policy, pins=pins, boosts=boosts) if pins or boosts else policy
+
+
+def pinned_by(overrides: Sequence[str]) -> tuple[ProductId, ...]:
+    """The products that the named overrides pin, in their order."""
+    return tuple(each.product_id for each in map(Moved.read, overrides) if each.action == "pin")
 
 
 class Adjusted:

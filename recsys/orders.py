@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Orders:
         self._clock = clock
         self._file = file
         self._lock = threading.Lock()
+        self._closed = threading.Event()
         self.current = UNREADABLE
 
     # -- reading -----------------------------------------------------------------------------
@@ -56,6 +58,19 @@ class Orders:
             except StoreUnavailable as error:
                 self._recall()
                 logger.warning("switches as they were last seen: %s", error)
+
+    def follow(self, *, every: float = 1.0) -> None:
+        """Refresh now, and again every so many seconds in a thread of its own, whatever else hangs, until `close`."""
+        self.refresh()
+        threading.Thread(target=self._followed, args=(every,), name="following-orders", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop following."""
+        self._closed.set()
+
+    def _followed(self, every: float) -> None:
+        while not self._closed.wait(every):
+            self.refresh()
 
     def history(self) -> tuple[tuple[Switch, ...], tuple[Override, ...]]:
         """The last word on every switch and override there ever was, oldest first. Raises `StoreUnavailable`."""
@@ -74,12 +89,9 @@ class Orders:
 
     def _state(self, number: int, rows: Iterable[tuple[str, str]]) -> Steering:
         now, bodies = self._clock.now(), _bodies(rows)
+        switches = tuple(b for b in bodies if isinstance(b, Switch) and b.off and _lasts(b.expires_at, now))
         return Steering(
-            number,
-            tuple(
-                b for b in bodies if isinstance(b, Switch) and b.off and (b.expires_at is None or b.expires_at > now)
-            ),
-            tuple(b for b in bodies if isinstance(b, Override) and b.expires_at > now),
+            number, switches, tuple(b for b in bodies if isinstance(b, Override) and _lasts(b.ends_at, now))
         )
 
     # -- ordering ----------------------------------------------------------------------------
@@ -113,9 +125,9 @@ class Orders:
             found = _found(connection, key)
             if not isinstance(found, Override):
                 raise NotFound(f"no override is called {override_id[:60]}")
-            if found.expires_at <= now:
+            if found.ends_at <= now:
                 return found
-            ended = replace(found, expires_at=now, by=by, reason=reason)
+            ended = replace(found, withdrawn_at=now, by=by, reason=reason)
             self._put(connection, key, ended)
         self.refresh()
         return ended
@@ -155,17 +167,18 @@ class Orders:
             logger.warning("%s tells nothing (%s)", self._file.name, type(error).__name__)
 
 
-def _bodies(rows: Iterable[tuple[str, str]]) -> list[Any]:
-    return [decode(kind, text, token="", schema=SCHEMA, lookup=_no_part) for kind, text in rows]
+def _lasts(end: datetime | None, now: datetime) -> bool:
+    return end is None or now < end
+
+
+def _bodies(rows: Iterable[tuple[str, str]]) -> list[Switch | Override]:
+    bodies = [decode(kind, text, token="", schema=SCHEMA, lookup=_no_part) for kind, text in rows]
+    return [body for body in bodies if isinstance(body, Switch | Override)]
 
 
 def _found(connection: Connection, key: str) -> Switch | Override | None:
     row = connection.execute(select(db.steering).where(db.steering.c.key == key)).first()
-    if row is None:
-        return None
-    body = _bodies([(row.kind, row.text)])[0]
-    assert isinstance(body, Switch | Override)
-    return body
+    return None if row is None else _bodies([(row.kind, row.text)])[0]
 
 
 def _no_part(ref: str) -> Any:

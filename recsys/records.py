@@ -277,10 +277,12 @@ def _plain_fields(body: Body) -> tuple[str, str, str, Any]:
                 fields.append(micros(body.changed_at))
             return "switch", f"switch:{_digest(_encoder.encode(fields))}", "", fields
         case Override():
-            until = micros(body.expires_at)
-            fields = [body.override_id, body.action, body.product_id, body.strength, body.reason, body.by, until]
-            where = [body.surface] if body.surface else []
-            return "override", f"override:{body.override_id}:{until}", "", [*fields, *where]
+            fields = [body.override_id, body.action, body.product_id, body.strength, body.reason, body.by]
+            fields.append(micros(body.expires_at))
+            if body.surface or body.withdrawn_at is not None:
+                fields += [body.surface, None if body.withdrawn_at is None else micros(body.withdrawn_at)]
+            end = "" if body.withdrawn_at is None else ":withdrawn"
+            return "override", f"override:{body.override_id}{end}", "", fields
         case Erasure():
             return "erasure", f"erasure:{body.erasure_id}", body.token, [body.erasure_id, body.stores]
         case _:  # decisions have a form of their own
@@ -305,7 +307,10 @@ def _read_switch(f: list[Any], token: Token, lookup: Lookup) -> Switch:
 
 
 def _read_override(f: list[Any], token: Token, lookup: Lookup) -> Override:
-    return Override(f[0], f[1], f[2], f[3], f[4], f[5], moment(f[6]), f[7] if len(f) > 7 else "")
+    surface, withdrawn = f[7:9] if len(f) > 7 else ("", None)
+    return Override(
+        f[0], f[1], f[2], f[3], f[4], f[5], moment(f[6]), surface, None if withdrawn is None else moment(withdrawn)
+    )
 
 
 def _read_erasure(f: list[Any], token: Token, lookup: Lookup) -> Erasure:

@@ -22,6 +22,7 @@ from recsys.vocabulary import Override, Product, ProductId, Switch, Verdicts
 SCOPES = ("everything", "policy", "product", "family", "surface")
 ACTIONS = ("pin", "ban", "boost")
 SEARCH = "search"  # asked for by the customer: nothing is pushed up there
+SWITCH, BAN = "OPS-1.switch:", "MRM-6.ban:"  # verdict columns begin so
 LONGEST = timedelta(days=90)
 WEAKEST, STRONGEST = 0.1, 10.0
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -75,10 +76,10 @@ class Steering:
             matches = _MATCHES[switch.scope]
             name = f"{switch.scope}:{switch.subject}" if switch.subject else switch.scope
             allowed = [not matches(switch, product, surface) for product in products]
-            yield f"OPS-1.switch:{name}", "This is switched off for now", allowed
+            yield SWITCH + name, "This is switched off for now", allowed
         for ban in self._overrides("ban", surface=surface, at=at):
             allowed = [product.product_id != ban.product_id for product in products]
-            yield f"MRM-6.ban:{ban.override_id}", "The bank does not show this for now", allowed
+            yield BAN + ban.override_id, "The bank does not show this for now", allowed
 
     def moves(self, products: Collection[ProductId], *, surface: str, at: datetime) -> tuple[str, ...]:
         """The pins and boosts that change the draw among these products, as a decision names them (`name_of`)."""
@@ -102,7 +103,7 @@ class Steering:
         return tuple(
             each
             for each in self.overrides
-            if each.action == action and each.surface in ("", surface) and _holds(each.expires_at, at)
+            if each.action == action and each.surface in ("", surface) and at < each.ends_at
         )
 
 

@@ -335,7 +335,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A named post-model adjustment (MRM-6). Withdrawing one tells it again with an earlier end."""
+    """A named post-model adjustment (MRM-6). Withdrawing one tells it again, by whom and why."""
 
     override_id: str
     action: str  # pin | ban | boost
@@ -345,6 +345,12 @@ class Override:
     by: str
     expires_at: datetime
     surface: str = ""  # "" is every surface
+    withdrawn_at: datetime | None = None
+
+    @property
+    def ends_at(self) -> datetime:
+        """The first moment at which it has no effect any more."""
+        return self.expires_at if self.withdrawn_at is None else min(self.expires_at, self.withdrawn_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
@@ -22,10 +23,13 @@ from recsys.database import Database
 from recsys.errors import InvalidConfiguration, RecsysError
 from recsys.eventlog import EventLog
 from recsys.layers import Layers
+from recsys.orders import Orders
 from recsys.quarantine import Quarantine
 from recsys.register import Register
 from recsys.rewards import Rewards
+from recsys.steering import Known
 from serving.intake import Intake
+from serving.ladder import Ladder
 from serving.live_policy import LivePolicies
 from serving.offer import Offers
 from serving.profiles import ProfileSource
@@ -33,6 +37,8 @@ from serving.recommender import Recommender, Traffic
 from serving.security import Gate
 from serving.settings import Settings
 from serving.telemetry import Telemetry
+
+_INTRODUCING = 4  # threads that give unknown customers a token
 
 
 def random_id() -> str:
@@ -54,11 +60,22 @@ class Installation:
     recipes: tuple[Recipe, ...]
     offers: Offers
     live: LivePolicies
+    orders: Orders
 
     @property
     def rewards(self) -> Rewards:
         """The reward configuration with the catalogue's points."""
         return self.offers.current.rewards
+
+    def subjects(self) -> Known:
+        """What a switch or an override may name."""
+        catalogue = self.offers.current.catalogue
+        return {
+            "policy": (*(recipe.name for recipe in self.recipes), "uniform", "static"),
+            "product": catalogue.ids,
+            "family": {product.family for product in catalogue.products},
+            "surface": tuple(catalogue.surfaces),
+        }
 
     def layers(self) -> Layers:
         """Experiments and hold-out as they stand in the database."""
@@ -77,23 +94,26 @@ def compose(
         raise InvalidConfiguration(f'champion: no recipe is called "{settings.champion}" in {settings.recipes.name}')
     offers = Offers(settings.artefacts, rules=eligibility.load(settings.rules), rewards=rewards.load(settings.rewards))
     offers.refresh()
+    log = EventLog(database, clock=clock)
     return Installation(
         settings=settings,
         clock=clock,
         database=database,
-        log=EventLog(database, clock=clock),
+        log=log,
         customers=Customers(database, new_token=new_token),
         register=Register(database),
         quarantine=Quarantine(database),
         recipes=recipes,
         offers=offers,
         live=LivePolicies(settings.artefacts, recipes=recipes),
+        orders=Orders(database, log=log, clock=clock, file=settings.folder / "steering.json"),
     )
 
 
 def recommender_of(home: Installation, *, layers: Callable[[], Layers], new_id: Callable[[], str]) -> Recommender:
     """The recommender over an installation."""
     settings = home.settings
+    home.orders.refresh()
     traffic = Traffic(
         champion=settings.champion,
         uniform_share=settings.uniform_share,
@@ -103,9 +123,10 @@ def recommender_of(home: Installation, *, layers: Callable[[], Layers], new_id: 
         code=version("recsys"),
     )
     return Recommender(
-        live=home.live,
+        ladder=Ladder(home.live, approved=settings.approved),
         offer=lambda: home.offers.current,
         layers=layers,
+        steering=lambda: home.orders.current,
         clock=home.clock,
         traffic=traffic,
         new_id=new_id,
@@ -121,10 +142,14 @@ class Service:
     gate: Gate
     telemetry: Telemetry
     intake: Intake
+    introducing: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_INTRODUCING, thread_name_prefix="introducing")
+    )
     recommender: Recommender = field(init=False)
     _layers: Layers = field(init=False)
 
     def __post_init__(self) -> None:
+        self.home.orders.follow()
         self.refresh()
         self.recommender = recommender_of(self.home, layers=lambda: self._layers, new_id=random_id)
 
@@ -192,6 +217,8 @@ class Service:
 
     def close(self) -> None:
         """Commit what is queued and let go."""
+        self.home.orders.close()
+        self.introducing.shutdown(wait=False, cancel_futures=True)
         self.commit.close()
         self.home.database.close()
 

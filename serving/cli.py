@@ -24,6 +24,8 @@ COMMANDS = {
     "train": "train and publish embeddings from the log",
     "catalogue": "load, check and publish the products",
     "experiments": "create, start, stop, list, read out",
+    "switches": "turn things off at once, and on again",
+    "overrides": "pin, ban and boost products for a while",
     "keys": "create, list and revoke keys",
     "replay": "run a learner honestly over logged data",
     "verify-log": "recompute every draw and propensity in the log",

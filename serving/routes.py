@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from recsys.errors import Conflict, StoreUnavailable
 from recsys.eventlog import Entry, Receipt, Status
 from recsys.eventlog import Request as Asked
 from recsys.keys import Scope
-from recsys.vocabulary import CustomerId, Decision
+from recsys.vocabulary import CustomerId, Decision, Profile
 from serving import intake
 from serving.answers import answer_of, unlogged_answer
 from serving.bootstrap import Service
@@ -44,7 +45,8 @@ from serving.settings import LOOPBACK
 from serving.slates import Ask
 
 PATIENCE_SECONDS = 5.0  # how long an answer without a deadline waits to become durable
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+_WAITING_SHARE = 0.8  # of a deadline: what is left is for the rung below, and for the way back
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
         401: "no key in force",
@@ -68,14 +70,15 @@ class Call:
 
     caller: Caller
     service: Service
+    began: float  # machine time
 
 
 def needs(scope: Scope) -> Any:
     """A dependency that admits callers whose key has `scope`: the only one of a route, as each costs time."""
 
     async def admitted(request: Request) -> Call:  # on the loop: a thread would cost more than the short look-up
-        service = service_of(request)
-        return Call(service.gate.caller(request.headers.get("authorization", ""), scope=scope), service)
+        service, began = service_of(request), time.monotonic()
+        return Call(service.gate.caller(request.headers.get("authorization", ""), scope=scope), service, began)
 
     return Depends(admitted)
 
@@ -83,7 +86,7 @@ def needs(scope: Scope) -> Any:
 Recommends = Annotated[Call, needs(Scope.RECOMMEND)]
 Audits = Annotated[Call, needs(Scope.AUDIT)]
 
-api = APIRouter(prefix="/v1", tags=["engine"], responses=_PROBLEMS)
+api = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS)
 open_routes = APIRouter(tags=["health"])
 
 
@@ -99,18 +102,18 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
     service = call.service
     ask = _asked(body, service)
     request = None if body.request_id is None else Asked(call.caller.name, body.request_id, _digest(body))
-    patience = PATIENCE_SECONDS if body.deadline_ms is None else body.deadline_ms / 1000
+    patience = PATIENCE_SECONDS if body.deadline_ms is None else body.deadline_ms / 1000 * _WAITING_SHARE
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(patience - (time.monotonic() - call.began)):
             decision, receipt = await _decided(service, ask, request)
+            if receipt.status is Status.DUPLICATE and receipt.decision_id is not None:
+                event = await run_in_threadpool(service.log.decision, receipt.decision_id)
+                decision = event.body if isinstance(event.body, Decision) else decision
     except (StoreUnavailable, TimeoutError):
         return JSONResponse(unlogged_answer(service, ask))
     if receipt.status is Status.CONFLICT:
         raise Conflict("this request id came before with another body; use a new id")
-    if receipt.status is Status.DUPLICATE and receipt.decision_id is not None:
-        event = await run_in_threadpool(service.log.decision, receipt.decision_id)
-        decision = event.body if isinstance(event.body, Decision) else decision
-    else:
+    if receipt.status is not Status.DUPLICATE:
         service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
     service.intake.remember(decision)
     return JSONResponse(answer_of(decision))
@@ -247,9 +250,14 @@ def _asked(body: RecommendationRequest, service: Service) -> Ask:
 
 async def _decided(service: Service, ask: Ask, request: Asked | None) -> tuple[Decision, Receipt]:
     """A decision and what its append came to; durable on return."""
-    profile = service.profiles.profile(ask.customer_id)
-    if profile is None:  # a thread that may be left behind when the deadline passes
-        profile = await asyncio.to_thread(service.profiles.introduce, ask.customer_id)
+    profile: Profile | None
+    try:
+        profile = service.profiles.profile(ask.customer_id)
+        if profile is None:  # in threads of their own: one may be left behind when the deadline passes
+            loop = asyncio.get_running_loop()
+            profile = await loop.run_in_executor(service.introducing, service.profiles.introduce, ask.customer_id)
+    except StoreUnavailable:
+        profile = None  # nobody can say who asks: the strictest case
     decision = service.recommender.decide(ask, profile=profile)
     [receipt] = await _committed(service, [Entry(decision, request)])
     return decision, receipt

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     rewards: Path = PACKAGE.parent / "recsys" / "default_rewards.toml"
     recipes: Path = PACKAGE / "recipes.toml"
     champion: str = "bandit"  # the recipe that serves where no experiment says otherwise
+    approved: tuple[str, ...] = ()  # product ids in the order in which everybody may see them; () is the catalogue's
     clock: Literal["wall", "simulated"] = "wall"
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
