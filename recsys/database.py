@@ -165,6 +165,7 @@ class Database:
     """Two engines over one URL: `reading()` without a transaction, `writing()` under the append lock."""
 
     def __init__(self, url: str) -> None:
+        self.ready = False  # until `create` has looked at the schema
         try:
             self.url = make_url(url)
             self.dialect = self.url.get_backend_name()
@@ -181,7 +182,7 @@ class Database:
             self._writer = create_engine(self.url, **remote)
             self._kept = local()
             self._readers: list[KeptReader] = []
-            self._watchdog = Watchdog(self._readers, patience=2 * _PATIENCE_SECONDS) if remote else None
+            self._watchdog: Watchdog | None = None
         except SQLAlchemyError as error:
             raise InvalidConfiguration(f"not a database URL ({type(error).__name__})") from None
         if self.dialect == "sqlite":
@@ -198,6 +199,7 @@ class Database:
                 connection.execute(insert(meta).values(name="schema", value=str(SCHEMA_VERSION)))
             elif int(found) > SCHEMA_VERSION:
                 raise Corrupt(f"the database has schema {found}; this version reads up to {SCHEMA_VERSION}")
+        self.ready = True
         return self
 
     @contextmanager
@@ -230,6 +232,8 @@ class Database:
         if reader is None:
             reader = self._kept.reader = KeptReader(self._impatient)
             self._readers.append(reader)
+            if self._watchdog is None and self.dialect == "postgresql":
+                self._watchdog = Watchdog(self._readers, patience=2 * _PATIENCE_SECONDS)
         return reader.first(statement, parameters)
 
     def _impatient(self) -> Connection:

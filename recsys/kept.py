@@ -3,7 +3,7 @@
 These reads run on the event loop: a thread for each would cost more than the read. So a store that
 stalls must not be waited for. A read that is not answered within the patience is given up (SQLite by
 its busy timeout, PostgreSQL by its statement timeout, and a connection whose other end is silent by
-a watchdog that shuts its socket). From then on its statement rests: asking for it raises at once,
+a watchdog that shuts its socket; what nothing gives up is a SQLite file on a disk that hangs). From then on its statement rests: asking for it raises at once,
 while a thread asks the store the same again and again, and lifts the rest when it is answered.
 A stall thus costs one request one patience, and nobody else anything.
 """

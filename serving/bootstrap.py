@@ -6,6 +6,7 @@ clock, configurations); `serve` adds what the API needs.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
 from recsys.customers import Customers, random_token
 from recsys.database import Database
-from recsys.errors import InvalidConfiguration, RecsysError
+from recsys.errors import InvalidConfiguration, RecsysError, StoreUnavailable
 from recsys.eventlog import EventLog
 from recsys.layers import Layers
 from recsys.orders import Orders
@@ -35,9 +36,11 @@ from serving.offer import Offers
 from serving.profiles import ProfileSource
 from serving.recommender import Recommender, Traffic
 from serving.security import Gate
+from serving.seen_keys import SEEN, SeenKeys
 from serving.settings import Settings
 from serving.telemetry import Telemetry
 
+logger = logging.getLogger(__name__)
 _INTRODUCING = 4  # threads that give unknown customers a token
 
 
@@ -83,12 +86,16 @@ class Installation:
 
 
 def compose(
-    settings: Settings, *, clock: Clock | None = None, new_token: Callable[[], str] = random_token
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    new_token: Callable[[], str] = random_token,
+    opened: Callable[[Database], Database] = Database.create,
 ) -> Installation:
     """Open a home, making what is missing. Raises `InvalidConfiguration` or `StoreUnavailable`."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     clock = clock or _clock(settings)
-    database = Database(settings.database).create()
+    database = opened(Database(settings.database))
     recipes = parse_recipes(_text(settings.recipes), where=settings.recipes.name)
     if settings.champion not in {recipe.name for recipe in recipes}:
         raise InvalidConfiguration(f'champion: no recipe is called "{settings.champion}" in {settings.recipes.name}')
@@ -108,6 +115,15 @@ def compose(
         live=LivePolicies(settings.artefacts, recipes=recipes),
         orders=Orders(database, log=log, clock=clock, file=settings.folder / "steering.json"),
     )
+
+
+def patiently(database: Database) -> Database:
+    """The database, also where it is away: a service starts all the same, and answers what it can."""
+    try:
+        return database.create()
+    except StoreUnavailable as error:
+        logger.error("starting without the database: %s", error)
+        return database
 
 
 def recommender_of(home: Installation, *, layers: Callable[[], Layers], new_id: Callable[[], str]) -> Recommender:
@@ -146,12 +162,15 @@ class Service:
         default_factory=lambda: ThreadPoolExecutor(_INTRODUCING, thread_name_prefix="introducing")
     )
     recommender: Recommender = field(init=False)
-    _layers: Layers = field(init=False)
+    _layers: Layers | None = None
 
     def __post_init__(self) -> None:
         self.home.orders.follow()
-        self.refresh()
-        self.recommender = recommender_of(self.home, layers=lambda: self._layers, new_id=random_id)
+        try:
+            self.refresh()
+        except StoreUnavailable as error:
+            logger.error("experiments are not known yet: %s", error)
+        self.recommender = recommender_of(self.home, layers=self._known_layers, new_id=random_id)
 
     @property
     def log(self) -> EventLog:
@@ -183,10 +202,17 @@ class Service:
         """Where facts about a customer come from."""
         return self.home.customers
 
+    def _known_layers(self) -> Layers:
+        if self._layers is None:
+            raise StoreUnavailable("nobody can say yet who is in which experiment")
+        return self._layers
+
     def refresh(self) -> None:
         """Take in what was published or changed since the last look."""
         self.home.offers.refresh()
         self.home.live.refresh()
+        if not self.home.database.ready:
+            self.home.database.create()
         self._layers = self.home.layers()
 
     def tidy(self) -> None:
@@ -228,7 +254,7 @@ def serve(home: Installation) -> Service:
     return Service(
         home=home,
         commit=GroupCommit(home.log),
-        gate=Gate(home.database),
+        gate=Gate(home.database, seen=SeenKeys(home.settings.folder / SEEN)),
         telemetry=Telemetry(),
         intake=Intake(home.log, customers=home.customers, clock=home.clock),
     )

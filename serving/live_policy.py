@@ -97,7 +97,7 @@ class LivePolicies:
                 self._broken.pop(name, None)
                 self.swaps += 1
             except Exception as error:  # whatever is wrong with it, the last good one stays in force
-                if self._broken.get(name, ("",))[0] != digest:
+                if self._broken.get(name, (None,))[0] != digest:
                     self.refusals += 1
                 if not isinstance(error, OSError):  # a disk that stumbles is asked again at once, damage is not
                     self._broken[name] = (digest, time.monotonic() + _RETRY_SECONDS)
@@ -107,7 +107,7 @@ class LivePolicies:
                 self._earlier[name] = found
 
     def _resting(self, name: str, digest: str) -> bool:
-        broken, until = self._broken.get(name, ("", 0.0))
+        broken, until = self._broken.get(name, (None, 0.0))
         return broken == digest and time.monotonic() < until
 
     def _before(self, recipe: Recipe, digest: str) -> InForce | None:

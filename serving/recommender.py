@@ -154,7 +154,7 @@ class Recommender:
             pmfs=drawn.pmfs,
             slots=slots,
             request_id=ask.request_id,
-            unit=self._unit(profile, placement=placement, household=linked),
+            unit="" if stranger else self._unit(profile, placement=placement, household=linked),
             shortfall=OFF if steering.everything_off(at) else shortfall_of(ask, slots, offer=offer, eligible=eligible),
             retrieval=retriever.mode(retriever.vector_of(profile), n_eligible=len(eligible)) if retriever else "all",
             overrides=(*(moves if rung.adjustable else ()), *steering.bans(verdicts)),
