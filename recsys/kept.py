@@ -1,10 +1,11 @@
 """The few reads of every request, over one connection that a thread keeps, and never for long.
 
 These reads run on the event loop: a thread for each would cost more than the read. So a store that
-stalls must not be waited for. A read that is not answered within the patience is given up (SQLite by
+stalls must not be waited for. A read that is not answered within the patience is given up: SQLite by
 its busy timeout, PostgreSQL by its statement timeout, and a connection whose other end is silent by
-a watchdog that shuts its socket; what nothing gives up is a SQLite file on a disk that hangs). From then on its statement rests: asking for it raises at once,
-while a thread asks the store the same again and again, and lifts the rest when it is answered.
+a watchdog that shuts its socket. (Nothing gives up a SQLite file on a disk that hangs.) From then on
+its statement rests: asking for it raises at once, while a thread asks the store the same again and
+again, and lifts the rest when it is answered.
 A stall thus costs one request one patience, and nobody else anything.
 """
 
