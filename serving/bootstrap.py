@@ -33,6 +33,7 @@ from serving.intake import Intake
 from serving.ladder import Ladder
 from serving.live_policy import LivePolicies
 from serving.offer import Offers
+from serving.patience import LogPatience
 from serving.profiles import ProfileSource
 from serving.recommender import Recommender, Traffic
 from serving.security import Gate
@@ -161,10 +162,12 @@ class Service:
     introducing: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_INTRODUCING, thread_name_prefix="introducing")
     )
+    patience: LogPatience = field(init=False)
     recommender: Recommender = field(init=False)
     _layers: Layers | None = None
 
     def __post_init__(self) -> None:
+        self.patience = LogPatience(lambda: self.commit.commits)
         self.home.orders.follow()
         try:
             self.refresh()

@@ -45,7 +45,7 @@ from serving.settings import LOOPBACK
 from serving.slates import Ask
 
 PATIENCE_SECONDS = 5.0  # how long an answer without a deadline waits to become durable
-_WAITING_SHARE = 0.8  # of a deadline: what is left is for the rung below, and for the way back
+_WAITING_SHARE = 0.7  # of a deadline: what is left is for the rung below, and for the way back
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
@@ -102,6 +102,8 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
     service = call.service
     ask = _asked(body, service)
     request = None if body.request_id is None else Asked(call.caller.name, body.request_id, _digest(body))
+    if body.deadline_ms is not None and service.patience.spent():
+        return JSONResponse(unlogged_answer(service, ask))
     patience = PATIENCE_SECONDS if body.deadline_ms is None else body.deadline_ms / 1000 * _WAITING_SHARE
     try:
         async with asyncio.timeout(patience - (time.monotonic() - call.began)):
@@ -110,6 +112,7 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
                 event = await run_in_threadpool(service.log.decision, receipt.decision_id)
                 decision = event.body if isinstance(event.body, Decision) else decision
     except (StoreUnavailable, TimeoutError):
+        service.patience.give_up()
         return JSONResponse(unlogged_answer(service, ask))
     if receipt.status is Status.CONFLICT:
         raise Conflict("this request id came before with another body; use a new id")
