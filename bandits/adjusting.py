@@ -35,6 +35,14 @@ def pinned_by(overrides: Sequence[str]) -> tuple[ProductId, ...]:
     return tuple(each.product_id for each in map(Moved.read, overrides) if each.action == "pin")
 
 
+def among(overrides: Sequence[str], *, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Those of the named overrides whose product is a candidate."""
+    if not overrides:
+        return ()
+    products = {candidate.product_id for candidate in candidates}
+    return tuple(name for name in overrides if Moved.read(name).product_id in products)
+
+
 class Adjusted:
     """`policy` under pins and boosts. It keeps the policy's name: a decision names its overrides beside it.
 

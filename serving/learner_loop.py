@@ -263,8 +263,11 @@ def _sound(policy: Policy, decision: Decision) -> bool:
 
 
 def teaches(decision: Decision) -> bool:
-    """The hold-out, the broadcast path and unlogged answers never teach."""
-    return decision.mode == "live" or decision.mode.startswith("fallback:")
+    """The hold-out, the broadcast path and unlogged answers never teach, nor does what nobody is known to have seen.
+
+    A decision without a token was made while the profiles were away: it may be an objector's (MKT-2).
+    """
+    return bool(decision.token) and (decision.mode == "live" or decision.mode.startswith("fallback:"))
 
 
 def _is_traffic_of(recipe: Recipe, decision: Decision) -> bool:

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from bandits.adjusting import adjusted, pinned_by
+from bandits.adjusting import adjusted, among, pinned_by
 from bandits.drawing import Drawn, draw_slate
 from recsys import features
 from recsys.assignment import dice, unit_of
@@ -102,6 +102,7 @@ class Recommender:
         candidates = self._candidates(
             profile, eligible=eligible, offer=offer, path=path, surface=surface, pinned=pinned_by(moves)
         )
+        moves = among(moves, candidates=candidates)
         context = features.context_of(profile, at=at, surface=ask.surface, given=ask.given)
         decision_id = self._new_id()
         mask = mask_of(candidates, offer=offer, surface=surface)

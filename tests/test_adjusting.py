@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,9 @@ from bandits.baselines import StaticPolicy, UniformPolicy
 from bandits.drawing import draw_slate, everything_open
 from bandits.policy import checked_pmf
 from recsys.errors import InvalidPmf
-from tests.bandit_worlds import all_policies, moment, products
+from serving.steered import effects_of
+from tests.bandit_worlds import all_policies, drawn_decision, moment, products
+from tests.builders import events
 
 OPEN = np.ones(len(products()), dtype=np.bool_)
 strengths = st.floats(0.1, 10.0)
@@ -77,3 +81,21 @@ def test_mrm_6_under_any_overrides_the_pmf_is_sound_and_supports_what_it_did(
         plain = policy.pmf(policy.scores(moment(number), products()), open_=open_)  # type: ignore[attr-defined]
         assert np.array_equal(pmf > 0, plain > 0)
     assert pmf[open_].min() >= steered.floor / open_.sum() - 1e-15
+
+
+def test_mrm_6_the_size_of_an_effect_is_the_probability_it_moved() -> None:
+    decisions = [
+        (UniformPolicy(), ("top:pin:1.0:budgeting",)),
+        (UniformPolicy(), ("more:boost:4.0:pot",)),
+        (UniformPolicy(), ("out:ban:0.0:gone",)),
+    ]
+    made = [
+        replace(drawn_decision(n, policy=adjusted(policy, overrides=names), length=1), overrides=names)
+        for n, (policy, names) in enumerate(decisions)
+    ]
+    found = effects_of(events(made), policy_of=lambda decision: UniformPolicy())
+    assert found["top"].mean_mass == pytest.approx(1 - 1 / 5)
+    assert found["more"].mean_mass == pytest.approx(4 / 8 - 1 / 5)
+    assert (found["out"].decisions, found["out"].mean_mass, found["out"].unknown) == (1, None, 1)
+    gone = effects_of(events(made), policy_of=lambda decision: None)
+    assert (gone["top"].unknown, gone["more"].unknown) == (1, 0)

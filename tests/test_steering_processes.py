@@ -19,6 +19,7 @@ import pytest
 
 from recsys.database import Database
 from recsys.keys import Keys, Scope
+from serving.learner_loop import teaches
 from tests.api.test_ladder import DEADLINE, published, rung
 from tests.service import apply_products, running, started
 from tests.steered import products_of, soon
@@ -88,6 +89,7 @@ def test_ops_2_with_the_profiles_stalled_everybody_gets_the_list_for_everybody_a
                 assert rung(told) == ("fallback:static", "static")
                 assert products_of(told) == everybody
                 receipt = app.receipt(told["decision_id"])
+                assert not teaches(app.decisions()[-1])
                 assert (receipt["facts_used"], receipt["experiments"], receipt["unit"]) == ([], [], "")
             other.rollback()
         soon(lambda: app.recommend(surface="savings")["mode"] == "live")
