@@ -252,6 +252,7 @@ orders = st.lists(
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with running(tmp_path_factory.mktemp("home"), uniform_share=0.2, holdout_share=0.1) as running_app:
+        running_app.service.home.orders.close()  # tests set the orders themselves: nothing may put them back
         yield tell(administer(running_app))
 
 
