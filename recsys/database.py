@@ -241,7 +241,12 @@ class Database:
         connection = self._reader.connect()
         limit = round(_PATIENCE_SECONDS * 1000)
         said = f"PRAGMA busy_timeout={limit}" if self.dialect == "sqlite" else f"SET statement_timeout={limit}"
-        connection.exec_driver_sql(said)
+        try:
+            connection.exec_driver_sql(said)
+        except SQLAlchemyError:
+            connection.invalidate()
+            connection.close()
+            raise
         return connection
 
     def close(self) -> None:

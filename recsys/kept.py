@@ -70,8 +70,11 @@ class KeptReader:
                 other_end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go; a thread that is mending ends."""
+        """Let go; a thread that is mending ends, and is waited for so that it leaves nothing open."""
         self._closed = True
+        mending = self._mending
+        if mending is not None:
+            mending.join(_FIRST_SECONDS)
         self._let_go(self._connection)
         self._connection = None
 

@@ -46,6 +46,7 @@ class Orders:
         self._file = file
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._following: threading.Thread | None = None
         self.current = UNREADABLE
 
     # -- reading -----------------------------------------------------------------------------
@@ -62,11 +63,14 @@ class Orders:
     def follow(self, *, every: float = 1.0) -> None:
         """Refresh now, and again every so many seconds in a thread of its own, whatever else hangs, until `close`."""
         self.refresh()
-        threading.Thread(target=self._followed, args=(every,), name="following-orders", daemon=True).start()
+        self._following = threading.Thread(target=self._followed, args=(every,), name="following-orders", daemon=True)
+        self._following.start()
 
     def close(self) -> None:
-        """Stop following."""
+        """Stop following; a look under way is waited for, but not for long."""
         self._closed.set()
+        if self._following is not None:
+            self._following.join(3.0)
 
     def _followed(self, every: float) -> None:
         while not self._closed.wait(every):
