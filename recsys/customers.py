@@ -93,8 +93,7 @@ class Customers:
 
     def profile(self, customer_id: CustomerId) -> Profile | None:
         """What is known now, None for a customer nobody told us about."""
-        with self._database.reading_often() as connection:
-            row = connection.execute(_ONE, {"customer": customer_id}).first()
+        row = self._database.first(_ONE, {"customer": customer_id})
         return None if row is None else _profile(row)
 
     def profiles(self, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Profile]:

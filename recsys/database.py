@@ -8,8 +8,8 @@ position n never finds a smaller one later. Times are integer microseconds since
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -23,6 +23,8 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Row,
+    Select,
     String,
     Table,
     Text,
@@ -37,6 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
+from recsys.kept import KeptReader, Watchdog
 
 SCHEMA_VERSION = 2
 _STEPS = {1: "ALTER TABLE profiles ADD COLUMN told BIGINT NOT NULL DEFAULT 0"}  # from a version to the next
@@ -46,6 +49,9 @@ _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "forei
 # Keys are random, so each append touches pages all over its indexes: 64 MiB of cache keeps them at hand, and a
 # checkpoint every 16 MiB (not 4) writes each of them less often.
 _ROOM = ("cache_size=-65536", "wal_autocheckpoint=4000", "temp_store=MEMORY")
+
+_PATIENCE_SECONDS = 0.01  # for a read of a request in flight, a hundred times what it takes
+_REMOTE = {"connect_timeout": 3, "tcp_user_timeout": 5_000, "keepalives_idle": 5}  # a silent network is given up
 
 _big = BigInteger().with_variant(Integer, "sqlite")
 metadata = MetaData()
@@ -163,11 +169,21 @@ experiments = Table(
     Column("text", Text, nullable=False),
 )
 
+steering = Table(  # the last word on each switch and override; every word stands in the log
+    "steering",
+    metadata,
+    Column("key", String(260), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("change", _big, nullable=False, index=True),  # grows with every word: what the workers follow
+    Column("text", Text, nullable=False),
+)
+
 
 class Database:
     """Two engines over one URL: `reading()` without a transaction, `writing()` under the append lock."""
 
     def __init__(self, url: str) -> None:
+        self.ready = False  # until `create` has looked at the schema
         try:
             self.url = make_url(url)
             self.dialect = self.url.get_backend_name()
@@ -177,9 +193,14 @@ class Database:
                 raise InvalidConfiguration(f"the database is SQLite or PostgreSQL; {self.dialect} is neither")
             if self.dialect == "sqlite" and self.url.database:
                 Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-            self._reader = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_pre_ping=self.dialect != "sqlite")
-            self._writer = create_engine(self.url, pool_pre_ping=self.dialect != "sqlite")
+            remote: dict[str, Any] = {}
+            if self.dialect == "postgresql":
+                remote = {"pool_pre_ping": True, "connect_args": _REMOTE}
+            self._reader = create_engine(self.url, isolation_level="AUTOCOMMIT", **remote)
+            self._writer = create_engine(self.url, **remote)
             self._kept = local()
+            self._readers: list[KeptReader] = []
+            self._watchdog: Watchdog | None = None
         except SQLAlchemyError as error:
             raise InvalidConfiguration(f"not a database URL ({type(error).__name__})") from None
         if self.dialect == "sqlite":
@@ -200,6 +221,7 @@ class Database:
                 for version in range(int(found), SCHEMA_VERSION):
                     connection.execute(text(_STEPS[version]))
                 connection.execute(update(meta).where(meta.c.name == "schema").values(value=str(SCHEMA_VERSION)))
+        self.ready = True
         return self
 
     @contextmanager
@@ -222,29 +244,39 @@ class Database:
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database cannot be written ({_name(error)})") from error
 
-    @contextmanager
-    def reading_often(self) -> Iterator[Connection]:
-        """Like `reading`, over a connection that this thread keeps: for the few reads of every request.
+    def first(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Row[Any] | None:
+        """One row for a request in flight, over a connection that this thread keeps; see recsys/kept.py.
 
-        Only for threads that live as long as the process (the event loop's): each keeps one of the pool's few.
+        Raises `StoreUnavailable` within the patience, however the store is. Only for threads that live as long
+        as the process (the event loop's), and statements that are built once.
         """
+        reader: KeptReader | None = getattr(self._kept, "reader", None)
+        if reader is None:
+            reader = self._kept.reader = KeptReader(self._impatient)
+            self._readers.append(reader)
+            if self._watchdog is None and self.dialect == "postgresql":
+                self._watchdog = Watchdog(self._readers, patience=2 * _PATIENCE_SECONDS)
+        return reader.first(statement, parameters)
+
+    def _impatient(self) -> Connection:
+        """A connection whose statements end within the patience."""
+        connection = self._reader.connect()
+        limit = round(_PATIENCE_SECONDS * 1000)
+        said = f"PRAGMA busy_timeout={limit}" if self.dialect == "sqlite" else f"SET statement_timeout={limit}"
         try:
-            if getattr(self._kept, "connection", None) is None:
-                self._kept.connection = self._reader.connect()
-            yield self._kept.connection
-        except SQLAlchemyError as error:
-            kept, self._kept.connection = getattr(self._kept, "connection", None), None
-            if kept is not None:
-                with suppress(SQLAlchemyError):
-                    kept.invalidate()
-            raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
+            connection.exec_driver_sql(said)
+        except SQLAlchemyError:
+            connection.invalidate()
+            connection.close()
+            raise
+        return connection
 
     def close(self) -> None:
-        """Let go of every connection, and of the one that this thread keeps."""
-        kept, self._kept.connection = getattr(self._kept, "connection", None), None
-        if kept is not None:
-            with suppress(SQLAlchemyError):
-                kept.close()
+        """Let go of every connection."""
+        if self._watchdog is not None:
+            self._watchdog.close()
+        for reader in self._readers:
+            reader.close()
         self._reader.dispose()
         self._writer.dispose()
 

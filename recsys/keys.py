@@ -86,8 +86,7 @@ class Keys:
     def check(self, secret: str) -> Key | None:
         """The key in force behind a secret, None for any other."""
         digest = _digest(secret)
-        with self._database.reading_often() as connection:
-            row = connection.execute(_BY_DIGEST, {"shown": digest}).first()
+        row = self._database.first(_BY_DIGEST, {"shown": digest})
         if row is None or not secrets.compare_digest(row.digest, digest):
             return None
         key = _key(row)

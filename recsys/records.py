@@ -308,10 +308,16 @@ def _plain_fields(body: Body) -> tuple[str, str, str, Any]:
         case Switch():
             expires = None if body.expires_at is None else micros(body.expires_at)
             fields = [body.scope, body.subject, body.off, body.reason, body.by, expires]
+            if body.changed_at is not None:
+                fields.append(micros(body.changed_at))
             return "switch", f"switch:{_digest(_encoder.encode(fields))}", "", fields
         case Override():
             fields = [body.override_id, body.action, body.product_id, body.strength, body.reason, body.by]
-            return "override", f"override:{body.override_id}", "", [*fields, micros(body.expires_at)]
+            fields.append(micros(body.expires_at))
+            if body.surface or body.withdrawn_at is not None:
+                fields += [body.surface, None if body.withdrawn_at is None else micros(body.withdrawn_at)]
+            end = "" if body.withdrawn_at is None else ":withdrawn"
+            return "override", f"override:{body.override_id}{end}", "", fields
         case Erasure():
             return "erasure", f"erasure:{body.erasure_id}", body.token, [body.erasure_id, body.stores]
         case _:  # decisions have a form of their own
@@ -331,11 +337,15 @@ def _read_permission_change(f: list[Any], token: Token, lookup: Lookup) -> Permi
 
 
 def _read_switch(f: list[Any], token: Token, lookup: Lookup) -> Switch:
-    return Switch(f[0], f[1], f[2], f[3], f[4], None if f[5] is None else moment(f[5]))
+    expires_at = None if f[5] is None else moment(f[5])
+    return Switch(f[0], f[1], f[2], f[3], f[4], expires_at, moment(f[6]) if len(f) > 6 else None)
 
 
 def _read_override(f: list[Any], token: Token, lookup: Lookup) -> Override:
-    return Override(f[0], f[1], f[2], f[3], f[4], f[5], moment(f[6]))
+    surface, withdrawn = f[7:9] if len(f) > 7 else ("", None)
+    return Override(
+        f[0], f[1], f[2], f[3], f[4], f[5], moment(f[6]), surface, None if withdrawn is None else moment(withdrawn)
+    )
 
 
 def _read_erasure(f: list[Any], token: Token, lookup: Lookup) -> Erasure:

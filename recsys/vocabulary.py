@@ -380,19 +380,27 @@ class Switch:
     reason: str
     by: str
     expires_at: datetime | None = None
+    changed_at: datetime | None = None  # business time: the same word twice is two events
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A named post-model adjustment (MRM-6)."""
+    """A named post-model adjustment (MRM-6). Withdrawing one tells it again, by whom and why."""
 
     override_id: str
     action: str  # pin | ban | boost
     product_id: ProductId
-    strength: float
+    strength: float  # what a boost multiplies the probability by; 1 for a pin, 0 for a ban
     reason: str
     by: str
     expires_at: datetime
+    surface: str = ""  # "" is every surface
+    withdrawn_at: datetime | None = None
+
+    @property
+    def ends_at(self) -> datetime:
+        """The first moment at which it has no effect any more."""
+        return self.expires_at if self.withdrawn_at is None else min(self.expires_at, self.withdrawn_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from recsys.vocabulary import Decision, Slot
 from serving.bootstrap import Service
+from serving.formats import rfc3339
 from serving.slates import Ask
 
 
@@ -16,8 +16,8 @@ def answer_of(decision: Decision) -> dict[str, Any]:
     short = decision.shortfall
     return {
         "decision_id": decision.decision_id,
-        "made_at": _rfc3339(decision.made_at),
-        "expires_at": _rfc3339(decision.expires_at),
+        "made_at": rfc3339(decision.made_at),
+        "expires_at": rfc3339(decision.expires_at),
         "slate": [_slot(slot) for slot in decision.shown],
         "policy": decision.policy,
         "mode": decision.mode,
@@ -30,12 +30,13 @@ def unlogged_answer(service: Service, ask: Ask) -> dict[str, Any]:
     """The approved static list, when nothing can be written down."""
     service.telemetry.unlogged.inc()
     now = service.clock.now()
-    slots = service.recommender.unlogged(ask)
-    shortfall = {"asked": ask.slots, "given": len(slots), "reason": "decisions cannot be logged right now"}
+    slots, why = service.recommender.unlogged(ask)
+    reason = why or "decisions cannot be logged right now"
+    shortfall = {"asked": ask.slots, "given": len(slots), "reason": reason}
     return {
         "decision_id": None,
-        "made_at": _rfc3339(now),
-        "expires_at": _rfc3339(now),
+        "made_at": rfc3339(now),
+        "expires_at": rfc3339(now),
         "slate": [_slot(slot) for slot in slots],
         "policy": "static@0",
         "mode": "fallback:unlogged",
@@ -52,7 +53,3 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "propensity": slot.propensity,
         "reasons": [{"code": reason.code, "text": reason.text} for reason in slot.reasons],
     }
-
-
-def _rfc3339(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

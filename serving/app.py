@@ -25,6 +25,7 @@ from serving.console import SignInFirst, console
 from serving.misfits import Misfit
 from serving.problems import MEDIA_TYPE, pointer, problem, status_of
 from serving.routes import api, open_routes
+from serving.steering_routes import steering
 
 LARGEST_BODY = 1 << 20  # 1 MiB
 TIDY_SECONDS = 3600.0
@@ -57,6 +58,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(SignInFirst, _to_sign_in)
     app.add_exception_handler(Exception, _told_accident)
     app.include_router(api)
+    app.include_router(steering)
     app.include_router(open_routes)
     app.include_router(console(service))
     app.mount("/docs/assets", StaticFiles(directory=_swagger()))

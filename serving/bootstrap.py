@@ -6,8 +6,10 @@ clock, configurations); `serve` adds what the API needs.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
@@ -19,22 +21,30 @@ from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
 from recsys.customers import Customers, random_token
 from recsys.database import Database
-from recsys.errors import InvalidConfiguration, RecsysError
+from recsys.errors import InvalidConfiguration, RecsysError, StoreUnavailable
 from recsys.eventlog import EventLog
 from recsys.layers import Layers
+from recsys.orders import Orders
 from recsys.quarantine import Quarantine
 from recsys.register import Register
 from recsys.rewards import Rewards
 from recsys.rulebook import load_book
+from recsys.steering import Known
 from serving.explanations import Explainer
 from serving.intake import Intake
+from serving.ladder import Ladder
 from serving.live_policy import LivePolicies
 from serving.offer import Offers
+from serving.patience import LogPatience
 from serving.profiles import ProfileSource
 from serving.recommender import Recommender, Traffic
 from serving.security import Gate
+from serving.seen_keys import SEEN, SeenKeys
 from serving.settings import Settings
 from serving.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+_INTRODUCING = 4  # threads that give unknown customers a token
 
 
 def random_id() -> str:
@@ -57,11 +67,22 @@ class Installation:
     offers: Offers
     live: LivePolicies
     explainer: Explainer
+    orders: Orders
 
     @property
     def rewards(self) -> Rewards:
         """The reward configuration with the catalogue's points."""
         return self.offers.current.rewards
+
+    def subjects(self) -> Known:
+        """What a switch or an override may name."""
+        catalogue = self.offers.current.catalogue
+        return {
+            "policy": (*(recipe.name for recipe in self.recipes), "uniform", "static"),
+            "product": catalogue.ids,
+            "family": {product.family for product in catalogue.products},
+            "surface": tuple(catalogue.surfaces),
+        }
 
     def layers(self) -> Layers:
         """Experiments and hold-out as they stand in the database."""
@@ -69,12 +90,16 @@ class Installation:
 
 
 def compose(
-    settings: Settings, *, clock: Clock | None = None, new_token: Callable[[], str] = random_token
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    new_token: Callable[[], str] = random_token,
+    opened: Callable[[Database], Database] = Database.create,
 ) -> Installation:
     """Open a home, making what is missing. Raises `InvalidConfiguration` or `StoreUnavailable`."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     clock = clock or _clock(settings)
-    database = Database(settings.database).create()
+    database = opened(Database(settings.database))
     recipes = parse_recipes(_text(settings.recipes), where=settings.recipes.name)
     if settings.champion not in {recipe.name for recipe in recipes}:
         raise InvalidConfiguration(f'champion: no recipe is called "{settings.champion}" in {settings.recipes.name}')
@@ -86,11 +111,12 @@ def compose(
         contact=contact,
     )
     offers.refresh()
+    log = EventLog(database, clock=clock, memory=contact.memory)
     return Installation(
         settings=settings,
         clock=clock,
         database=database,
-        log=EventLog(database, clock=clock, memory=contact.memory),
+        log=log,
         customers=Customers(database, new_token=new_token),
         register=Register(database),
         quarantine=Quarantine(database),
@@ -98,12 +124,23 @@ def compose(
         offers=offers,
         live=LivePolicies(settings.artefacts, recipes=recipes),
         explainer=Explainer(reasonfile.load(settings.reasons)),
+        orders=Orders(database, log=log, clock=clock, file=settings.folder / "steering.json"),
     )
+
+
+def patiently(database: Database) -> Database:
+    """The database, also where it is away: a service starts all the same, and answers what it can."""
+    try:
+        return database.create()
+    except StoreUnavailable as error:
+        logger.error("starting without the database: %s", error)
+        return database
 
 
 def recommender_of(home: Installation, *, layers: Callable[[], Layers], new_id: Callable[[], str]) -> Recommender:
     """The recommender over an installation."""
     settings = home.settings
+    home.orders.refresh()
     traffic = Traffic(
         champion=settings.champion,
         uniform_share=settings.uniform_share,
@@ -113,9 +150,10 @@ def recommender_of(home: Installation, *, layers: Callable[[], Layers], new_id: 
         code=version("recsys"),
     )
     return Recommender(
-        live=home.live,
+        ladder=Ladder(home.live, approved=settings.approved),
         offer=lambda: home.offers.current,
         layers=layers,
+        steering=lambda: home.orders.current,
         clock=home.clock,
         traffic=traffic,
         explainer=home.explainer,
@@ -132,12 +170,21 @@ class Service:
     gate: Gate
     telemetry: Telemetry
     intake: Intake
+    introducing: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_INTRODUCING, thread_name_prefix="introducing")
+    )
+    patience: LogPatience = field(init=False)
     recommender: Recommender = field(init=False)
-    _layers: Layers = field(init=False)
+    _layers: Layers | None = None
 
     def __post_init__(self) -> None:
-        self.refresh()
-        self.recommender = recommender_of(self.home, layers=lambda: self._layers, new_id=random_id)
+        self.patience = LogPatience(lambda: self.commit.commits)
+        self.home.orders.follow()
+        try:
+            self.refresh()
+        except StoreUnavailable as error:
+            logger.error("experiments are not known yet: %s", error)
+        self.recommender = recommender_of(self.home, layers=self._known_layers, new_id=random_id)
 
     @property
     def log(self) -> EventLog:
@@ -169,10 +216,17 @@ class Service:
         """Where facts about a customer come from."""
         return self.home.customers
 
+    def _known_layers(self) -> Layers:
+        if self._layers is None:
+            raise StoreUnavailable("nobody can say yet who is in which experiment")
+        return self._layers
+
     def refresh(self) -> None:
         """Take in what was published or changed since the last look."""
         self.home.offers.refresh()
         self.home.live.refresh()
+        if not self.home.database.ready:
+            self.home.database.create()
         self._layers = self.home.layers()
 
     def tidy(self) -> None:
@@ -203,6 +257,8 @@ class Service:
 
     def close(self) -> None:
         """Commit what is queued and let go."""
+        self.home.orders.close()
+        self.introducing.shutdown(wait=False, cancel_futures=True)
         self.commit.close()
         self.home.database.close()
 
@@ -212,7 +268,7 @@ def serve(home: Installation) -> Service:
     return Service(
         home=home,
         commit=GroupCommit(home.log),
-        gate=Gate(home.database),
+        gate=Gate(home.database, seen=SeenKeys(home.settings.folder / SEEN)),
         telemetry=Telemetry(),
         intake=Intake(home.log, customers=home.customers, clock=home.clock),
     )

@@ -25,6 +25,8 @@ COMMANDS = {
     "catalogue": "load, check and publish the products",
     "rules": "check the rule pack, explain a verdict, compare two packs",
     "experiments": "create, start, stop, list, read out",
+    "switches": "turn things off at once, and on again",
+    "overrides": "pin, ban and boost products for a while",
     "keys": "create, list and revoke keys",
     "replay": "run a learner honestly over logged data",
     "bank": "make a synthetic bank: tables, base rates, pictures",

@@ -9,6 +9,15 @@ from types import MappingProxyType
 _DASH = "–"
 
 
+def rfc3339(moment: datetime) -> str:
+    """A UTC time as callers read it.
+
+    >>> rfc3339(datetime.fromisoformat("2026-03-02T09:00:00+00:00"))
+    '2026-03-02T09:00:00Z'
+    """
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def percent(share: float | None) -> str:
     """A share as a percentage.
 

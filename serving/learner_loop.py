@@ -264,9 +264,12 @@ def _sound(policy: Policy, decision: Decision) -> bool:
 
 
 def teaches(decision: Decision) -> bool:
-    """The hold-out, the broadcast path, unlogged answers and minors never teach (AGE-3)."""
+    """The hold-out, the broadcast path, unlogged answers and minors never teach (AGE-3).
+
+    Nor does a decision without a token: it was made while the profiles were away, and may be an objector's (MKT-2).
+    """
     personal = decision.mode == "live" or decision.mode.startswith("fallback:")
-    return personal and known_adult(decision.facts, at=decision.made_at)
+    return bool(decision.token) and personal and known_adult(decision.facts, at=decision.made_at)
 
 
 def _is_traffic_of(recipe: Recipe, decision: Decision) -> bool:

@@ -1,14 +1,17 @@
 """The policies in force: one immutable reference a recipe, swapped when its pointer moves.
 
 `refresh` reads one small pointer file a recipe; only when it moved does it load a snapshot and check
-it, and only then does it swap. A damaged snapshot leaves the last good one in force and is counted.
-Requests read `policy(...)` and never wait.
+it, and only then does it swap. A damaged snapshot leaves the last good one in force, is counted, and
+is tried again after a while, as files come back. Beside the policy in force stands the newest older
+snapshot on disk that still loads: the next rung of the ladder, at hand before it is needed.
+Requests read `policy(...)` and `earlier(...)` and never wait.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Decision
 
 STATE = "state.bin"
+_RETRY_SECONDS = 5.0  # machine time, before damage is looked at again
 logger = logging.getLogger(__name__)
 
 
@@ -45,13 +49,23 @@ class LivePolicies:
         self._root = root
         self.recipes: Mapping[str, Recipe] = {recipe.name: recipe for recipe in recipes}
         self._live: dict[str, InForce] = {}
-        self._broken: dict[str, str] = {}
+        self._earlier: dict[str, InForce] = {}
+        self._published: set[str] = set()
+        self._broken: dict[str, tuple[str, float]] = {}  # recipe → digest, when to try again
         self.swaps = 0
         self.refusals = 0
 
     def policy(self, recipe: str) -> InForce | None:
         """The recipe's policy in force, None before its first snapshot."""
         return self._live.get(recipe)
+
+    def earlier(self, recipe: str) -> InForce | None:
+        """The newest snapshot before the one in force that still loads, None where there is none."""
+        return self._earlier.get(recipe)
+
+    def published(self, recipe: str) -> bool:
+        """Whether the recipe ever published anything, sound or not."""
+        return recipe in self._published
 
     def policy_of(self, decision: Decision) -> Policy | None:
         """The policy that made a decision, from its snapshot; None where that is gone or was damaged.
@@ -71,18 +85,53 @@ class LivePolicies:
     def refresh(self) -> None:
         """Swap in whatever was published since the last look."""
         for name, recipe in self.recipes.items():
-            digest = artefacts.pointed(self._root, policy_name(name))
-            live = self._live.get(name)
-            if digest is None or (live is not None and live.snapshot == digest) or self._broken.get(name) == digest:
+            if not (self._root / policy_name(name)).exists():
                 continue
+            digest = artefacts.pointed(self._root, policy_name(name)) or ""  # "" where the pointer itself is gone
+            live = self._live.get(name)
+            if (live is not None and live.snapshot == digest) or self._resting(name, digest):
+                continue
+            self._published.add(name)
             try:
                 self._live[name] = self._load(recipe, digest)
+                self._broken.pop(name, None)
                 self.swaps += 1
             except Exception as error:  # whatever is wrong with it, the last good one stays in force
-                self.refusals += 1
-                if not isinstance(error, OSError):  # a disk that stumbles is asked again, damage is not
-                    self._broken[name] = digest
+                if self._broken.get(name, (None,))[0] != digest:
+                    self.refusals += 1
+                if not isinstance(error, OSError):  # a disk that stumbles is asked again at once, damage is not
+                    self._broken[name] = (digest, time.monotonic() + _RETRY_SECONDS)
                 logger.error("snapshot %s of %s refused: %s", digest, name, type(error).__name__)
+            found = self._before(recipe, digest)
+            if found is not None:
+                self._earlier[name] = found
+
+    def _resting(self, name: str, digest: str) -> bool:
+        broken, until = self._broken.get(name, (None, 0.0))
+        return broken == digest and time.monotonic() < until
+
+    def _before(self, recipe: Recipe, digest: str) -> InForce | None:
+        """The newest older snapshot of a recipe that still loads; one already at hand is not loaded again."""
+        live, earlier = self._live.get(recipe.name), self._earlier.get(recipe.name)
+        version = _version(live.policy) if live is not None and live.snapshot == digest else None
+        for each in self._newest_first(recipe):
+            if each == digest or (live is not None and each == live.snapshot):
+                continue
+            if earlier is not None and earlier.snapshot == each:
+                return earlier
+            try:
+                found = self._load(recipe, each)
+            except Exception:  # the one before it, then
+                continue
+            if version is None or _version(found.policy) < version:
+                return found
+        return None
+
+    def _newest_first(self, recipe: Recipe) -> Iterator[str]:
+        """Digests of a recipe's snapshots on disk, by the time they were written."""
+        home = self._root / policy_name(recipe.name)
+        folders = [path for path in home.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        yield from (path.name for path in sorted(folders, key=lambda path: path.stat().st_mtime_ns, reverse=True))
 
     def _load(self, recipe: Recipe, digest: str) -> InForce:
         published = artefacts.read(self._root, policy_name(recipe.name), digest)
@@ -92,3 +141,7 @@ class LivePolicies:
             )
         policy = load_policy(recipe, published.file(STATE), int(published.manifest["version"]))
         return InForce(policy, recipe.digest, digest)
+
+
+def _version(policy: Policy) -> int:
+    return int(policy.name.partition("@")[2])

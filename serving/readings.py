@@ -66,7 +66,7 @@ class Readings:
                 "bundle": "none" if offer.retriever is None else offer.retriever.digest[:12],
             },
             counters=self._counters(counts.get("outcome", 0)),
-            switches=(),
+            switches=service.home.orders.current.off(service.clock.now()),
             attention=[*missing, *notes, *put_aside],
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bandits.adjusting import adjusted
 from bandits.drawing import Mismatch, verify
 from bandits.impersonal import scores_of
 from bandits.policy import Policy
@@ -114,7 +115,7 @@ def verification(decision: Decision, *, policy_of: PolicyOf) -> Verification:
     if policy is None:
         return Verification(draws, not_comparable=GONE if decision.versions.snapshot else NONE)
     try:
-        differences = pmf_differences(decision, policy=policy)
+        differences = pmf_differences(decision, policy=adjusted(policy, overrides=decision.overrides))
     except (RecsysError, ArithmeticError, LookupError, ValueError) as error:
         what = f"{policy.name} has no probabilities for the logged features ({type(error).__name__})"
         return Verification(draws, probabilities=(Mismatch(0, what),))

@@ -1,51 +1,34 @@
 """A whole recommendation, without HTTP: one file that reads from top to bottom.
 
-profile → verdicts → candidates → context → variant → policy in force → drawn slate → decision.
+profile → verdicts → candidates → context → variant → the ladder's policy → drawn slate → reasons → decision.
 Everything called here returns a value of the vocabulary and never calls back. The decision is not
 yet durable: the caller appends it and answers after its commit.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from types import MappingProxyType
+from datetime import timedelta
 
 import numpy as np
 
-from bandits.baselines import StaticPolicy, UniformPolicy
-from bandits.drawing import Drawn, MaskOf, draw_slate
-from bandits.policy import Policy
+from bandits.adjusting import adjusted, among, pinned_by
+from bandits.drawing import Drawn, draw_slate
 from recsys import features, touches
 from recsys.assignment import dice, unit_of
-from recsys.catalogue import Surface
 from recsys.clocks import Clock
 from recsys.contact import Reservation
-from recsys.eligibility import RoutePath
 from recsys.layers import Layers, Placement
-from recsys.vocabulary import (
-    NO_CONTACT,
-    NOTHING,
-    Assigned,
-    Candidate,
-    Context,
-    Decision,
-    FactValue,
-    Product,
-    ProductId,
-    Profile,
-    Slot,
-    Token,
-    Verdicts,
-    Versions,
-)
+from recsys.steering import Steering
+from recsys.vocabulary import Context, CustomerId, Decision, Profile, Slot, Token, Versions
 from serving.explanations import Explainer
-from serving.live_policy import InForce, LivePolicies
+from serving.ladder import EMPTY, UNIFORM, Ladder, Rung, climbed
 from serving.offer import Offer
+from serving.permitted import candidates_of, path_of, path_taken, verdicts_of
 from serving.slates import (
+    OFF,
     UNSETTLED,
     WITHDRAWN,
     Ask,
@@ -58,11 +41,8 @@ from serving.slates import (
 )
 
 UNIFORM_SALT = "uniform-slice"
-_NOTHING_GIVEN: Mapping[str, FactValue] = MappingProxyType({})
 MOST_REDRAWS = 4
 """How often a slate is drawn anew where what may be shown changed meanwhile; then nothing is shown."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,80 +57,84 @@ class Traffic:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """The policy that answers, under which mode, and the digests to log."""
-
-    policy: Policy
-    mode: str
-    recipe: str = ""
-    snapshot: str = ""
-    experiments: tuple[Assigned, ...] = ()
-
-
 class Recommender:
     """Decides. Reads only immutable values, so it may be called from the event loop."""
 
     def __init__(
         self,
         *,
-        live: LivePolicies,
+        ladder: Ladder,
         offer: Callable[[], Offer],
         layers: Callable[[], Layers],
+        steering: Callable[[], Steering],
         clock: Clock,
         traffic: Traffic,
         explainer: Explainer,
         new_id: Callable[[], str],
     ) -> None:
-        self._live = live
+        self._ladder = ladder
         self._offer = offer
         self._layers = layers
+        self._steering = steering
         self._clock = clock
         self._traffic = traffic
         self._explainer = explainer
         self._new_id = new_id
 
-    def decide(self, ask: Ask, *, profile: Profile, decision_id: str = "", redraws: int = 0) -> Decision:
-        """One decision. Raises `Misfit` for an unknown surface, too many slots or unknown products.
+    def decide(self, ask: Ask, *, profile: Profile | None, decision_id: str = "", redraws: int = 0) -> Decision:
+        """One decision; without a profile, as nobody could say who asks, the list for everybody.
 
         A slate that is drawn anew keeps its `decision_id` and throws other dice. After `MOST_REDRAWS` it
-        is empty and says so.
+        is empty and says so. Raises `Misfit` for an unknown surface, too many slots or unknown products.
         """
         started = time.perf_counter_ns()
         at = self._clock.now()
-        offer = self._offer()
+        offer, steering = self._offer(), self._steering()
         surface = surface_of(ask, offer=offer)
-        household = profile.value("household_id")
-        linked = household if isinstance(household, str) else None
-        placement = self._layers().placed(profile.token, surface=ask.surface, at=at, household=linked)
+        stranger, profile = profile is None, profile or Profile(ask.customer_id, Token(""))
+        placement, unit = Placement(held_out=False), ""
+        if not stranger:
+            placement, unit = self._placed(profile, surface=ask.surface)
         path = "broadcast" if placement.held_out else path_of(profile)
-        rules = offer.rules.of(profile)
-        verdicts = _verdicts(profile, offer=offer, surface=ask.surface, at=at, path=path, given=ask.given)
+        verdicts = verdicts_of(
+            profile, offer=offer, steering=steering, surface=ask.surface, at=at, path=path, given=ask.given
+        )
         verdicts = narrowed(verdicts, ask=ask)
         if redraws > MOST_REDRAWS:
             verdicts = verdicts.joined(refusing_all(verdicts.products))
         eligible = verdicts.eligible()
-        candidates = self._candidates(profile, eligible=eligible, offer=offer, path=path, surface=surface, at=at)
+        moves = steering.moves(eligible, surface=ask.surface, at=at) if path == "personalised" else ()
+        candidates = candidates_of(
+            profile, eligible=eligible, offer=offer, path=path, surface=surface, at=at,
+            k=self._traffic.candidates, pinned=pinned_by(moves),
+        )  # fmt: skip
+        moves = among(moves, candidates=candidates)
         context = features.context_of(profile, at=at, surface=ask.surface, given=ask.given)
-        chosen = self._chosen(profile, placement=placement, path=path, offer=offer)
         decision_id = decision_id or self._new_id()
-        chosen, drawn = self._drawn(
-            chosen,
-            context,
-            candidates,
-            length=ask.slots,
-            decision_id=decision_id,
-            redraws=redraws,
-            mask_of=mask_of(candidates, offer=offer, surface=surface),
-        )
+        mask = mask_of(candidates, offer=offer, surface=surface)
+
+        def draw(rung: Rung) -> Drawn:
+            if not candidates:
+                return Drawn(np.zeros(0), np.zeros((0, 0)), (), ())
+            policy = adjusted(rung.policy, overrides=moves) if rung.adjustable else rung.policy
+            length = 0 if rung is EMPTY else ask.slots
+            return draw_slate(
+                policy, context, candidates, length=length, decision_id=decision_id, redraws=redraws, mask_of=mask
+            )
+
+        off = steering.everything_off(at)
+        rungs = iter(()) if off else self._rungs(profile, placement=placement, path=path, stranger=stranger)
+        rung, drawn = climbed(rungs, steering=steering, at=at, draw=draw)
         facts = features.facts_used(profile)
+        moves = moves if rung.adjustable else ()
         reasons = self._explainer.reasons(
-            drawn, policy=chosen.policy, context=context, candidates=candidates, catalogue=offer.catalogue,
-            facts=facts, path=path,
+            drawn, policy=rung.policy, context=context, candidates=candidates, catalogue=offer.catalogue,
+            facts=facts, path=path, pinned=pinned_by(moves),
         )  # fmt: skip
         slots = slots_of(drawn, candidates=candidates, reasons=reasons)
         retriever = offer.retriever
         bundle = retriever.digest if retriever and any(c.affinity is not None for c in candidates) else ""
+        short = OFF if off else UNSETTLED if redraws > MOST_REDRAWS else None
         return Decision(
             decision_id=decision_id,
             token=profile.token,
@@ -158,18 +142,18 @@ class Recommender:
             made_at=at,
             expires_at=at + self._traffic.decision_life,
             n_slots=ask.slots,
-            mode=chosen.mode,
-            policy=chosen.policy.name,
+            mode=rung.mode,
+            policy=rung.policy.name,
             purpose="promotion" if path == "personalised" else "service",
             permissions=profile.permissions,
-            experiments=chosen.experiments,
+            experiments=placement.assigned,
             versions=Versions(
                 catalogue=offer.catalogue.digest,
-                rule_pack=rules.digest,
+                rule_pack=offer.rules.of(profile).digest,
                 features=features.VERSION,
                 rewards=offer.rewards.digest,
-                recipe=chosen.recipe,
-                snapshot=chosen.snapshot,
+                recipe=rung.recipe,
+                snapshot=rung.snapshot,
                 bundle=bundle,
                 privacy_notice=self._traffic.privacy_notice,
                 code=self._traffic.code,
@@ -180,37 +164,39 @@ class Recommender:
             context=context,
             verdicts=verdicts,
             candidates=candidates,
-            scores=drawn.scores,
+            scores=np.asarray(drawn.scores),
             pmfs=drawn.pmfs,
             slots=slots,
             redraws=redraws,
             request_id=ask.request_id,
-            unit=self._unit(profile, placement=placement, household=linked),
-            shortfall=UNSETTLED if redraws > MOST_REDRAWS else shortfall_of(ask, slots, offer=offer, eligible=eligible),
+            unit=unit,
+            shortfall=short or shortfall_of(ask, slots, offer=offer, eligible=eligible),
             retrieval=retriever.mode(retriever.vector_of(profile), n_eligible=len(eligible)) if retriever else "all",
+            overrides=(*moves, *steering.bans(verdicts)),
             latency_us=(time.perf_counter_ns() - started) // 1000,
         )
 
-    def reservation(self, decision: Decision, *, profile: Profile) -> Reservation | None:
-        """What must still hold when the decision is written; None for the empty slate of the last redraw."""
-        if decision.redraws > MOST_REDRAWS:
+    def reservation(self, decision: Decision, *, profile: Profile | None) -> Reservation | None:
+        """What must still hold when the decision is written; None where nobody is known, or for the last redraw."""
+        if profile is None or decision.redraws > MOST_REDRAWS:
             return None
         offer = self._offer()
         return Reservation(
-            profile.told, profile.contact.version, offer.contact, offer.catalogue.products, _path_of(decision)
+            profile.told, profile.contact.version, offer.contact, offer.catalogue.products, path_taken(decision)
         )
 
-    def repeated(self, decision: Decision, *, profile: Profile) -> Decision:
+    def repeated(self, decision: Decision, *, profile: Profile | None) -> Decision:
         """An answer that is given again: as it was, or empty where a rule now refuses what it showed (OPS-3).
 
         What the decision itself did to the customer's contact does not count against it.
         """
-        path = _path_of(decision)
+        path, profile = path_taken(decision), profile or Profile(CustomerId(""), Token(""))
         if path == "broadcast" or path_of(profile) == path:
             before = touches.without(profile.contact, decision_id=decision.decision_id)
-            verdicts = _verdicts(
+            verdicts = verdicts_of(
                 replace(profile, contact=before),
                 offer=self._offer(),
+                steering=self._steering(),
                 surface=decision.surface,
                 at=self._clock.now(),
                 path=path,
@@ -219,143 +205,52 @@ class Recommender:
                 return decision
         return replace(decision, slots=(), shortfall=WITHDRAWN)
 
-    def unlogged(self, ask: Ask) -> tuple[Slot, ...]:
-        """The approved static list: what everybody may see when nothing can be logged. Teaches nothing."""
-        offer = self._offer()
+    def unlogged(self, ask: Ask) -> tuple[tuple[Slot, ...], str | None]:
+        """The approved static list: what everybody may see when nothing can be logged, and why it may be empty.
+
+        Teaches nothing. Switches and bans hold as they were last seen.
+        """
+        offer, steering, at = self._offer(), self._steering(), self._clock.now()
         surface = surface_of(ask, offer=offer)
-        at = self._clock.now()
+        if steering.everything_off(at):
+            return (), OFF
         nobody = Profile(ask.customer_id, Token(""))
-        verdicts = offer.rules.of(nobody).verdicts(
-            nobody, products=offer.catalogue.products, surface=ask.surface, at=at, path="broadcast"
-        )
+        verdicts = verdicts_of(nobody, offer=offer, steering=steering, surface=ask.surface, at=at, path="broadcast")
         eligible = narrowed(verdicts, ask=ask).eligible()
-        candidates = [features.candidate_of(offer.catalogue.product(each), path="broadcast") for each in eligible]
-        if not candidates:
-            return ()
+        candidates = candidates_of(
+            nobody, eligible=eligible, offer=offer, path="broadcast", surface=surface, at=at, k=len(eligible)
+        )
+        static = self._ladder.static(offer.catalogue.ids, mode="fallback:unlogged").policy
+        if not candidates or not steering.lets_draw(static.name, at=at):
+            return (), None
         drawn = draw_slate(
-            _static(offer), Context(), candidates, length=ask.slots, decision_id="unlogged",
+            static, Context(), candidates, length=ask.slots, decision_id="unlogged",
             mask_of=mask_of(candidates, offer=offer, surface=surface),
         )  # fmt: skip
         products = [offer.catalogue.product(candidates[row].product_id) for row in drawn.rows]
-        return slots_of(drawn, candidates=candidates, reasons=[self._explainer.everyone(each) for each in products])
+        reasons = [self._explainer.everyone(product) for product in products]
+        return slots_of(drawn, candidates=candidates, reasons=reasons), None
 
     # -- steps -------------------------------------------------------------------------------
 
-    def _candidates(
-        self,
-        profile: Profile,
-        *,
-        eligible: Sequence[ProductId],
-        offer: Offer,
-        path: str,
-        surface: Surface,
-        at: datetime,
-    ) -> tuple[Candidate, ...]:
-        if offer.retriever is None or path == "broadcast":
-            proposed: Sequence[tuple[ProductId, float | None]] = [(product_id, None) for product_id in eligible]
-        else:
-            vector = offer.retriever.vector_of(profile)
-            coarse = [each for each in eligible if _advice_sensitive(offer.catalogue.product(each))]
-            fine = [each for each in eligible if each not in coarse] if coarse else eligible
-            proposed = [
-                *offer.retriever.propose(vector, eligible=fine, k=self._traffic.candidates),
-                *((product_id, None) for product_id in coarse),  # no vector picks the person (ADV-2)
-            ]
-        contact = NO_CONTACT if path == "broadcast" else profile.contact
-        found = [
-            features.candidate_of(
-                offer.catalogue.product(product), affinity=affinity, contact=contact, at=at, path=path
-            )
-            for product, affinity in proposed
-        ]
-        if surface.null_allowed and found and path == "personalised":
-            found.append(Candidate(NOTHING))
-        return tuple(found)
-
-    def _chosen(self, profile: Profile, *, placement: Placement, path: str, offer: Offer) -> _Chosen:
-        """Which policy answers: hold-out, broadcast, uniform slice, experiment or champion, in this order."""
-        if placement.held_out:
-            return _Chosen(_static(offer), "holdout")
-        if path == "broadcast":
-            return _Chosen(_static(offer), "broadcast", experiments=placement.assigned)
-        uniform = dice(profile.token, salt=UNIFORM_SALT) < self._traffic.uniform_share
-        if uniform and not placement.assigned:
-            return _Chosen(UniformPolicy(), "live")
-        live = self._live.policy(placement.recipe or self._traffic.champion)
-        if live is None:
-            return _Chosen(UniformPolicy(), "fallback:uniform", experiments=placement.assigned)
-        return _from(live, placement)
-
-    def _drawn(
-        self,
-        chosen: _Chosen,
-        context: Context,
-        candidates: Sequence[Candidate],
-        *,
-        length: int,
-        decision_id: str,
-        redraws: int,
-        mask_of: MaskOf,
-    ) -> tuple[_Chosen, Drawn]:
-        """Draw; where the policy fails, the fallback draws and is logged as itself."""
-        if not candidates:
-            return chosen, Drawn(np.zeros(0), np.zeros((0, 0)), (), ())
-
-        def drawn_by(policy: Policy) -> Drawn:
-            return draw_slate(
-                policy, context, candidates, length=length, decision_id=decision_id, redraws=redraws, mask_of=mask_of
-            )
-
-        try:
-            return chosen, drawn_by(chosen.policy)
-        except Exception as error:  # whatever it was: the ladder answers, and the log says who drew
-            logger.error("policy %s failed (%s): the fallback answers", chosen.policy.name, type(error).__name__)
-            chosen = _Chosen(UniformPolicy(), "fallback:uniform", experiments=chosen.experiments)
-            return chosen, drawn_by(chosen.policy)
-
-    def _unit(self, profile: Profile, *, placement: Placement, household: str | None) -> str:
-        layers = self._layers()
+    def _placed(self, profile: Profile, *, surface: str) -> tuple[Placement, str]:
+        """Where experiments and hold-out put the customer, and the unit that they assign."""
+        layers, household = self._layers(), profile.value("household_id")
+        linked = household if isinstance(household, str) else None
+        placement = layers.placed(profile.token, surface=surface, at=self._clock.now(), household=linked)
         units = {experiment.experiment_id: experiment.unit for experiment in layers.experiments}
         unit = units[placement.assigned[0].experiment_id] if placement.assigned else "household"
-        return unit_of(profile.token, unit=unit, household=household, salt=layers.holdout_salt)
+        return placement, unit_of(profile.token, unit=unit, household=linked, salt=layers.holdout_salt)
 
-
-def path_of(profile: Profile) -> RoutePath:
-    """Whether a slate may be made for this person at all: profiling for promotion is allowed (MKT-1, MKT-2).
-
-    A customer under a financial-crime hold gets the ordinary broadcast slate, which tells nothing (OPS-7).
-    """
-    permissions = profile.permissions
-    allowed = permissions.in_app and permissions.objected_at is None
-    return "personalised" if allowed and profile.value("status") != "fincrime_hold" else "broadcast"
-
-
-def _advice_sensitive(product: Product) -> bool:
-    return "advice_sensitive" in product.tags
-
-
-def _verdicts(
-    profile: Profile,
-    *,
-    offer: Offer,
-    surface: str,
-    at: datetime,
-    path: RoutePath,
-    given: Mapping[str, FactValue] = _NOTHING_GIVEN,
-) -> Verdicts:
-    """What the rule pack of the customer's country and then the contact policy say of every product."""
-    products, pack = offer.catalogue.products, offer.rules.of(profile)
-    rules = pack.verdicts(profile, products=products, surface=surface, at=at, path=path, given=given)
-    return rules.joined(offer.contact.verdicts(profile.contact, products=products, surface=surface, at=at, path=path))
-
-
-def _path_of(decision: Decision) -> RoutePath:
-    return "personalised" if decision.purpose == "promotion" else "broadcast"
-
-
-def _static(offer: Offer) -> StaticPolicy:
-    return StaticPolicy(order=offer.catalogue.ids)
-
-
-def _from(live: InForce, placement: Placement) -> _Chosen:
-    return _Chosen(live.policy, "live", live.recipe, live.snapshot, placement.assigned)
+    def _rungs(self, profile: Profile, *, placement: Placement, path: str, stranger: bool) -> Iterator[Rung]:
+        """Who may draw, best first: hold-out, broadcast, uniform slice, then the ladder of variant or champion."""
+        order = self._offer().catalogue.ids
+        if stranger:
+            yield self._ladder.static(order, mode="fallback:static")
+            return
+        if placement.held_out or path == "broadcast":
+            yield self._ladder.static(order, mode="holdout" if placement.held_out else "broadcast")
+            return
+        if not placement.assigned and dice(profile.token, salt=UNIFORM_SALT) < self._traffic.uniform_share:
+            yield UNIFORM
+        yield from self._ladder.rungs(placement.recipe or self._traffic.champion, order=order)

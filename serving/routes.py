@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -45,7 +46,8 @@ from serving.slates import Ask
 from serving.telling import RulesTold, read_story
 
 PATIENCE_SECONDS = 5.0  # how long an answer without a deadline waits to become durable
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+_WAITING_SHARE = 0.7  # of a deadline: what is left is for the rung below, and for the way back
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
         401: "no key in force",
@@ -69,14 +71,15 @@ class Call:
 
     caller: Caller
     service: Service
+    began: float  # machine time
 
 
 def needs(scope: Scope) -> Any:
     """A dependency that admits callers whose key has `scope`: the only one of a route, as each costs time."""
 
     async def admitted(request: Request) -> Call:  # on the loop: a thread would cost more than the short look-up
-        service = service_of(request)
-        return Call(service.gate.caller(request.headers.get("authorization", ""), scope=scope), service)
+        service, began = service_of(request), time.monotonic()
+        return Call(service.gate.caller(request.headers.get("authorization", ""), scope=scope), service, began)
 
     return Depends(admitted)
 
@@ -84,7 +87,7 @@ def needs(scope: Scope) -> Any:
 Recommends = Annotated[Call, needs(Scope.RECOMMEND)]
 Audits = Annotated[Call, needs(Scope.AUDIT)]
 
-api = APIRouter(prefix="/v1", tags=["engine"], responses=_PROBLEMS)
+api = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS)
 open_routes = APIRouter(tags=["health"])
 
 
@@ -100,22 +103,25 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
     service = call.service
     ask = _asked(body, service)
     request = None if body.request_id is None else Asked(call.caller.name, body.request_id, _digest(body))
-    patience = PATIENCE_SECONDS if body.deadline_ms is None else body.deadline_ms / 1000
+    if body.deadline_ms is not None and service.patience.spent():
+        return JSONResponse(unlogged_answer(service, ask))
+    patience = PATIENCE_SECONDS if body.deadline_ms is None else body.deadline_ms / 1000 * _WAITING_SHARE
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(patience - (time.monotonic() - call.began)):
             decision, receipt = await _decided(service, ask, request)
+            if receipt.status is Status.DUPLICATE and receipt.decision_id is not None:
+                event = await run_in_threadpool(service.log.decision, receipt.decision_id)
+                decision = event.body if isinstance(event.body, Decision) else decision
     except (StoreUnavailable, TimeoutError):
+        service.patience.give_up()
         return JSONResponse(unlogged_answer(service, ask))
     if receipt.status is Status.CONFLICT:
         raise Conflict("this request id came before with another body; use a new id")
-    if receipt.status is Status.DUPLICATE and receipt.decision_id is not None:
-        event = await run_in_threadpool(service.log.decision, receipt.decision_id)
-        decision = event.body if isinstance(event.body, Decision) else decision
-        service.intake.remember(decision)
-        profile = await _profile(service, ask.customer_id)
-        return JSONResponse(answer_of(service.recommender.repeated(decision, profile=profile)))
-    service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
     service.intake.remember(decision)
+    if receipt.status is Status.DUPLICATE:
+        decision = service.recommender.repeated(decision, profile=await _profile(service, ask.customer_id))
+    else:
+        service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
     return JSONResponse(answer_of(decision))
 
 
@@ -271,11 +277,15 @@ async def _decided(service: Service, ask: Ask, request: Asked | None) -> tuple[D
         service.telemetry.redraws.labels(receipt.status.value).inc()
 
 
-async def _profile(service: Service, customer_id: CustomerId) -> Profile:
-    """What is known of the customer now; somebody unknown is introduced."""
-    profile = service.profiles.profile(customer_id)
-    if profile is None:  # a thread that may be left behind when the deadline passes
-        profile = await asyncio.to_thread(service.profiles.introduce, customer_id)
+async def _profile(service: Service, customer_id: CustomerId) -> Profile | None:
+    """What is known of the customer now; somebody unknown is introduced. None while nobody can say who asks."""
+    try:
+        profile = service.profiles.profile(customer_id)
+        if profile is None:  # in threads of their own: one may be left behind when the deadline passes
+            loop = asyncio.get_running_loop()
+            profile = await loop.run_in_executor(service.introducing, service.profiles.introduce, customer_id)
+    except StoreUnavailable:
+        return None
     return profile
 
 

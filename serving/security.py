@@ -7,17 +7,18 @@ site can neither read nor act.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from recsys.database import Database
 from recsys.errors import RecsysError, StoreUnavailable
 from recsys.keys import Key, Keys, Scope
 from recsys.secrets_of_home import consume_once, home_secret, remember_once
+from serving.seen_keys import SeenKeys
 
 COOKIE = "recsys_session"
 SESSION_SECONDS = 12 * 3600
@@ -44,11 +45,10 @@ class Caller:
 class Gate:
     """Checks keys and sessions against the database at every request."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, seen: SeenKeys) -> None:
         self._database = database
         self._keys = Keys(database)
-        self._secret = home_secret(database)
-        self._seen: dict[str, Key] = {}  # by the hash of their secret: the keys last found in force
+        self._seen = seen
 
     def caller(self, authorization: str, *, scope: Scope) -> Caller:
         """The caller behind a header `Bearer <key>`. Raises `Unauthorised` or `Forbidden`."""
@@ -95,18 +95,14 @@ class Gate:
         With the database gone, a key as it was last seen: all it can then get is the static list, since
         everything else needs the database too.
         """
-        known_as = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
         try:
             key = self._keys.check(secret)
         except StoreUnavailable:
-            known = self._seen.get(known_as)
-            if known is None or known.state != "in force":
+            known = self._seen.recalled(secret)
+            if known is None:
                 raise
             return known
-        if key is None:
-            self._seen.pop(known_as, None)
-        else:
-            self._seen[known_as] = key
+        self._seen.note(secret, key)
         return key
 
     def _signed_name(self, cookie: str) -> str | None:
@@ -115,6 +111,10 @@ class Gate:
             return None
         name, _, until = content.rpartition("|")
         return name if int(until) > time.time() else None
+
+    @cached_property
+    def _secret(self) -> bytes:
+        return home_secret(self._database)
 
     def _signature(self, content: str) -> str:
         return hmac.digest(self._secret, content.encode(), "sha256").hex()

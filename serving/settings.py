@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     reasons: Path = PACKAGE.parent / "recsys" / "reasons.toml"
     recipes: Path = PACKAGE / "recipes.toml"
     champion: str = "bandit"  # the recipe that serves where no experiment says otherwise
+    approved: tuple[str, ...] = ()  # product ids in the order in which everybody may see them; () is the catalogue's
     clock: Literal["wall", "simulated"] = "wall"
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)

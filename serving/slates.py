@@ -25,6 +25,7 @@ from serving.absences import ASKED
 from serving.misfits import Misfit
 from serving.offer import Offer
 
+OFF = "everything is switched off for now"
 UNSETTLED = "what may be shown changed again and again while this was decided: ask again"
 WITHDRAWN = "something that this answer showed may not be shown any more: ask anew, under a new request id"
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from bandits.adjusting import Adjusted
 from bandits.baselines import StaticPolicy, UniformPolicy
 from bandits.drawing import draw_slate, everything_open
 from bandits.exploration import Exploration
@@ -79,7 +80,12 @@ def all_policies() -> list[Policy]:
         learner = make_learner(recipe, REWARDS)
         learner.learn(lessons(60))
         learned.append(learner.snapshot(7))
-    return [UniformPolicy(), StaticPolicy(["loan", "pot"]), *learned]
+    steered = [
+        Adjusted(learned[4], pins=("cash-isa", "gone")),
+        Adjusted(learned[4], boosts={"loan": 4.0, "pot": 0.2, "gone": 9.0}),
+        Adjusted(UniformPolicy(), pins=("budgeting",), boosts={"pot": 3.0}),
+    ]
+    return [UniformPolicy(), StaticPolicy(["loan", "pot"]), *learned, *steered]
 
 
 def drawn_decision(number: int, *, policy: Policy | None = None, length: int = 3) -> Decision:

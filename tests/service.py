@@ -61,6 +61,10 @@ ADULT: Mapping[str, Any] = {
     "signals": ["saver"],
     "emergency_months": 4.0,
     "has_defined_benefit_pension": False,
+    "direct_debit_failed_on": None,
+    "repeat_overdraft_use": False,
+    "gambling_block": False,
+    "gambling_spike": False,
 }
 NOW = START.isoformat().replace("+00:00", "Z")
 IN_APP: Mapping[str, Any] = {"in_app": True, "push": True}
@@ -168,6 +172,17 @@ def running(
     chosen = Settings(home=home, **({"holdout_share": 0.0, "uniform_share": 0.0} | settings))
     clock = FixedClock(at)
     service = serve(compose(chosen, clock=clock))
+    with serving(service, keys=_keys(service), client=client, raising=raising) as app:
+        yield app
+
+
+@contextlib.contextmanager
+def serving(
+    service: Service, *, keys: dict[str, str], client: tuple[str, int] = ("127.0.0.1", 5), raising: bool = True
+) -> Iterator[App]:
+    """An app over a service that was composed already."""
+    clock = service.clock
+    assert isinstance(clock, FixedClock)
     app = create_app(service)
     transport = httpx.ASGITransport(app=app, client=client, raise_app_exceptions=raising)
     with asyncio.Runner() as loop:
@@ -175,7 +190,7 @@ def running(
         lifespan = app.router.lifespan_context(app)
         loop.run(lifespan.__aenter__())
         try:
-            yield App(service, clock, _keys(service), loop, http)
+            yield App(service, clock, keys, loop, http)
         finally:
             loop.run(http.aclose())
             loop.run(lifespan.__aexit__(None, None, None))

@@ -18,7 +18,7 @@ FLOORS = {
     "serving": {"recsys", "embeddings", "bandits", "serving"},
 }
 STORES = ("database", "eventlog", "customers", "profiles", "activities", "contacts", "register", "keys", "leases",
-          "quarantine", "readmarks", "secrets_of_home", "suppression")  # fmt: skip
+          "quarantine", "readmarks", "secrets_of_home", "suppression", "orders", "kept")  # fmt: skip
 DOORS = {
     "torch": {"embeddings/two_tower.py", "embeddings/losses.py", "embeddings/training.py", "embeddings/encoding.py"},
     "faiss": {"embeddings/index.py"},
@@ -27,8 +27,9 @@ DOORS = {
     "sqlalchemy": {f"recsys/{store}.py" for store in STORES},
     "altair": {"serving/charts.py", "serving/bank_sheet.py"},
     "vl_convert": {"serving/charts.py", "serving/dashboard.py", "serving/bank_sheet.py"},
-    "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/console.py"},
-    "pydantic": {"serving/schemas.py", "serving/settings.py"},
+    "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/console.py",
+                "serving/steering_routes.py"},
+    "pydantic": {"serving/schemas.py", "serving/settings.py", "serving/steering_schemas.py"},
 }  # fmt: skip
 
 

@@ -174,3 +174,44 @@ def test_the_api_listens_to_the_world_only_behind_a_key(recsys: Recsys) -> None:
     refused = recsys("serve", "--host", "0.0.0.0", "--port", "0")
     assert refused.code == 2
     assert refused.err.startswith("recsys: refusing to listen on 0.0.0.0 before a key exists: run `recsys keys create")
+
+
+# -- switches and overrides ------------------------------------------------------------------------
+
+
+def test_ops_1_mrm_6_orders_on_the_command_line_are_taken_listed_and_ended(recsys: Recsys) -> None:
+    recsys("catalogue", "apply", CATALOGUE)
+    off = recsys("switches", "off", "family", "savings", "--reason", "rates are wrong", "--for", "2h")
+    assert (off.code, off.out.startswith("family savings is off until")) == (0, True)
+    assert "rates are wrong" in recsys("switches", "list").out
+    assert "is on" in recsys("switches", "on", "family", "savings", "--reason", "mended").out
+    given = ("overrides", "put", "isa-week", "boost", "pot", "--strength", "2", "--reason", "season", "--for", "30d")
+    assert recsys(*given).code == 0
+    assert "boost pot ×2: in force until" in recsys("overrides", "list").out
+    assert "has ended" in recsys("overrides", "withdraw", "isa-week", "--reason", "enough").out
+    assert "ended" in recsys("overrides", "list").out
+    assert recsys("overrides", "effect", "--json").out.strip() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("switches", "off", "product", "lona", "--reason", "drill", "--for", "2h"), "no product is called"),
+        (("switches", "off", "everything", "--reason", "drill", "--for", "soon"), "write a number"),
+        (("switches", "off", "everything", "--reason", "x", "--for", "2h"), "say why"),
+        (("overrides", "put", "o", "boost", "pot", "--reason", "drill", "--for", "2h"), "--strength"),
+        (("overrides", "put", "o", "ban", "pot", "--reason", "drill", "--for", "91d"), "at most 90 days"),
+    ],
+)
+def test_ops_1_mrm_6_an_order_that_cannot_be_meant_is_one_sentence(
+    recsys: Recsys, arguments: tuple[str, ...], sentence: str
+) -> None:
+    recsys("catalogue", "apply", CATALOGUE)
+    done = recsys(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert sentence in done.sentence
+
+
+def test_an_override_that_nobody_gave_cannot_be_withdrawn(recsys: Recsys) -> None:
+    done = recsys("overrides", "withdraw", "nothing", "--reason", "because")
+    assert (done.code, "no override is called" in done.sentence) == (1, True)

@@ -38,7 +38,7 @@ CATALOGUE = load_catalogue(BANK_CATALOGUE)
 VOCABULARY = reasonfile.load()
 SAVER: Mapping[str, FactValue] = {
     "signals": ("saver",),
-    "savings_pence": 1_000_000,
+    "savings_pence": 4_000_000,
     "balance_pence": 200_000,
     "monthly_income_pence": 300_000,
     "monthly_spend_pence": 200_000,

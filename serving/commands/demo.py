@@ -15,6 +15,7 @@ from serving.demo import Plan, Run, fresh_home, live
 from serving.demo_report import Report, report_of, told
 from serving.leading import Stop, calm_the_collector
 from serving.security import Gate
+from serving.seen_keys import SEEN, SeenKeys
 from serving.settings import Settings
 from serving.tracked import tracker_of
 
@@ -69,7 +70,8 @@ def _go_on(chosen: Settings, run: Run, *, plan: Plan, children: Children) -> Non
          "--workers", "1"],
     )  # fmt: skip
     url = f"http://{host}:{chosen.port}"
-    _say(f"dashboard   {url}/sign-in/{one_time(Gate(run.home.database), run.home.database)}  (signs you in, once)")
+    gate = Gate(run.home.database, seen=SeenKeys(chosen.folder / SEEN))
+    _say(f"dashboard   {url}/sign-in/{one_time(gate, run.home.database)}  (signs you in, once)")
     _say(f"experiment  {url}/experiments/home-bandit")
     _say(f"API         {url}/docs")
     _say(f"MLflow      http://{host}:{plan.mlflow_port}  (a few seconds until it answers)")

@@ -20,7 +20,7 @@ from recsys.tomls import read_text
 from recsys.vocabulary import CustomerId
 from serving import settings
 from serving.bootstrap import compose
-from serving.recommender import path_of
+from serving.permitted import path_of
 
 _FILE = click.Path(path_type=Path)
 

@@ -19,10 +19,11 @@ from recsys.errors import Conflict, InvalidConfiguration
 from recsys.keys import Keys, Scope
 from serving import settings
 from serving.app import create_app
-from serving.bootstrap import compose
+from serving.bootstrap import Installation, compose, patiently
 from serving.bootstrap import serve as composed
 from serving.leading import FOLLOWS_PARENT, Stop, calm_the_collector, orphaned
 from serving.security import Gate
+from serving.seen_keys import SEEN, SeenKeys
 from serving.settings import LOOPBACK, Settings
 
 CONSOLE = "console"  # the key whose sessions one-time links open; its secret is never shown
@@ -45,8 +46,8 @@ def command(host: str | None, port: int | None, *, everything: bool) -> None:
 
 
 def _serve(chosen: Settings) -> None:
-    home = compose(chosen)
-    if chosen.host not in LOOPBACK and not Keys(home.database).exist():
+    home = compose(chosen, opened=patiently)
+    if chosen.host not in LOOPBACK and not _a_key_exists(home):
         raise InvalidConfiguration(
             f"refusing to listen on {chosen.host} before a key exists: "
             "run `recsys keys create --name NAME --scope recommend`"
@@ -55,7 +56,7 @@ def _serve(chosen: Settings) -> None:
     listening = _listen(chosen)
     url = f"http://{chosen.host}:{listening.getsockname()[1]}"
     click.echo(f"recsys serves {url} (API description: {url}/docs)", err=True)
-    if chosen.host in LOOPBACK:
+    if chosen.host in LOOPBACK and home.database.ready:
         click.echo(
             f"dashboard, signed in once: {url}/sign-in/{one_time(service.gate, service.home.database)}", err=True
         )
@@ -74,6 +75,10 @@ def _serve(chosen: Settings) -> None:
     if os.environ.get(FOLLOWS_PARENT):
         threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.run(sockets=[listening])
+
+
+def _a_key_exists(home: Installation) -> bool:
+    return Keys(home.database).exist() if home.database.ready else len(SeenKeys(home.settings.folder / SEEN)) > 0
 
 
 def _supervise(chosen: Settings) -> None:

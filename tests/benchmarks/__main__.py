@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bank, index, log, reasons, rules
+from tests.benchmarks import bank, index, ladder, log, reasons, rules
 
-ALL = {"bank": bank.main, "index": index.main, "log": log.main, "reasons": reasons.main, "rules": rules.main}
+ALL = {
+    "bank": bank.main,
+    "index": index.main,
+    "ladder": ladder.main,
+    "log": log.main,
+    "reasons": reasons.main,
+    "rules": rules.main,
+}
 
 for name in sys.argv[1:] or ALL:
     if name not in ALL:

@@ -1,0 +1,88 @@
+"""The ladder (OPS-2): who draws when a part is broken, from the live policy down to an empty slate.
+
+live → the last good snapshot before it → popularity within the rules → the approved static list →
+nothing. Each rung is a policy with true probabilities over the same candidates, so it obeys every
+rule, and each is logged under its own name with the mode `fallback:<rung>`. A rung that fails, or
+that a switch takes out of service (OPS-1), is passed over; the next request tries it again, so a
+part that is mended is back by itself.
+
+A recipe that never published anything is not broken but new: it begins with uniform choice
+(`fallback:uniform`), which is what it then learns from.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bandits.baselines import StaticPolicy, UniformPolicy
+from bandits.drawing import Drawn
+from bandits.policy import Policy
+from recsys.steering import Steering
+from recsys.vocabulary import ProductId
+from serving.live_policy import InForce, LivePolicies
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A policy that may draw, the mode under which it is logged, and its digests."""
+
+    policy: Policy
+    mode: str
+    recipe: str = ""
+    snapshot: str = ""
+    adjustable: bool = False  # whether pins and boosts may move it
+
+
+EMPTY = Rung(StaticPolicy((), name="empty@0"), "fallback:empty")
+"""The last rung: it draws nothing, and says so."""
+
+UNIFORM = Rung(UniformPolicy(), "live")
+"""The slice of traffic that keeps evaluation possible; nothing moves it."""
+
+
+class Ladder:
+    """The rungs over the policies in force and an approved order of products."""
+
+    def __init__(self, live: LivePolicies, *, approved: Sequence[ProductId] = ()) -> None:
+        self._live = live
+        self._approved = tuple(approved)
+        self._popular = next((name for name, recipe in live.recipes.items() if recipe.learner == "popularity"), None)
+
+    def static(self, order: Sequence[ProductId], *, mode: str) -> Rung:
+        """The approved list, or the catalogue's order where none was approved."""
+        return Rung(StaticPolicy(self._approved or order), mode)
+
+    def rungs(self, recipe: str, *, order: Sequence[ProductId]) -> Iterator[Rung]:
+        """The rungs of a recipe, best first; each is made only when the one before failed."""
+        yield from self._of(self._live.policy(recipe), "live")
+        yield from self._of(self._live.earlier(recipe), "fallback:snapshot")
+        if not self._live.published(recipe):
+            yield Rung(UniformPolicy(), "fallback:uniform", adjustable=True)
+        if self._popular is not None and self._popular != recipe:
+            yield from self._of(self._live.policy(self._popular), "fallback:popularity")
+            yield from self._of(self._live.earlier(self._popular), "fallback:popularity")
+        static = self.static(order, mode="fallback:static")
+        yield Rung(static.policy, static.mode, adjustable=True)
+
+    def _of(self, found: InForce | None, mode: str) -> Iterator[Rung]:
+        if found is not None:
+            yield Rung(found.policy, mode, found.recipe, found.snapshot, adjustable=True)
+
+
+def climbed(
+    rungs: Iterable[Rung], *, steering: Steering, at: datetime, draw: Callable[[Rung], Drawn]
+) -> tuple[Rung, Drawn]:
+    """The first rung that is in service and draws, with its slate; `EMPTY` where none does."""
+    for rung in rungs:
+        if not steering.lets_draw(rung.policy.name, at=at):
+            continue
+        try:
+            return rung, draw(rung)
+        except Exception as error:  # whatever it was: the next rung answers, and the log says who drew
+            logger.error("policy %s failed (%s): the next rung answers", rung.policy.name, type(error).__name__)
+    return EMPTY, draw(EMPTY)

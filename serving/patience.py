@@ -1,0 +1,44 @@
+"""How long the log is waited for: each request until its deadline, and not one after another for nothing.
+
+A request that gives up waiting to be logged proves little: a disk may stumble. But where a quarter of
+a second passes after it without any commit, the log is taken for stalled: until a commit succeeds,
+requests with a deadline are answered at once by the rung that needs no log, but for one every quarter
+of a second, which tries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_TRIAL_SECONDS = 0.25
+
+
+class LogPatience:
+    """Whether waiting for the log makes sense now. `commits` counts what it has made durable. For one loop."""
+
+    def __init__(self, commits: Callable[[], int]) -> None:
+        self._commits = commits
+        self._given_up_at: int | None = None
+        self._next_trial = 0.0
+        self._stalled = False
+
+    def give_up(self) -> None:
+        """A request waited in vain."""
+        if self._given_up_at != self._commits():  # the first since the last commit
+            self._given_up_at = self._commits()
+            self._next_trial = time.monotonic() + _TRIAL_SECONDS
+            self._stalled = False
+
+    def spent(self) -> bool:
+        """Whether to answer without the log, now."""
+        if self._given_up_at is None:
+            return False
+        if self._commits() != self._given_up_at:
+            self._given_up_at = None
+            return False
+        now = time.monotonic()
+        if now < self._next_trial:
+            return self._stalled
+        self._stalled, self._next_trial = True, now + _TRIAL_SECONDS
+        return False
