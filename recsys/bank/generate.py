@@ -222,6 +222,7 @@ def still_tables(order: Order) -> dict[str, pl.DataFrame]:
             "countries": list(each.countries),
             "launched_at": each.launched_at,
             "retired_at": each.retired_at,
+            "dominated_by": list(each.dominated_by),
         }
         for each in catalogue.products
     ]
@@ -231,12 +232,15 @@ def still_tables(order: Order) -> dict[str, pl.DataFrame]:
             "product_id": product.product_id,
             "text": creative.text,
             "communication_class": creative.communication_class.value,
+            "template": creative.template or None,
+            "apr_block": creative.apr_block or None,
         }
         for product in catalogue.products
         for creative in product.creatives
     ]
     first = order.start.toordinal()
-    rates = list(rates_between(order.products, first=first, last=first + order.days - 1))
+    known = rates_between(order.products, first=first, last=first + order.days - 1)
+    rates = [(product, day, round(aer / 100, 4)) for product, day, aer in known]
     return {
         "products": pl.DataFrame(products, schema=tables.PRODUCTS.schema),
         "creatives": pl.DataFrame(creatives, schema=tables.CREATIVES.schema),

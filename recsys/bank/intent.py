@@ -26,8 +26,8 @@ from recsys.vocabulary import Activity, Bools, CustomerId, Floats
 
 SPELL_DAYS = 21.0
 BOUND = 0.3  # of spells end in an opening
-EAGER = 1.7  # added to the click index in the market
-SURE = 4.0  # off the logit of being persuaded: who looks for it decides without us
+EAGER = 2.2  # added to the click index in the market
+SURE = 6.0  # off the logit of being persuaded: who looks for it decides without us
 BROWSES, STRAYS = 0.8, 0.03  # views of a topic's pages a log-in, in its market and out of it
 
 

@@ -107,7 +107,7 @@ def words_of(product_id: ProductId) -> tuple[str, str]:
     words = MERCHANTS[category][0]
     return (
         f"{percent} % back on {words}",
-        f"Earn {percent} % back when you pay for {words} with your card. Limited time.",
+        f"Earn {percent} % back when you pay for {words} with your card.",
     )
 
 

@@ -97,6 +97,7 @@ PRODUCTS = Table(
         texts("countries", "residences that may have it, two letters each"),
         moment("launched_at", "when it is first on offer", nullable="always was"),
         moment("retired_at", "when it is no longer on offer", nullable="for good"),
+        texts("dominated_by", "better products for the same need"),
     ),
     key=("product_id",),
     rules=(Rule("it is retired before it is launched", pl.col("launched_at") >= pl.col("retired_at")),),
@@ -110,6 +111,8 @@ CREATIVES = Table(
         identifier("product_id", "the product it speaks of"),
         text("text", "what the customer reads", longest=2_000),
         choice("communication_class", "what kind of message it is, in law", choices=CLASSES),
+        text("template", "the approved template it is taken from", nullable="of its own"),
+        text("apr_block", "the approved representative example that goes with it", nullable="needs none"),
     ),
     key=("creative_id",),
 )
