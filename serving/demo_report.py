@@ -20,7 +20,7 @@ from recsys.metrics import default_metrics
 from recsys.readmarks import ReadMark
 from recsys.scorecards import roll_up
 from serving.demo import EXPERIMENT, JUDGED_DAYS, Run
-from serving.demo_worth import worth_of
+from serving.demo_worth import UNRULED, worth_of
 from serving.learner_loop import LEASE
 from serving.live_policy import policy_name
 
@@ -51,6 +51,7 @@ class Report:
     customers: int  # of the bandit's arm that came in the last week
     visits: int
     lines: tuple[Line, ...]
+    regret: Mapping[str, float]  # points a customer: what rules cost, and what the bandit has still to learn
     experiment: str
     events: Mapping[str, int]
     reconciles: bool
@@ -68,11 +69,15 @@ def report_of(run: Run) -> Report:
     """Everything the demo has to tell."""
     rows, worth = worth_of(run)
     events, reconciles = _events(run)
+    lines = _lines(np.array(rows), worth)
+    points = {line.policy: line.points for line in lines}
+    regret = {"compliance": points[UNRULED] - points["oracle"], "policy": points["oracle"] - points["bandit"]}
     return Report(
         seed=run.plan.seed,
         customers=len(set(rows)),
         visits=len(rows),
-        lines=_lines(np.array(rows), worth),
+        lines=tuple(line for line in lines if line.policy != UNRULED),
+        regret=regret,
         experiment=_experiment(run),
         events=events,
         reconciles=reconciles,
@@ -98,6 +103,13 @@ def told(report: Report) -> str:
         else:
             interval = f"{line.bandit_minus:+.4f} [{line.low:+.4f}, {line.high:+.4f}]"
             lines.append(f"  {line.policy:22} {line.points:8.4f}   {interval}  {line.said}")
+    best = report.lines[0].points + report.regret["compliance"]
+    lines += [
+        "",
+        f"Given up to the rules (compliance regret): {report.regret['compliance']:.4f} points, "
+        f"{report.regret['compliance'] / best:.0%} of what would be possible without any; "
+        f"still to be learned (policy regret): {report.regret['policy']:.4f}.",
+    ]
     e, ms = report.events, report.milliseconds
     published = ", ".join(f"{name} ×{n}" for name, n in report.published.items())
     lines += [

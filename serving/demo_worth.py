@@ -17,6 +17,9 @@ from recsys.catalogue import Catalogue
 from recsys.vocabulary import Bools, Decision, Floats, ProductId
 from serving.demo import EXPERIMENT, Run
 
+UNRULED = "oracle without rules"
+"""The best slate if anything might be shown: what it is worth beyond the oracle is what compliance costs."""
+
 _STRENGTH = 20.0  # lessons' weight of the mean of all products, so that a product shown twice leads no list
 
 
@@ -39,6 +42,7 @@ def worth_of(run: Run) -> tuple[list[int], dict[str, list[float]]]:
             seen = run.bank.examination(decision.surface)[: decision.n_slots]
             judged = _Judged(catalogue, decision, values, seen)
             for policy, points in {
+                UNRULED: judged.unruled(),
                 "oracle": judged.oracle(),
                 "bandit": judged.as_drawn(),
                 "popularity by taps": judged.listed(by_taps),
@@ -68,6 +72,11 @@ class _Judged:
             families=_families(self.catalogue),
             per_family=surface.per_family,
         )
+        return slate_value(self.values, rows, examination=self.seen)
+
+    def unruled(self) -> float:
+        """The best slate of anything that the customer could open, were there no rules, caps or rests."""
+        rows = best_slate(self.values, eligible=np.ones(self.values.size, dtype=np.bool_), examination=self.seen)
         return slate_value(self.values, rows, examination=self.seen)
 
     def as_drawn(self) -> float:

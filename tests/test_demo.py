@@ -87,4 +87,6 @@ def test_the_whole_loop_reconciles_and_leaves_nothing_running(tmp_path: Path) ->
     points = {line["policy"]: line["points"] for line in report["lines"]}
     assert set(points) == {"oracle", "bandit", "popularity by taps", "popularity by value", "uniform"}
     assert points["oracle"] == max(points.values())
+    assert report["regret"]["policy"] == pytest.approx(points["oracle"] - points["bandit"])
+    assert report["regret"]["compliance"] >= 0.0
     assert not list(processes_of(tmp_path / "demo"))
