@@ -57,6 +57,8 @@ class SlateBatch:
     shown: Floats  # (n, L) column, -1 beyond the slate's end
     q_logged: Floats | None = None
     q_target: Floats | None = None
+    propensity_at: Floats | None = None  # (n, L) chance of the product at its place, whatever stands above
+    target_at: Floats | None = None  # (n, L)
 
     @property
     def weighing(self) -> dict[str, Floats]:
@@ -70,10 +72,18 @@ class SlateBatch:
             raise Misuse("this estimator needs a reward model: give q_logged and q_target")
         return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
 
+    @property
+    def placed(self) -> dict[str, Floats]:
+        """What weighing each slot by itself needs; raises `Misuse` without."""
+        if self.propensity_at is None or self.target_at is None:
+            raise Misuse("this estimator needs the chance of each product at its place")
+        return {"reward": self.reward, "propensity_at": self.propensity_at, "target_at": self.target_at}
+
     def first_slots(self) -> Batch:
         """The first slot of every round, by itself."""
-        columns = ("reward", "propensity", "target", "logged_pmf", "target_pmf", "shown")
-        return Batch(unit=self.unit, **{name: getattr(self, name)[:, 0] for name in columns})
+        columns = ("reward", "propensity", "target", "logged_pmf", "target_pmf", "shown", "q_logged", "q_target")
+        given = {name: column[:, 0] for name in columns if (column := getattr(self, name)) is not None}
+        return Batch(unit=self.unit, **given)
 
     def tally(self) -> Tally:
         """What diagnostics need: every slot with its weight and those above it, as `rips` weighs it."""
@@ -86,6 +96,23 @@ class SlateBatch:
             target_pmf=self.target_pmf[real],
             shown=self.shown[real],
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """The same rounds under two targets: what one would have earned more than the other, round by round."""
+
+    one: SlateBatch
+    other: SlateBatch
+
+    @property
+    def unit(self) -> UnitKeys:
+        """(n,) whose rounds they are."""
+        return self.one.unit
+
+    def tally(self) -> Tally:
+        """What diagnostics need: those of the first."""
+        return self.one.tally()
 
 
 def batches_of(batch: Batch, *, size: int) -> list[Batch]:
