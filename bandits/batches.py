@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from bandits.tally import Tally
 from bandits.unit_sums import UnitKeys
@@ -42,6 +43,48 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PlacedBatch:
+    """n rounds of L slots, each weighed by itself: chances are those of the product at its place, whatever
+    stands above. Right where a slot's reward depends on its own product and place alone.
+
+    `q_logged` is a model of the slot's own reward, `q_target` its expectation under the target.
+    """
+
+    unit: UnitKeys  # (n,)
+    reward: Floats  # (n, L)
+    propensity_at: Floats  # (n, L)
+    target_at: Floats  # (n, L)
+    target_pmf_at: Floats  # (n, L, A)
+    within: SlateBatch  # the slates they stand in
+    q_logged: Floats | None = None
+    q_target: Floats | None = None
+
+    @property
+    def weighing(self) -> dict[str, Floats]:
+        """What importance weighing needs."""
+        return {"reward": self.reward, "propensity_at": self.propensity_at, "target_at": self.target_at}
+
+    @property
+    def modelled(self) -> dict[str, Floats]:
+        """The same with the reward model's columns; raises `Misuse` without."""
+        if self.q_logged is None or self.q_target is None:
+            raise Misuse("this estimator needs a reward model: give q_logged and q_target")
+        return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
+
+    def tally(self) -> Tally:
+        """What diagnostics need: every slot with its own weight."""
+        real = self.within.shown >= 0.0
+        return Tally.of(
+            reward=self.reward[real],
+            propensity=self.propensity_at[real],
+            target=self.target_at[real],
+            logged_pmf=self.within.logged_pmf[real],
+            target_pmf=self.within.target_pmf[real],
+            shown=self.within.shown[real],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SlateBatch:
     """n rounds of at most L slots over A columns; filled up beyond a slate's end with certainties.
 
@@ -57,8 +100,7 @@ class SlateBatch:
     shown: Floats  # (n, L) column, -1 beyond the slate's end
     q_logged: Floats | None = None
     q_target: Floats | None = None
-    propensity_at: Floats | None = None  # (n, L) chance of the product at its place, whatever stands above
-    target_at: Floats | None = None  # (n, L)
+    placed: PlacedBatch | None = None  # the same slots weighed each by itself, where that can be told
 
     @property
     def weighing(self) -> dict[str, Floats]:
@@ -71,13 +113,6 @@ class SlateBatch:
         if self.q_logged is None or self.q_target is None:
             raise Misuse("this estimator needs a reward model: give q_logged and q_target")
         return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
-
-    @property
-    def placed(self) -> dict[str, Floats]:
-        """What weighing each slot by itself needs; raises `Misuse` without."""
-        if self.propensity_at is None or self.target_at is None:
-            raise Misuse("this estimator needs the chance of each product at its place")
-        return {"reward": self.reward, "propensity_at": self.propensity_at, "target_at": self.target_at}
 
     def first_slots(self) -> Batch:
         """The first slot of every round, by itself."""
@@ -98,12 +133,15 @@ class SlateBatch:
         )
 
 
+Judged = TypeVar("Judged", SlateBatch, PlacedBatch)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Pair:
+class Pair(Generic[Judged]):
     """The same rounds under two targets: what one would have earned more than the other, round by round."""
 
-    one: SlateBatch
-    other: SlateBatch
+    one: Judged
+    other: Judged
 
     @property
     def unit(self) -> UnitKeys:

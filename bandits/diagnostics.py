@@ -122,8 +122,10 @@ def _with_findings(d: Diagnostics, *, on_policy: bool) -> Diagnostics:
         )
         found.append(Finding(colour, "support", sentence))
     if abs(d.mean_weight_z) > WEIGHT_Z_WARNS:
-        sentence = f"weights average {d.mean_weight:.3f} and not 1: a propensity or the support is wrong"
-        found.append(Finding("red", "mean weight", sentence))
+        known = d.effective_rounds >= LEAST_FOR_INTERVAL  # the heaviest weights of a small log are yet to come
+        why = "a propensity or the support is wrong" if known else "too few rounds carry weight to say why"
+        sentence = f"weights average {d.mean_weight:.3f} and not 1: {why}"
+        found.append(Finding("red" if known else "amber", "mean weight", sentence))
     if d.miscalibrated:
         worst = max(d.miscalibrated, key=lambda each: abs(each.z))
         sentence = f"{worst.name} was drawn {worst.drawn:,} times where its propensities expect {worst.expected:,.0f}"

@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from bandits import diagnostics, estimators, slate_estimators
-from bandits.batches import Batch, Pair, SlateBatch
+from bandits.batches import Batch, Pair, PlacedBatch, SlateBatch
 from bandits.diagnostics import Diagnostics
 from bandits.forms import MEAN, PLUS_RATIO, RATIO, Form
 from bandits.intervals import Interval
@@ -30,7 +30,7 @@ from bandits.unit_sums import UnitSums
 from recsys.errors import Misuse
 from recsys.vocabulary import Floats
 
-Rows = TypeVar("Rows", Batch, SlateBatch, Pair)
+Rows = TypeVar("Rows", Batch, SlateBatch, PlacedBatch, Pair[SlateBatch], Pair[PlacedBatch])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,6 @@ ESTIMATORS: Mapping[str, Estimator[Batch]] = MappingProxyType(
 SLATE_ESTIMATORS: Mapping[str, Estimator[SlateBatch]] = MappingProxyType(
     {
         "sips": _one(lambda b: slate_estimators.sips(**b.weighing)),
-        "iips": _one(lambda b: slate_estimators.iips(**b.placed)),
         "rips": _one(lambda b: slate_estimators.rips(**b.weighing)),
         "cascade_dr": _one(lambda b: slate_estimators.cascade_dr(**b.modelled)),
         "logged": _one(lambda b: b.reward.sum(axis=1)),
@@ -78,14 +77,32 @@ SLATE_ESTIMATORS: Mapping[str, Estimator[SlateBatch]] = MappingProxyType(
 )
 """The same for whole slates: a round's reward is the sum of its slots'."""
 
-PAIR_ESTIMATORS: Mapping[str, Estimator[Pair]] = MappingProxyType(
+PLACED_ESTIMATORS: Mapping[str, Estimator[PlacedBatch]] = MappingProxyType(
     {
-        "sips": _one(lambda b: slate_estimators.sips(**b.one.weighing) - slate_estimators.sips(**b.other.weighing)),
+        "iips": _one(lambda b: slate_estimators.iips(**b.weighing)),
+        "slot_dr": _one(lambda b: slate_estimators.slot_dr(**b.modelled)),
+        "uplift": _one(lambda b: slate_estimators.slot_dr(**b.modelled) - b.reward.sum(axis=1)),
+    }
+)
+"""The same where each slot is weighed by itself."""
+
+PAIRS: Mapping[str, Estimator[Pair[SlateBatch]]] = MappingProxyType(
+    {
         "rips": _one(lambda b: slate_estimators.rips(**b.one.weighing) - slate_estimators.rips(**b.other.weighing)),
         "cascade_dr": _one(lambda b: _best(b.one) - _best(b.other)),
     }
 )
 """One target less another on the same rows: what they share cancels, so the interval is far narrower."""
+
+PLACED_PAIRS: Mapping[str, Estimator[Pair[PlacedBatch]]] = MappingProxyType(
+    {
+        "iips": _one(lambda b: slate_estimators.iips(**b.one.weighing) - slate_estimators.iips(**b.other.weighing)),
+        "slot_dr": _one(
+            lambda b: slate_estimators.slot_dr(**b.one.modelled) - slate_estimators.slot_dr(**b.other.modelled)
+        ),
+    }
+)
+"""The same where each slot is weighed by itself."""
 
 
 def _best(batch: SlateBatch) -> Floats:
@@ -95,7 +112,7 @@ def _best(batch: SlateBatch) -> Floats:
     return slate_estimators.cascade_dr(**batch.modelled)
 
 
-HEADLINE = ("sndr", "snips", "dr", "ips", "dm", "cascade_dr", "rips", "iips", "sips")
+HEADLINE = ("sndr", "snips", "dr", "ips", "dm", "slot_dr", "cascade_dr", "iips", "rips", "sips")
 """Which estimate speaks for a policy: the first of these that was asked for (statistics.md 0)."""
 
 
@@ -131,7 +148,7 @@ class Panel(Generic[Rows]):
     """One policy's estimates while rounds come in; panels over parts of a log add.
 
     `estimators` are some of `ESTIMATORS` for `Batch`es, of `SLATE_ESTIMATORS` for `SlateBatch`es,
-    of `PAIR_ESTIMATORS` for `Pair`s.
+    and so on.
     """
 
     policy: str
@@ -174,11 +191,11 @@ class Panel(Generic[Rows]):
 
 
 def headline(verdicts: Sequence[Verdict]) -> Verdict:
-    """The verdict that speaks for a policy; raises `Misuse` when there is none."""
+    """The verdict that speaks for a policy: the first of `HEADLINE`; raises `Misuse` when there is none."""
+    known = {verdict.estimator: verdict for verdict in verdicts}
     for name in HEADLINE:
-        for verdict in verdicts:
-            if verdict.estimator == name:
-                return verdict
+        if name in known:
+            return known[name]
     raise Misuse(f"none of {', '.join(HEADLINE)} was asked for")
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from bandits.batches import SlateBatch
+from bandits.batches import PlacedBatch, SlateBatch
 from bandits.marginals import Prefixes
 from bandits.policy import Policy
 from bandits.targets import Target
@@ -60,8 +60,8 @@ class Slates:
     at: Floats  # seconds since 1970
     rounds: tuple[Round, ...]
 
-    def modelled(self, q: Floats) -> tuple[SlateBatch, ...]:
-        """The batches with a model's (n, L, columns) expectation of the reward still to come."""
+    def modelled(self, q: Expected) -> tuple[SlateBatch, ...]:
+        """The batches with what a model expects."""
         return tuple(_modelled(batch, q) for batch in self.batches)
 
 
@@ -92,13 +92,17 @@ class _Columns:
         self.reward = np.zeros(shape)
         self.propensity, self.target = np.ones(shape), np.ones(shape)
         self.propensity_at, self.target_at = np.ones(shape), np.ones(shape)
+        self.target_pmf_at = np.zeros(wide)
         self.logged_pmf, self.target_pmf = np.zeros(wide), np.zeros(wide)
         self.shown = np.full(shape, -1.0)
 
     def batch(self, unit: UnitKeys, *, placed: bool) -> SlateBatch:
-        names = ["reward", "propensity", "target", "logged_pmf", "target_pmf", "shown"]
-        names += ["propensity_at", "target_at"] if placed else []
-        return SlateBatch(unit=unit, **{name: getattr(self, name) for name in names})
+        names = ("reward", "propensity", "target", "logged_pmf", "target_pmf", "shown")
+        slates = SlateBatch(unit=unit, **{name: getattr(self, name) for name in names})
+        if not placed:
+            return slates
+        at = {name: getattr(self, name) for name in ("reward", "propensity_at", "target_at", "target_pmf_at")}
+        return replace(slates, placed=PlacedBatch(unit=unit, within=slates, **at))
 
 
 def _stacked(
@@ -183,6 +187,7 @@ class _Slots:
         for place, row in enumerate(self.rows):
             columns.propensity_at[i, place] = by_logger[place, row]
             columns.target_at[i, place] = by_target[place, row]
+            columns.target_pmf_at[i, place, self.where] = by_target[place]
 
 
 def open_in(decision: Decision, *, places: int) -> Bools:
@@ -201,9 +206,22 @@ def open_in(decision: Decision, *, places: int) -> Bools:
     return open_
 
 
-def _modelled(batch: SlateBatch, q: Floats) -> SlateBatch:
+@dataclass(frozen=True, slots=True, eq=False)
+class Expected:
+    """What a reward model expects of every column in every slot, (n, L, columns)."""
+
+    to_come: Floats  # from the slot to the slate's end
+    own: Floats  # of the slot itself
+
+
+def _modelled(batch: SlateBatch, q: Expected) -> SlateBatch:
+    slates = replace(batch, q_logged=_of_shown(q.to_come, batch), q_target=(batch.target_pmf * q.to_come).sum(axis=2))
+    if batch.placed is None:
+        return slates
+    own = (batch.placed.target_pmf_at * q.own).sum(axis=2)
+    return replace(slates, placed=replace(batch.placed, q_logged=_of_shown(q.own, batch), q_target=own))
+
+
+def _of_shown(q: Floats, batch: SlateBatch) -> Floats:
     column = np.maximum(batch.shown, 0.0).astype(np.int64)[..., None]
-    logged = np.take_along_axis(q, column, axis=2)[..., 0]
-    return replace(
-        batch, q_logged=np.where(batch.shown >= 0.0, logged, 0.0), q_target=(batch.target_pmf * q).sum(axis=2)
-    )
+    return np.where(batch.shown >= 0.0, np.take_along_axis(q, column, axis=2)[..., 0], 0.0)

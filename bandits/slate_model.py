@@ -1,15 +1,16 @@
 """A reward model for slates: the reward still to come from a slot on, given its product, place and context.
 
-It learns what was earned from a slot to the slate's end, so that its expectation is a function of the
-slot's own product and the context: whatever it says, `cascade_dr` stays unbiased, and the closer it
-comes the narrower the interval. The null choice, which ends a slate, is worth exactly 0.
+It learns two things: what a slot earned (for `slot_dr`), and what was earned from it to the slate's end
+(for `cascade_dr`). Both expectations are functions of the slot's own product, its place and the context:
+whatever they say the estimates stay unbiased, and the closer they come the narrower the intervals. The
+null choice, which ends a slate, is worth exactly 0.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from bandits.logged_slates import Frame, Slates
+from bandits.logged_slates import Expected, Frame, Slates
 from bandits.reward_model import RewardModel, Shape, Shown
 from recsys.vocabulary import Floats
 
@@ -19,7 +20,7 @@ class SlateModel:
 
     def __init__(self, frame: Frame, *, start: float, end: float) -> None:
         self._shape = Shape(frame.products, places=frame.places, features=len(frame.features))
-        self._model = RewardModel(self._shape)
+        self._to_come, self._own = RewardModel(self._shape), RewardModel(self._shape)
         self._start, self._length = start, max(end - start, 1e-9)
 
     def learn(self, slates: Slates) -> None:
@@ -31,14 +32,18 @@ class SlateModel:
         if real.any():
             shown = self._shown(slates)
             taught = Shown(shown.x[real], shown.place[real], shown.unit[real], shown.block[real])
-            self._model.learn(taught, product=product[real], reward=to_come.ravel()[real])
+            self._to_come.learn(taught, product=product[real], reward=to_come.ravel()[real])
+            self._own.learn(taught, product=product[real], reward=batch.reward.ravel()[real])
 
-    def expected(self, slates: Slates) -> Floats:
-        """(n, L, columns) reward still to come had the product of a column stood in a slot."""
-        n, places = slates.logged.shown.shape
-        told = np.zeros((n * places, len(self._shape.products) + 1))
-        told[:, :-1] = self._model.expected(self._shown(slates))
-        return told.reshape(n, places, -1)
+    def expected(self, slates: Slates) -> Expected:
+        """What every column is expected to bring in every slot."""
+        shown = self._shown(slates)
+        return Expected(self._asked(self._to_come, shown), self._asked(self._own, shown))
+
+    def _asked(self, model: RewardModel, shown: Shown) -> Floats:
+        told = np.zeros((len(shown.x), len(self._shape.products) + 1))
+        told[:, :-1] = model.expected(shown)
+        return told.reshape(-1, self._shape.places, told.shape[1])
 
     def _shown(self, slates: Slates) -> Shown:
         n, places = slates.logged.shown.shape

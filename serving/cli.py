@@ -25,6 +25,7 @@ COMMANDS = {
     "catalogue": "load, check and publish the products",
     "experiments": "create, start, stop, list, read out",
     "keys": "create, list and revoke keys",
+    "evaluate": "judge policies from the log: estimates, intervals, diagnostics, a conclusion",
     "replay": "run a learner honestly over logged data",
     "verify-log": "recompute every draw and propensity in the log",
 }

@@ -14,10 +14,10 @@ from datetime import datetime
 
 from bandits.batches import SlateBatch
 from bandits.diagnostics import Finding
-from bandits.evaluation import Verdict, conclusion
+from bandits.evaluation import Verdict, conclusion, headline
 from bandits.logged_slates import Confine, Slates, logged_slates
 from bandits.loggers import LoggedBy, Loggers
-from bandits.panels import Panels, estimators_of
+from bandits.panels import Asked, Panels
 from bandits.slate_model import SlateModel
 from bandits.targets import Target
 from recsys.errors import Misuse
@@ -136,13 +136,17 @@ def judge(
     survey = surveyed(log, scope=scope, told=told, also=meet)
     frame, span = survey.frame(scope), survey.span
     why_not = enumerating.why_not if confine is None else "the rules were changed"
-    asked, notes = estimators_of(estimators, places=frame.places, why_not_placed=why_not)
+    asked = Asked.of(estimators, places=frame.places)
+    notes: tuple[str, ...] = ()
+    if asked.placed and why_not:
+        left_out = " and ".join(name for name in asked.placed if name != "uplift")
+        asked, notes = asked.without_places(), (f"{left_out} are left out: {why_not}",)
     targets = [each.target for each in candidates]
-    panels = Panels([target.name for target in targets], estimators=asked, level=level, products=frame.names)
+    panels = Panels([target.name for target in targets], asked=asked, level=level, products=frame.names)
 
     def slates(step: str, judged: Sequence[Target]) -> Iterator[Slates]:
         rounds = matured(log, scope=scope, rewards=rewards, until=survey.position, told=lambda at: told(step, at))
-        known = enumerating if judged and panels.placed else None
+        known = enumerating if judged and panels.asked.placed else None
         return logged_slates(rounds, targets=judged, frame=frame, confine=confine, enumerate_=known)
 
     model = SlateModel(frame, start=span[0], end=span[1])
@@ -194,7 +198,8 @@ def _judged(
 
 
 def _headlines(differences: Sequence[Verdict]) -> list[Verdict]:
-    return [verdict for verdict in differences if verdict.estimator == "cascade_dr"]
+    names = dict.fromkeys(verdict.policy for verdict in differences)
+    return [headline([verdict for verdict in differences if verdict.policy == name]) for name in names]
 
 
 def _compared(verdict: Verdict) -> str:

@@ -158,7 +158,7 @@ class LearnerLoop:
             return
         self._recent.append(decision)
         for taught in self._taught.values():
-            if at <= taught.position or taught.recipe.learner in STILL or not _is_traffic_of(taught.recipe, decision):
+            if at <= taught.position or taught.recipe.learner in STILL or not is_traffic_of(taught.recipe, decision):
                 continue
             try:
                 taught.learner.learn([lesson])
@@ -267,7 +267,7 @@ def teaches(decision: Decision) -> bool:
     return decision.mode == "live" or decision.mode.startswith("fallback:")
 
 
-def _is_traffic_of(recipe: Recipe, decision: Decision) -> bool:
+def is_traffic_of(recipe: Recipe, decision: Decision) -> bool:
     """A recipe learns from what it decided itself, from the fallback's and the uniform slice, unless it shares."""
     by = decision.policy.partition("@")[0]
     return recipe.shares_traffic or by == recipe.name or by == "uniform"

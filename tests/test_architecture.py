@@ -18,7 +18,7 @@ FLOORS = {
     "serving": {"recsys", "embeddings", "bandits", "serving"},
 }
 STORES = ("database", "eventlog", "customers", "profiles", "activities", "register", "keys", "leases", "quarantine",
-          "readmarks", "secrets_of_home")  # fmt: skip
+          "promotions", "readmarks", "secrets_of_home")  # fmt: skip
 DOORS = {
     "torch": {"embeddings/two_tower.py", "embeddings/losses.py", "embeddings/training.py", "embeddings/encoding.py"},
     "faiss": {"embeddings/index.py"},
