@@ -39,7 +39,14 @@ class Batch:
 
     def tally(self) -> Tally:
         """What diagnostics need of these rounds."""
-        return Tally.of(**self.weighing, logged_pmf=self.logged_pmf, target_pmf=self.target_pmf, shown=self.shown)
+        return Tally.of(
+            reward=self.reward,
+            propensity=self.propensity,
+            target=self.target,
+            logged_pmf=self.logged_pmf,
+            target_pmf=self.target_pmf,
+            shown=self.shown,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +54,8 @@ class PlacedBatch:
     """n rounds of L slots, each weighed by itself: chances are those of the product at its place, whatever
     stands above. Right where a slot's reward depends on its own product and place alone.
 
-    `q_logged` is a model of the slot's own reward, `q_target` its expectation under the target.
+    Below a slate's end, chances are those of its having ended by then. `q_logged` is a model of the slot's
+    own reward, `q_target` its expectation under the target.
     """
 
     unit: UnitKeys  # (n,)
@@ -75,9 +83,10 @@ class PlacedBatch:
         """What diagnostics need: every slot with its own weight."""
         real = self.within.shown >= 0.0
         return Tally.of(
-            reward=self.reward[real],
-            propensity=self.propensity_at[real],
-            target=self.target_at[real],
+            reward=self.reward.ravel(),
+            propensity=self.propensity_at.ravel(),
+            target=self.target_at.ravel(),
+            slots=self.reward.shape[1],
             logged_pmf=self.within.logged_pmf[real],
             target_pmf=self.within.target_pmf[real],
             shown=self.within.shown[real],
@@ -127,6 +136,7 @@ class SlateBatch:
             reward=self.reward.ravel(),
             propensity=self.propensity.cumprod(axis=1).ravel(),
             target=self.target.cumprod(axis=1).ravel(),
+            slots=self.reward.shape[1],
             logged_pmf=self.logged_pmf[real],
             target_pmf=self.target_pmf[real],
             shown=self.shown[real],

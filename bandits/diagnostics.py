@@ -70,8 +70,8 @@ class Diagnostics:
 
 def told(tally: Tally, *, products: Sequence[str] = (), excluded: int = 0) -> Diagnostics:
     """The diagnostics of everything added up; `products` name the columns."""
-    n, total, squares, earned, earned_squares, lost, off_policy = tally.sums.tolist()
-    mean = total / n
+    slots, total, earned, earned_squares, drawn, lost, n, squares, off_policy = tally.sums.tolist()
+    mean = total / slots
     deviation = math.sqrt(max(squares / n - mean * mean, 0.0) * n / max(n - 1.0, 1.0))
     off = calibrated(tally.drawn, tally.expected, tally.variance, names=products)
     found = Diagnostics(
@@ -81,9 +81,9 @@ def told(tally: Tally, *, products: Sequence[str] = (), excluded: int = 0) -> Di
         largest_weight=tally.largest,
         weight_p999=min(heaviest(tally.classes, share=0.001)[0], tally.largest),
         top_share=heaviest(tally.classes, share=0.01)[1] / max(total, np.finfo(float).tiny),
-        effective_rounds=total**2 / squares if squares > 0.0 else 0.0,
+        effective_rounds=(n * mean) ** 2 / squares if squares > 0.0 else 0.0,
         effective_conversions=earned**2 / earned_squares if earned_squares > 0.0 else 0.0,
-        unsupported=lost / n if tally.has_support else None,
+        unsupported=lost / max(drawn, 1.0) if tally.has_support else None,
         excluded=excluded,
         miscalibrated=tuple(each for each in off if each.p_value < CALIBRATION_ALPHA),
     )

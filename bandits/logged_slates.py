@@ -44,6 +44,7 @@ class Frame:
         return tuple(self.columns)
 
 
+_TINY = 1e-12
 Confine = Callable[[Decision], Bools]
 """A decision → (n,) which of its candidates may still be shown: a changed rule pack."""
 Enumerate = Callable[[Decision], tuple[Policy, Prefixes] | None]
@@ -187,7 +188,12 @@ class _Slots:
         for place, row in enumerate(self.rows):
             columns.propensity_at[i, place] = by_logger[place, row]
             columns.target_at[i, place] = by_target[place, row]
+        places = min(len(by_target), columns.reward.shape[1])
+        for place in range(places):  # below the logged end, too
             columns.target_pmf_at[i, place, self.where] = by_target[place]
+        for place in range(len(self.rows), places):  # the slate has ended, which has a chance of its own
+            columns.propensity_at[i, place] = min(max(1.0 - by_logger[place].sum(), _TINY), 1.0)
+            columns.target_at[i, place] = min(max(1.0 - by_target[place].sum(), 0.0), 1.0)
 
 
 def open_in(decision: Decision, *, places: int) -> Bools:

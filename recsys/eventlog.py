@@ -182,6 +182,12 @@ class EventLog:
         with self._database.reading() as connection:
             return connection.execute(query).scalar() or 0
 
+    def recorded_at(self, position: int) -> datetime:
+        """When the event at a position was recorded; 1970 where there is none."""
+        query = select(db.events.c.recorded_at).where(db.events.c.position == position)
+        with self._database.reading() as connection:
+            return records.moment(connection.execute(query).scalar() or 0)
+
     def last_position(self) -> int:
         """The greatest position, 0 for an empty log."""
         with self._database.reading() as connection:

@@ -74,14 +74,20 @@ class Promotions:
         with self._database.writing() as connection:
             _append(connection, promotion)
 
-    def roll_back(self, *, by: str, reason: str, now: datetime) -> Promotion:
-        """Name the champion before the one in force again. Raises `Conflict` where there was none."""
+    def roll_back(self, *, first: tuple[str, str], by: str, reason: str, now: datetime) -> Promotion:
+        """Name the champion before the one in force again; before all of them stands `first` (recipe, digest).
+
+        Raises `Conflict` where there was none before.
+        """
         with self._database.writing() as connection:
-            current = _in_force(connection, role=CHAMPION, now=now)
-            before = None if current is None else _before(connection, current, now=now)
-            if current is None or before is None:
+            standing = _standing(connection, role=CHAMPION, now=now)
+            current = standing[0].recipe if standing else first[0]
+            before = [(each.recipe, each.digest) for each in standing if each.recipe != current]
+            if not before and first[0] != current:
+                before = [first]
+            if not before:
                 raise Conflict("there is no earlier champion to return to")
-            back = Promotion(CHAMPION, before.recipe, before.digest, by, reason, before.evidence, now)
+            back = Promotion(CHAMPION, *before[0], by=by, reason=reason, evidence="", at=now)
             _append(connection, back)
             return back
 
@@ -132,11 +138,6 @@ def _standing(connection: Connection, *, role: str, now: datetime) -> Sequence[P
 
 def _in_force(connection: Connection, *, role: str, now: datetime) -> Promotion | None:
     return next(iter(_standing(connection, role=role, now=now)), None)
-
-
-def _before(connection: Connection, current: Promotion, *, now: datetime) -> Promotion | None:
-    others = (each for each in _standing(connection, role=CHAMPION, now=now) if each.recipe != current.recipe)
-    return next(others, None)
 
 
 def _promotion(row: Row[Any]) -> Promotion:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -74,11 +74,16 @@ class Rewards:
 
         A kind that is no stage counts from a slot that was seen, within the longest window.
         """
-        counted = tuple(replace(stage, worth=float(stage.kind == kind)) for stage in self.stages)
-        if all(stage.kind != kind for stage in self.stages):
-            last = max(self.stages, key=lambda stage: stage.ripe_after)
-            counted += (Stage(kind, kind, SEEN, last.window, last.grace, 1.0),)
+        watched = self.watching((kind,)).stages
+        counted = tuple(replace(stage, worth=float(stage.kind == kind)) for stage in watched)
         return replace(self, stages=counted, low=0.0, high=1.0).with_values(self.values)
+
+    def watching(self, kinds: Iterable[str]) -> Rewards:
+        """The same points, and rounds that also say whether an outcome of these kinds came to a slot that was seen."""
+        last = max(self.stages, key=lambda stage: stage.ripe_after)
+        missing = [kind for kind in kinds if all(stage.kind != kind for stage in self.stages)]
+        more = tuple(Stage(kind, kind, SEEN, last.window, last.grace, 0.0) for kind in missing)
+        return replace(self, stages=self.stages + more).with_values(self.values)
 
     @property
     def longest(self) -> timedelta:

@@ -22,6 +22,7 @@ from recsys.database import Database
 from recsys.errors import InvalidConfiguration, RecsysError
 from recsys.eventlog import EventLog
 from recsys.layers import Layers
+from recsys.promotions import Promotions
 from recsys.quarantine import Quarantine
 from recsys.register import Register
 from recsys.rewards import Rewards
@@ -50,6 +51,7 @@ class Installation:
     log: EventLog
     customers: Customers
     register: Register
+    promotions: Promotions
     quarantine: Quarantine
     recipes: tuple[Recipe, ...]
     offers: Offers
@@ -59,6 +61,15 @@ class Installation:
     def rewards(self) -> Rewards:
         """The reward configuration with the catalogue's points."""
         return self.offers.current.rewards
+
+    def champion(self) -> str:
+        """The recipe that serves by default: the one promoted last, else that of the settings.
+
+        A champion that the recipes do not know any more gives way to the settings' one.
+        """
+        promoted = self.promotions.champion(now=self.clock.now())
+        known = promoted is not None and any(recipe.name == promoted.recipe for recipe in self.recipes)
+        return promoted.recipe if promoted is not None and known else self.settings.champion
 
     def layers(self) -> Layers:
         """Experiments and hold-out as they stand in the database."""
@@ -84,6 +95,7 @@ def compose(
         log=EventLog(database, clock=clock),
         customers=Customers(database, new_token=new_token),
         register=Register(database),
+        promotions=Promotions(database),
         quarantine=Quarantine(database),
         recipes=recipes,
         offers=offers,
@@ -95,7 +107,7 @@ def recommender_of(home: Installation, *, layers: Callable[[], Layers], new_id: 
     """The recommender over an installation."""
     settings = home.settings
     traffic = Traffic(
-        champion=settings.champion,
+        champion=home.champion(),
         uniform_share=settings.uniform_share,
         candidates=settings.candidates,
         decision_life=timedelta(minutes=settings.decision_life_minutes),
@@ -123,10 +135,10 @@ class Service:
     intake: Intake
     recommender: Recommender = field(init=False)
     _layers: Layers = field(init=False)
+    _champion: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self.refresh()
-        self.recommender = recommender_of(self.home, layers=lambda: self._layers, new_id=random_id)
 
     @property
     def log(self) -> EventLog:
@@ -163,6 +175,9 @@ class Service:
         self.home.offers.refresh()
         self.home.live.refresh()
         self._layers = self.home.layers()
+        if (champion := self.home.champion()) != self._champion:  # promoted, rolled back, or expired
+            self.recommender = recommender_of(self.home, layers=lambda: self._layers, new_id=random_id)
+            self._champion = champion
 
     def tidy(self) -> None:
         """Drop what is kept for a time only: request ids after seven days."""
@@ -177,8 +192,8 @@ class Service:
             missing.append("the database does not answer")
         if not self.offers.current.catalogue.products:
             missing.append("there is no catalogue: run `recsys catalogue apply FILE`")
-        if self.live.policy(self.home.settings.champion) is None:
-            notes.append(f"the champion {self.home.settings.champion} has no snapshot yet: the fallback answers")
+        if self.live.policy(self._champion) is None:
+            notes.append(f"the champion {self._champion} has no snapshot yet: the fallback answers")
         if self.offers.current.retriever is None:
             notes.append("no embeddings yet: candidates carry no affinity")
         return missing, notes

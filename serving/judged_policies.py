@@ -10,7 +10,9 @@ from bandits.targets import LoggedTarget, PolicyTarget
 from recsys import artefacts
 from recsys.errors import Misuse
 from recsys.facts import nearest
+from recsys.rewards import Rewards
 from serving.bootstrap import Installation
+from serving.intake import ALWAYS_KNOWN
 from serving.judging import Candidate
 from serving.learner_loop import STILL
 from serving.live_policy import policy_name
@@ -60,3 +62,11 @@ def _as_it_stands(home: Installation, name: str, *, known: set[str]) -> Candidat
     if name == CATALOGUE_ORDER:
         return Candidate(PolicyTarget(StaticPolicy(home.offers.current.catalogue.ids, name="catalogue-order@0")))
     return Candidate(PolicyTarget(UniformPolicy()))
+
+
+def known_outcome(rewards: Rewards, outcome: str | None) -> str | None:
+    """The kind of outcome that was named, or `Misuse` where there is no such kind."""
+    known = sorted((rewards.kinds | ALWAYS_KNOWN) - {"seen"})
+    if outcome is not None and outcome not in known:
+        raise Misuse(f'"{outcome}" is no kind of outcome; there are {", ".join(known)}')
+    return outcome

@@ -132,7 +132,7 @@ def _diagnosed(judged: Judged) -> list[str]:
         unsupported = "" if d.unsupported is None else f", {d.unsupported:.1%} of its choices without support"
         lines.append(
             f"{policy}: weights average {d.mean_weight:.3f} (largest {d.largest_weight:,.3g}), the heaviest hundredth "
-            f"carries {d.top_share:.0%}, {d.effective_rounds:,.0f} of {d.n:,} slots effective, "
+            f"carries {d.top_share:.0%}, {d.effective_rounds:,.0f} of {d.n:,} rounds effective, "
             f"{d.effective_conversions:,.0f} effective conversions{unsupported}"
         )
         lines += sentences(d.findings)

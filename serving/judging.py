@@ -61,6 +61,10 @@ class Judged:
         """One policy's verdicts."""
         return tuple(verdict for verdict in self.verdicts if verdict.policy == policy)
 
+    def headline(self, policy: str) -> Verdict:
+        """The verdict that speaks for a policy."""
+        return headline(self.of(policy))
+
     @property
     def policies(self) -> tuple[str, ...]:
         """Those judged, in order."""

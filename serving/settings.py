@@ -31,7 +31,8 @@ class Settings(BaseSettings):
     rules: Path = PACKAGE.parent / "recsys" / "rules" / "gb.toml"
     rewards: Path = PACKAGE.parent / "recsys" / "default_rewards.toml"
     recipes: Path = PACKAGE / "recipes.toml"
-    champion: str = "bandit"  # the recipe that serves where no experiment says otherwise
+    inventory: Path = PACKAGE / "inventory.toml"  # whose each recipe is, what it is for and where it may be used
+    champion: str = "bandit"  # serves where no experiment says otherwise, until `recsys promote` names another
     clock: Literal["wall", "simulated"] = "wall"
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)

@@ -12,14 +12,12 @@ from tqdm import tqdm
 
 from recsys import eligibility
 from recsys.errors import Misuse
-from recsys.rewards import Rewards
 from recsys.tracking import Parameter, Tracker
 from serving import charts, settings
 from serving.bootstrap import Installation, compose
 from serving.commands.moments import MOMENT
-from serving.intake import ALWAYS_KNOWN
 from serving.judged_log import Scope
-from serving.judged_policies import AS_LOGGED, candidates_of
+from serving.judged_policies import AS_LOGGED, candidates_of, known_outcome
 from serving.judged_report import metrics_of, rows_of, safe, to_json, told
 from serving.judging import Judged, judge
 from serving.leading import calm_the_collector
@@ -112,7 +110,8 @@ def _judge(
     outcome: str | None,
     asked: str,
 ) -> Judged:
-    rewards = home.rewards if outcome is None else _counting(home.rewards, outcome)
+    kind = known_outcome(home.rewards, outcome)
+    rewards = home.rewards if kind is None else home.rewards.counting(kind)
     change = None if rules is None else RuleChange(eligibility.load(rules), offer=home.offers.current)
     with tqdm(total=home.log.last_position(), unit="events", mininterval=0.5, leave=False) as bar:
 
@@ -134,13 +133,6 @@ def _judge(
             also=(lambda _: None) if change is None else change.meets,
             told=tell,
         )
-
-
-def _counting(rewards: Rewards, outcome: str) -> Rewards:
-    known = sorted((rewards.kinds | ALWAYS_KNOWN) - {"seen"})
-    if outcome not in known:
-        raise Misuse(f'"{outcome}" is no kind of outcome; there are {", ".join(known)}')
-    return rewards.counting(outcome)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
