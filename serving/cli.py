@@ -26,6 +26,7 @@ COMMANDS = {
     "experiments": "create, start, stop, list, read out",
     "keys": "create, list and revoke keys",
     "evaluate": "judge policies from the log: estimates, intervals, diagnostics, a conclusion",
+    "export": "the log as daily Parquet, for SQL in a warehouse",
     "promote": "the gate: a recipe becomes challenger, or is refused with reasons; --rollback",
     "replay": "run a learner honestly over logged data",
     "verify-log": "recompute every draw and propensity in the log",

@@ -119,7 +119,7 @@ def _gate(
         against := list(objections(entry, recipe=recipe, surface=where, approver=approver, home=home))
     ):
         raise Refused(f"{recipe.name} is refused: {'; '.join(against)}")
-    home.live.refresh()
+    counted = known_outcome(home.rewards, outcome)
     splits = splits_of(home, surface=where, since=days[0], until=days[1])
     found = heard(
         home,
@@ -129,7 +129,7 @@ def _gate(
         splits=splits,
         terms=Terms(margin=margin),
         rehearse=rehearse,
-        outcome=known_outcome(home.rewards, outcome),
+        outcome=counted,
         say=lambda sentence: click.echo(sentence, err=True),
     )
     tracker = tracker_of(home.settings)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import index, log
+from tests.benchmarks import index, judging, log
 
-ALL = {"index": index.main, "log": log.main}
+ALL = {"index": index.main, "judging": judging.main, "log": log.main}
 
 for name in sys.argv[1:] or ALL:
     if name not in ALL:
