@@ -105,7 +105,7 @@ FROM read_parquet('OUT/rounds/*/*.parquet') r
 JOIN read_parquet('OUT/slots/*/*.parquet') s USING (decision_id, slot)
 WHERE slot = 1 AND r.mode = 'live';"""
 
-BIGQUERY = """-- BigQuery: the same, over tables loaded from the files (hive partitioning by day, enable_list_inference on)
+BIGQUERY = """-- BigQuery: the same, over tables loaded from the files (partitioned by day, enable_list_inference on)
 SELECT AVG(r.reward / (s.propensity * (SELECT COUNTIF(p > 0) FROM UNNEST(s.pmf) AS p))) AS even_choice,
        AVG(r.reward) AS as_logged, COUNT(*) AS rounds
 FROM `project.recsys.rounds` AS r

@@ -109,10 +109,7 @@ def _decision_row(event: Event, d: Decision) -> Row:
         "n_slots": d.n_slots,
         "n_shown": len(d.shown),
         "shortfall": d.shortfall,
-        **{
-            name: getattr(versions, name)
-            for name in ("catalogue", "rule_pack", "rewards", "recipe", "snapshot", "bundle")
-        },
+        **{name: getattr(d.versions, name) for name in _VERSIONS},
         "redraws": d.redraws,
         "latency_us": d.latency_us,
     }
