@@ -112,6 +112,11 @@ def png(spec: Spec, *, width: int = 640) -> bytes:
     return vl_convert.vegalite_to_png(spec | {"width": width, "background": "white"}, scale=2)
 
 
+def chart(spec: Spec, *, width: int = 640) -> alt.LayerChart:
+    """A chart for a notebook, which shows it."""
+    return alt.LayerChart.from_dict(spec | {"width": width})
+
+
 def html(spec: Spec) -> str:
     """A chart as a page that needs nothing from elsewhere."""
     return str(vl_convert.vegalite_to_html(spec | {"width": 640}, bundle=True))

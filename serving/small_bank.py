@@ -8,21 +8,30 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
+from bandits.policy import Policy
+from recsys.bank.visits import Visit
 from recsys.bank.world import Bank
 from recsys.catalogue import BANK_CATALOGUE
 from recsys.clocks import FixedClock
+from recsys.errors import Misuse
 from recsys.layers import Layers
+from recsys.vocabulary import DecisionId, Floats
 from serving.bootstrap import Installation, compose, recommender_of
 from serving.commands.learn import learner_of
 from serving.doors import InProcess
+from serving.enumerating import Enumerating
+from serving.judged_log import Scope, matured
 from serving.offer import apply_catalogue
+from serving.recommender import Recommender
 from serving.settings import Settings
-from serving.traffic import Lived, Traffic
+from serving.traffic import Answer, Lived, Traffic
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 SLOTS = {"home": 3, "savings": 5}
@@ -35,6 +44,7 @@ class SmallBank:
     home: Installation
     bank: Bank
     traffic: Traffic
+    taps: Mapping[DecisionId, Floats]  # the true chance of a tap on each product, if seen
 
     @classmethod
     def open(cls, folder: Path, *, customers: int = 300, seed: int = 1, holdout: float = 0.1) -> SmallBank:
@@ -48,8 +58,8 @@ class SmallBank:
         bank = Bank.create(customers=customers, seed=seed, start=START, catalogue=home.offers.current.catalogue.ids)
         layers = Layers(holdout_share=holdout)
         recommender = recommender_of(home, layers=lambda: layers, new_id=_ids("decision", seed=seed))
-        door = InProcess(home, recommender=recommender, slots=SLOTS)
-        return cls(home, bank, Traffic(bank, door, clock, SLOTS))
+        door = _Witness(home, recommender=recommender, slots=SLOTS, bank=bank)
+        return cls(home, bank, Traffic(bank, door, clock, SLOTS), door.taps)
 
     def live(self, days: int, *, truth_from: int | None = None) -> Sequence[Lived]:
         """Live some days; their hours, with the true values from day `truth_from` of these on."""
@@ -65,6 +75,38 @@ class SmallBank:
         loop.catch_up()
         loop.publish()
         self.home.live.refresh()
+
+    def true_taps(self, policy: Policy, *, scope: Scope) -> float:
+        """What a policy is truly worth, in taps a round, at the very states a judgement of this scope would use."""
+        home, enumerating = self.home, Enumerating(self.home, places=None)
+        worth = []
+        until = home.log.last_position()
+        for each in matured(home.log, scope=scope, rewards=home.rewards, until=until, told=lambda _: None):
+            decision, known = each.decision, enumerating(each.decision)
+            if known is None:
+                raise Misuse("the truth is enumerated for slates of at most three slots")
+            ids = self.home.offers.current.catalogue.ids
+            row = dict(zip(ids, self.taps[decision.decision_id].tolist(), strict=True))
+            chances = np.array([row.get(c.product_id, 0.0) for c in decision.candidates])
+            at = known[1].marginals(policy, policy.scores(decision.context, decision.candidates))
+            worth.append(float(self.bank.examination(decision.surface)[: len(at)] @ (at @ chances)))
+        return float(np.mean(worth))
+
+
+class _Witness(InProcess):
+    """The engine, and beside it a note of what was true when each visitor was answered."""
+
+    def __init__(self, home: Installation, *, recommender: Recommender, slots: Mapping[str, int], bank: Bank) -> None:
+        super().__init__(home, recommender=recommender, slots=slots)
+        self._bank = bank
+        self.taps: dict[DecisionId, Floats] = {}
+
+    async def ask(self, visits: Sequence[Visit]) -> list[Answer]:
+        """A slate for each visitor."""
+        rates = self._bank.tap_rates(visits)
+        answers = await super().ask(visits)
+        self.taps.update((answer.decision_id, row) for answer, row in zip(answers, rates, strict=True))
+        return answers
 
 
 def _ids(purpose: str, *, seed: int) -> Callable[[], str]:

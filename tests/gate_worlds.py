@@ -22,11 +22,12 @@ class Log:
     unit: np.ndarray[tuple[int], np.dtype[np.uint64]]
 
     @classmethod
-    def of(cls, rng: np.random.Generator, *, n: int) -> Log:
+    def of(cls, rng: np.random.Generator, *, n: int, rates: Floats = RATES) -> Log:
+        """Rounds in which a product is taken with its rate, more or less by unit."""
         unit = rng.integers(0, n // 5, n)
         bent = 0.6 + 0.8 * (np.arange(n // 5) % 2)  # units differ, so clusters matter
         shown = rng.integers(0, 5, n)
-        reward = (rng.random(n) < RATES[shown] * bent[unit]).astype(np.float64)
+        reward = (rng.random(n) < rates[shown] * bent[unit]).astype(np.float64)
         return cls(shown, reward, unit.astype(np.uint64))
 
     def measured(self, candidate: Floats, champion: Floats) -> Measured:
