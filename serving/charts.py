@@ -117,6 +117,13 @@ def chart(spec: Spec, *, width: int = 640) -> alt.LayerChart:
     return alt.LayerChart.from_dict(spec | {"width": width})
 
 
+def curves(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, by: str) -> alt.Chart:
+    """A line for each `by`, for a notebook."""
+    lines = alt.Chart(_data(rows)).mark_line(strokeWidth=2).encode(x=f"{x}:Q", y=f"{y}:Q", color=f"{by}:N")
+    drawn: alt.Chart = lines.properties(width=640, height=300)
+    return drawn
+
+
 def html(spec: Spec) -> str:
     """A chart as a page that needs nothing from elsewhere."""
     return str(vl_convert.vegalite_to_html(spec | {"width": 640}, bundle=True))

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,7 +68,8 @@ class SmallBank:
         async def lived() -> list[Lived]:
             return [hour async for _, hours in self.traffic.days(days, truth_from=truth_from) for hour in hours]
 
-        return asyncio.run(lived())
+        with ThreadPoolExecutor(max_workers=1) as aside:  # a notebook has an event loop of its own
+            return aside.submit(asyncio.run, lived()).result()
 
     def learn(self) -> None:
         """Let the learner read to the end of the log, and put its snapshots in force."""
