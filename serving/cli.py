@@ -25,9 +25,9 @@ COMMANDS = {
     "catalogue": "load, check and publish the products",
     "experiments": "create, start, stop, list, read out",
     "keys": "create, list and revoke keys",
-    "evaluate": "judge policies from the log: estimates, intervals, diagnostics, a conclusion",
+    "evaluate": "judge policies from the log, or say why it cannot",
     "export": "the log as daily Parquet, for SQL in a warehouse",
-    "promote": "the gate: a recipe becomes challenger, or is refused with reasons; --rollback",
+    "promote": "the gate: a challenger, or reasons; --rollback",
     "replay": "run a learner honestly over logged data",
     "verify-log": "recompute every draw and propensity in the log",
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bandits.diagnostics import Diagnostics, diagnose
 from bandits.gate import Measured
 from bandits.unit_sums import UnitSums
 from recsys.vocabulary import Floats
@@ -55,3 +56,11 @@ def candidate_worth(share: float, *, towards: int = 0) -> Floats:
     found = (1.0 - moved) * CHAMPION + moved * pure
     assert (found >= 0.0).all()
     return found
+
+
+def green() -> Diagnostics:
+    """Diagnostics with nothing to complain of."""
+    rng = np.random.default_rng(1)
+    return diagnose(
+        reward=(rng.random(4_000) < 0.3).astype(float), propensity=np.full(4_000, 0.5), target=np.full(4_000, 0.5)
+    )

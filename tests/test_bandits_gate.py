@@ -10,21 +10,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bandits.diagnostics import Diagnostics, diagnose
 from bandits.gate import Compared, Measured, Splits, Terms, compared, ruled
 from bandits.unit_sums import UnitSums
 from recsys.errors import Misuse
-from tests.gate_worlds import CHAMPION, Log, candidate_worth, worth
+from tests.gate_worlds import CHAMPION, Log, candidate_worth, green, worth
 
 TERMS = Terms(margin=0.05)
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
-
-
-def green() -> Diagnostics:
-    rng = np.random.default_rng(1)
-    return diagnose(
-        reward=(rng.random(4_000) < 0.3).astype(float), propensity=np.full(4_000, 0.5), target=np.full(4_000, 0.5)
-    )
 
 
 def passes(log: Log, *, share: float, look: int = 1, towards: int = 0) -> bool:

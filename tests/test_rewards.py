@@ -104,7 +104,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_one_kind_of_outcome_can_be_counted_and_others_watched() -> None:
-    plain = rewards.load()
+    plain = load()
     taps = plain.counting("tapped")
     assert [stage.worth for stage in taps.stages] == [1.0, 0.0, 0.0]
     assert (taps.low, taps.high, taps.longest) == (0.0, 1.0, plain.longest)

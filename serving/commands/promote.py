@@ -19,9 +19,10 @@ from recsys.scorecards import roll_up
 from serving import inventory, settings
 from serving.bootstrap import Installation, compose
 from serving.commands.moments import MOMENT
+from serving.hearing import heard, splits_of
 from serving.judged_policies import known_outcome
 from serving.leading import calm_the_collector
-from serving.promotion import evidence_of, heard, mirrored, objections, promoted, ramp_of, splits_of
+from serving.promotion import evidence_of, mirrored, objections, promoted, ramp_of
 from serving.tracked import tracker_of
 
 

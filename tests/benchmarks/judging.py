@@ -17,8 +17,7 @@ from bandits.batches import Batch
 from bandits.evaluation import ESTIMATORS, Panel, chosen
 from bandits.gate import Terms, ruled
 from recsys.vocabulary import Floats
-from tests.gate_worlds import CHAMPION, Log, candidate_worth
-from tests.test_bandits_gate import green
+from tests.gate_worlds import CHAMPION, Log, candidate_worth, green
 
 ROUNDS, PRODUCTS = 1_000_000, 10
 STREAMED = (1_000_000, 10_000_000, 100_000_000)
