@@ -32,9 +32,9 @@ check: setup  ## style and types
 bench: setup  ## measurements, each a ratio against a named reference in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-notebooks: setup  ## run the notebooks top to bottom (there are none yet)
-	@for notebook in $(wildcard notebooks/*.ipynb); do \
-		$(BIN)/jupyter nbconvert --to notebook --execute --stdout $$notebook > /dev/null || exit 1; done
+notebooks: setup  ## run the notebooks top to bottom, full size (nothing is written back)
+	@for notebook in notebooks/*.ipynb; do echo "$$notebook"; \
+		$(BIN)/jupyter execute --timeout=1800 --output=/dev/null $$notebook || exit 1; done
 
 clean:  ## remove what was built (RECSYS_HOME stays)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

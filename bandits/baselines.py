@@ -45,6 +45,10 @@ class UniformPolicy:
         """(n,) 1 / n_open each."""
         return self._exploration.pmf(scores, open_=open_)
 
+    def pmfs(self, scores: Floats, *, open_: Bools) -> Floats:
+        """(m, n) the same for m masks at once."""
+        return self._exploration.pmfs(scores, open_=open_)
+
 
 class StaticPolicy:
     """An approved order: the first open product of it, with probability 1.
@@ -134,6 +138,10 @@ class PopularityPolicy:
     def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
         """(n,) by the recipe's exploration."""
         return self._exploration.pmf(scores, open_=open_, lessons=self._lessons)
+
+    def pmfs(self, scores: Floats, *, open_: Bools) -> Floats:
+        """(m, n) the same for m masks at once."""
+        return self._exploration.pmfs(scores, open_=open_, lessons=self._lessons)
 
 
 def _mean(counts: Counts) -> float:

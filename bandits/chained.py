@@ -63,3 +63,7 @@ class ChainedPolicy(ABC):
     def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
         """(n,) by the recipe's exploration."""
         return self._exploration.pmf(scores, open_=open_, lessons=self._lessons)
+
+    def pmfs(self, scores: Floats, *, open_: Bools) -> Floats:
+        """(m, n) the same for m masks at once."""
+        return self._exploration.pmfs(scores, open_=open_, lessons=self._lessons)

@@ -70,8 +70,8 @@ class Diagnostics:
 
 def told(tally: Tally, *, products: Sequence[str] = (), excluded: int = 0) -> Diagnostics:
     """The diagnostics of everything added up; `products` name the columns."""
-    n, total, squares, earned, earned_squares, lost, off_policy = tally.sums.tolist()
-    mean = total / n
+    slots, total, earned, earned_squares, drawn, lost, n, squares, off_policy = tally.sums.tolist()
+    mean = total / slots
     deviation = math.sqrt(max(squares / n - mean * mean, 0.0) * n / max(n - 1.0, 1.0))
     off = calibrated(tally.drawn, tally.expected, tally.variance, names=products)
     found = Diagnostics(
@@ -81,9 +81,9 @@ def told(tally: Tally, *, products: Sequence[str] = (), excluded: int = 0) -> Di
         largest_weight=tally.largest,
         weight_p999=min(heaviest(tally.classes, share=0.001)[0], tally.largest),
         top_share=heaviest(tally.classes, share=0.01)[1] / max(total, np.finfo(float).tiny),
-        effective_rounds=total**2 / squares if squares > 0.0 else 0.0,
+        effective_rounds=(n * mean) ** 2 / squares if squares > 0.0 else 0.0,
         effective_conversions=earned**2 / earned_squares if earned_squares > 0.0 else 0.0,
-        unsupported=lost / n if tally.has_support else None,
+        unsupported=lost / max(drawn, 1.0) if tally.has_support else None,
         excluded=excluded,
         miscalibrated=tuple(each for each in off if each.p_value < CALIBRATION_ALPHA),
     )
@@ -122,8 +122,10 @@ def _with_findings(d: Diagnostics, *, on_policy: bool) -> Diagnostics:
         )
         found.append(Finding(colour, "support", sentence))
     if abs(d.mean_weight_z) > WEIGHT_Z_WARNS:
-        sentence = f"weights average {d.mean_weight:.3f} and not 1: a propensity or the support is wrong"
-        found.append(Finding("red", "mean weight", sentence))
+        known = d.effective_rounds >= LEAST_FOR_INTERVAL  # the heaviest weights of a small log are yet to come
+        why = "a propensity or the support is wrong" if known else "too few rounds carry weight to say why"
+        sentence = f"weights average {d.mean_weight:.3f} and not 1: {why}"
+        found.append(Finding("red" if known else "amber", "mean weight", sentence))
     if d.miscalibrated:
         worst = max(d.miscalibrated, key=lambda each: abs(each.z))
         sentence = f"{worst.name} was drawn {worst.drawn:,} times where its propensities expect {worst.expected:,.0f}"

@@ -14,12 +14,14 @@ The sample is the unit that was assigned (customer or household), never the roun
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from bandits import diagnostics, estimators, slate_estimators
-from bandits.batches import Batch, SlateBatch
+from bandits.batches import Batch, Pair, PlacedBatch, SlateBatch
 from bandits.diagnostics import Diagnostics
 from bandits.forms import MEAN, PLUS_RATIO, RATIO, Form
 from bandits.intervals import Interval
@@ -28,7 +30,7 @@ from bandits.unit_sums import UnitSums
 from recsys.errors import Misuse
 from recsys.vocabulary import Floats
 
-Rows = TypeVar("Rows", Batch, SlateBatch)
+Rows = TypeVar("Rows", Batch, SlateBatch, PlacedBatch, Pair[SlateBatch], Pair[PlacedBatch])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +72,47 @@ SLATE_ESTIMATORS: Mapping[str, Estimator[SlateBatch]] = MappingProxyType(
         "rips": _one(lambda b: slate_estimators.rips(**b.weighing)),
         "cascade_dr": _one(lambda b: slate_estimators.cascade_dr(**b.modelled)),
         "logged": _one(lambda b: b.reward.sum(axis=1)),
-        "uplift": _one(
-            lambda b: (
-                (
-                    slate_estimators.rips(**b.weighing)
-                    if b.q_logged is None
-                    else slate_estimators.cascade_dr(**b.modelled)
-                )
-                - b.reward.sum(axis=1)
-            )
-        ),
+        "uplift": _one(lambda b: _best(b) - b.reward.sum(axis=1)),
     }
 )
 """The same for whole slates: a round's reward is the sum of its slots'."""
 
-HEADLINE = ("sndr", "snips", "dr", "ips", "dm", "cascade_dr", "rips", "sips")
+PLACED_ESTIMATORS: Mapping[str, Estimator[PlacedBatch]] = MappingProxyType(
+    {
+        "iips": _one(lambda b: slate_estimators.iips(**b.weighing)),
+        "slot_dr": _one(lambda b: slate_estimators.slot_dr(**b.modelled)),
+        "uplift": _one(lambda b: slate_estimators.slot_dr(**b.modelled) - b.reward.sum(axis=1)),
+    }
+)
+"""The same where each slot is weighed by itself."""
+
+PAIRS: Mapping[str, Estimator[Pair[SlateBatch]]] = MappingProxyType(
+    {
+        "rips": _one(lambda b: slate_estimators.rips(**b.one.weighing) - slate_estimators.rips(**b.other.weighing)),
+        "cascade_dr": _one(lambda b: _best(b.one) - _best(b.other)),
+    }
+)
+"""One target less another on the same rows: what they share cancels, so the interval is far narrower."""
+
+PLACED_PAIRS: Mapping[str, Estimator[Pair[PlacedBatch]]] = MappingProxyType(
+    {
+        "iips": _one(lambda b: slate_estimators.iips(**b.one.weighing) - slate_estimators.iips(**b.other.weighing)),
+        "slot_dr": _one(
+            lambda b: slate_estimators.slot_dr(**b.one.modelled) - slate_estimators.slot_dr(**b.other.modelled)
+        ),
+    }
+)
+"""The same where each slot is weighed by itself."""
+
+
+def _best(batch: SlateBatch) -> Floats:
+    """(n,) with the reward model where there is one; of one slot it is dr, without a model ips."""
+    if batch.q_logged is None:
+        return slate_estimators.rips(**batch.weighing)
+    return slate_estimators.cascade_dr(**batch.modelled)
+
+
+HEADLINE = ("sndr", "snips", "dr", "ips", "dm", "slot_dr", "cascade_dr", "iips", "rips", "sips")
 """Which estimate speaks for a policy: the first of these that was asked for (statistics.md 0)."""
 
 
@@ -119,7 +147,8 @@ class Verdict:
 class Panel(Generic[Rows]):
     """One policy's estimates while rounds come in; panels over parts of a log add.
 
-    `estimators` are some of `ESTIMATORS` for `Batch`es, of `SLATE_ESTIMATORS` for `SlateBatch`es.
+    `estimators` are some of `ESTIMATORS` for `Batch`es, of `SLATE_ESTIMATORS` for `SlateBatch`es,
+    and so on.
     """
 
     policy: str
@@ -127,44 +156,46 @@ class Panel(Generic[Rows]):
     level: float = 0.95
     products: Sequence[str] = ()
     excluded: int = 0
-    _sums: dict[str, UnitSums] = field(default_factory=dict)
+    _sums: UnitSums | None = None  # the terms of all estimators, side by side
     _tally: Tally | None = None
 
     def add(self, batch: Rows) -> None:
         """Take in some rounds. Raises `InvalidTable` with their rows, or `Misuse`."""
         tally = batch.tally()
-        fresh = {name: UnitSums.of(each.terms(batch), unit=batch.unit) for name, each in self.estimators.items()}
+        terms = [each.terms(batch) for each in self.estimators.values()]
+        sums = UnitSums.of(np.hstack(terms), unit=batch.unit)
         self._tally = tally if self._tally is None else self._tally + tally
-        self._sums = {name: self._sums[name] + sums if name in self._sums else sums for name, sums in fresh.items()}
+        self._sums = sums if self._sums is None else self._sums + sums
 
     def merge(self, other: Panel[Rows]) -> None:
         """Take in what another panel of the same policy and estimators has counted."""
         if (other.policy, list(other.estimators)) != (self.policy, list(self.estimators)):
             raise Misuse("panels of different policies or estimators do not add")
-        if other._tally is not None:
+        if other._tally is not None and other._sums is not None:
             self._tally = other._tally if self._tally is None else self._tally + other._tally
-            self._sums = {
-                name: self._sums[name] + sums if name in self._sums else sums for name, sums in other._sums.items()
-            }
+            self._sums = other._sums if self._sums is None else self._sums + other._sums
         self.excluded += other.excluded
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """One for each estimator, in the order asked for; none before the first round."""
-        if self._tally is None:
+        if self._tally is None or self._sums is None:
             return ()
         told = diagnostics.told(self._tally, products=self.products, excluded=self.excluded)
-        return tuple(
-            Verdict(self.policy, name, self._sums[name].interval(each.form, level=self.level), told)
-            for name, each in self.estimators.items()
-        )
+        found, start = [], 0
+        for name, each in self.estimators.items():
+            end = start + len(each.form.terms)
+            interval = self._sums.columns(start, end).interval(each.form, level=self.level)
+            found.append(Verdict(self.policy, name, interval, told))
+            start = end
+        return tuple(found)
 
 
 def headline(verdicts: Sequence[Verdict]) -> Verdict:
-    """The verdict that speaks for a policy; raises `Misuse` when there is none."""
+    """The verdict that speaks for a policy: the first of `HEADLINE`; raises `Misuse` when there is none."""
+    known = {verdict.estimator: verdict for verdict in verdicts}
     for name in HEADLINE:
-        for verdict in verdicts:
-            if verdict.estimator == name:
-                return verdict
+        if name in known:
+            return known[name]
     raise Misuse(f"none of {', '.join(HEADLINE)} was asked for")
 
 

@@ -64,6 +64,15 @@ class Exploration:
                 return squarecb(scores, open_=open_, gamma=gamma, epsilon=self.epsilon)
         return epsilon_greedy(scores, open_=open_, epsilon=self.floor)
 
+    def pmfs(self, scores: Floats, *, open_: Bools, lessons: int = 0) -> Floats:
+        """(m, n) the same for m masks (m, n) at once, equal to rounding; each must leave something open."""
+        if self.kind in ("softmax", "squarecb"):
+            return np.stack([self.pmf(scores, open_=row, lessons=lessons) for row in open_])
+        inside = np.where(open_, scores, -np.inf)
+        best = inside == inside.max(axis=1, keepdims=True)
+        even = open_ / open_.sum(axis=1, keepdims=True)
+        return np.asarray((1.0 - self.floor) * best / best.sum(axis=1, keepdims=True) + self.floor * even)
+
 
 def epsilon_greedy(scores: Floats, *, open_: Bools, epsilon: float) -> Floats:
     """(n,) `epsilon / n_open` each, and the rest to the best, shared evenly among ties."""

@@ -40,6 +40,27 @@ def iips(*, reward: ArrayLike, propensity_at: ArrayLike, target_at: ArrayLike) -
     return np.asarray((table["target_at"] / table["propensity_at"] * table["reward"]).sum(axis=1))
 
 
+def slot_dr(
+    *, reward: ArrayLike, propensity_at: ArrayLike, target_at: ArrayLike, q_logged: ArrayLike, q_target: ArrayLike
+) -> Floats:
+    """(n,) `iips` with a model of each slot's own reward: the narrowest, on the assumption of iips.
+
+    >>> slot_dr(reward=[[1.0]], propensity_at=[[0.5]], target_at=[[1.0]], q_logged=[[0.5]], q_target=[[0.25]])
+    array([1.25])
+    """
+    table = checked(
+        "slot_dr",
+        dimensions=2,
+        reward=reward,
+        propensity_at=propensity_at,
+        target_at=target_at,
+        q_logged=q_logged,
+        q_target=q_target,
+    )
+    weight = table["target_at"] / table["propensity_at"]
+    return np.asarray((table["q_target"] + weight * (table["reward"] - table["q_logged"])).sum(axis=1))
+
+
 def rips(*, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike) -> Floats:
     """(n,) each slot weighed by itself and the slots above it.
 

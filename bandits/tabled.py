@@ -26,11 +26,7 @@ def checked(where: str, *, dimensions: int = 1, **columns: ArrayLike) -> Mapping
     if not next(iter(table.values())).size:
         raise InvalidTable("no rounds: an estimate needs at least one", where=where)
     for name, column in table.items():
-        refuse(~np.isfinite(column), f"{name} must be finite", where=where)
-        if name.startswith("propensity"):
-            refuse((column <= 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in (0, 1]", where=where)
-        if name.startswith("target"):
-            refuse((column < 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in [0, 1]", where=where)
+        _check(name, column, where=where)
     return table
 
 
@@ -39,6 +35,17 @@ def refuse(bad: Bools, why: str, *, where: str) -> None:
     if bad.any():
         rows = bad if bad.ndim == 1 else bad.any(axis=tuple(range(1, bad.ndim)))
         raise InvalidTable(why, where=where, rows=(np.flatnonzero(rows) + 1).tolist())
+
+
+def _check(name: str, column: Floats, *, where: str) -> None:
+    """Refuse what does not lie where it must; two looks at a column that is right, more only to say what is wrong."""
+    low, high = float(column.min()), float(column.max())  # nan where any is
+    if not (np.isfinite(low) and np.isfinite(high)):
+        refuse(~np.isfinite(column), f"{name} must be finite", where=where)
+    if name.startswith("propensity") and (low <= 0.0 or high > 1.0 + _ROUNDING):
+        refuse((column <= 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in (0, 1]", where=where)
+    if name.startswith("target") and (low < 0.0 or high > 1.0 + _ROUNDING):
+        refuse((column < 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in [0, 1]", where=where)
 
 
 def _column(name: str, column: ArrayLike, *, dimensions: int, where: str) -> Floats:

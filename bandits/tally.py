@@ -22,7 +22,9 @@ class Tally:
     heaviest are read: equally fine in one batch and in a thousand.
     """
 
-    sums: Floats  # (7,) n, Σw, Σw², Σ|wr|, Σ(wr)², target mass without support, largest difference from on-policy
+    # (9,) slots, Σw, Σ|wr|, Σ(wr)², slots with pmfs, target mass without support, rounds, Σ(a round's mean w)², and
+    # the largest difference from on-policy
+    sums: Floats
     largest: float
     classes: Floats  # (2, CLASSES) rounds and weight by class of weight
     drawn: Floats  # (A,)
@@ -40,15 +42,21 @@ class Tally:
         logged_pmf: Floats | None = None,
         target_pmf: Floats | None = None,
         shown: ArrayLike | None = None,
+        slots: int = 1,
     ) -> Tally:
-        """Of (n,) rounds; the pmfs are (n, A), `shown` (n,) the column that was drawn. Raises `InvalidTable`."""
+        """Of (n,) slots; the pmfs are (m, A), `shown` (m,) the column that was drawn. Raises `InvalidTable`.
+
+        `slots` of them, one after another, make a round: their weights hang together, those of rounds do not.
+        """
         table = checked("diagnostics", reward=reward, propensity=propensity, target=target)
         weight = table["target"] / table["propensity"]
         earned = np.abs(weight * table["reward"])
         supported = logged_pmf is not None and target_pmf is not None
         lost = _unsupported(logged_pmf, target_pmf) if logged_pmf is not None and target_pmf is not None else 0.0
         off_policy = float(np.abs(table["target"] - table["propensity"]).max())
-        sums = [weight.size, weight.sum(), (weight**2).sum(), earned.sum(), (earned**2).sum(), lost, off_policy]
+        of_round = weight.reshape(-1, slots).mean(axis=1)
+        sums = [weight.size, weight.sum(), earned.sum(), (earned**2).sum()]
+        sums += [0 if logged_pmf is None else len(logged_pmf), lost, of_round.size, (of_round**2).sum(), off_policy]
         drawn, expected, variance = draws(logged_pmf, shown)
         return cls(
             np.array(sums, dtype=np.float64),

@@ -61,6 +61,10 @@ class UnitSums:
             sums[rows] += each.sums
         return UnitSums(keys, counts, sums)
 
+    def columns(self, start: int, end: int) -> UnitSums:
+        """The same units with some of the terms."""
+        return UnitSums(self.keys, self.counts, self.sums[:, start:end])
+
     @property
     def n(self) -> int:
         """Rounds."""

@@ -168,6 +168,29 @@ experiments = Table(
     Column("state", String(16), nullable=False),
     Column("text", Text, nullable=False),
 )
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("number", _big, primary_key=True, autoincrement=False),
+    Column("role", String(16), nullable=False),
+    Column("recipe", String(64), nullable=False),
+    Column("digest", String(32), nullable=False),
+    Column("by", String(80), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+)
+looks = Table(  # at certify splits: each spends some of the error that all may make together
+    "looks",
+    metadata,
+    Column("number", _big, primary_key=True, autoincrement=False),
+    Column("question", String(32), nullable=False),
+    Column("surface", String(40), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
 
 steering = Table(  # the last word on each switch and override; every word stands in the log
     "steering",

@@ -9,6 +9,7 @@ workers and restarts; one that carries a reservation is written only while that 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = ["REQUEST_LIFE", "Entry", "EventLog", "Receipt", "Request", "Status"]
 REQUEST_LIFE = timedelta(days=7)
 A_QUARTER = Memory.of(dict.fromkeys(KINDS, 90 * DAY))
 _PAGE = 2_000
+_DIGESTS = 50_000
 
 
 # Statements of the hot path, built once: building one costs more than running it.
@@ -161,10 +163,34 @@ class EventLog:
         with self._database.reading() as connection:
             return connection.execute(query).scalar() or 0
 
+    def recorded_at(self, position: int) -> datetime:
+        """When the event at a position was recorded; 1970 where there is none."""
+        query = select(db.events.c.recorded_at).where(db.events.c.position == position)
+        with self._database.reading() as connection:
+            return records.moment(connection.execute(query).scalar() or 0)
+
     def last_position(self) -> int:
         """The greatest position, 0 for an empty log."""
         with self._database.reading() as connection:
             return connection.execute(select(func.max(db.events.c.position))).scalar() or 0
+
+    def digest(self, *, until: int) -> str:
+        """Names the log's first `until` events exactly: of every body's digest, in order."""
+        table, found, after = db.events, hashlib.sha256(), 0
+        while after < until:
+            query = (
+                select(table.c.position, table.c.digest)
+                .where(table.c.position > after, table.c.position <= until)
+                .order_by(table.c.position)
+                .limit(_DIGESTS)
+            )
+            with self._database.reading() as connection:
+                rows = connection.execute(query).all()
+            if not rows:
+                break
+            found.update("".join(row.digest for row in rows).encode())
+            after = rows[-1].position
+        return found.hexdigest()[:32]
 
     def counts(self) -> dict[str, int]:
         """Events by kind."""

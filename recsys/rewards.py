@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -68,6 +68,22 @@ class Rewards:
         """The same configuration over another catalogue's points; the digest covers both."""
         digest = digest_of(canonical([_described(self), dict(values)]))
         return Rewards(self.version, self.stages, self.low, self.high, MappingProxyType(dict(values)), digest)
+
+    def counting(self, kind: str) -> Rewards:
+        """The same stages and windows, but 1 for each slot with an outcome of this kind and nothing else.
+
+        A kind that is no stage counts from a slot that was seen, within the longest window.
+        """
+        watched = self.watching((kind,)).stages
+        counted = tuple(replace(stage, worth=float(stage.kind == kind)) for stage in watched)
+        return replace(self, stages=counted, low=0.0, high=1.0).with_values(self.values)
+
+    def watching(self, kinds: Iterable[str]) -> Rewards:
+        """The same points, and rounds that also say whether an outcome of these kinds came to a slot that was seen."""
+        last = max(self.stages, key=lambda stage: stage.ripe_after)
+        missing = [kind for kind in kinds if all(stage.kind != kind for stage in self.stages)]
+        more = tuple(Stage(kind, kind, SEEN, last.window, last.grace, 0.0) for kind in missing)
+        return replace(self, stages=self.stages + more).with_values(self.values)
 
     @property
     def longest(self) -> timedelta:

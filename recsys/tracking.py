@@ -26,8 +26,16 @@ from mlflow.exceptions import MlflowException
 Parameter = str | int | float | bool
 
 
+REGISTERED = "recsys"
+"""The registered model whose versions are recipes with their evidence."""
+
+
 class Run(Protocol):
     """One entry in the tracker."""
+
+    @property
+    def run_id(self) -> str:
+        """Names it in its store."""
 
     @property
     def url(self) -> str:
@@ -41,7 +49,10 @@ class Run(Protocol):
 
 
 class Tracker(Protocol):
-    """Opens runs."""
+    """Opens runs, and mirrors who is champion and challenger."""
+
+    def mirror(self, role: str, *, name: str, evidence: str, tags: Mapping[str, str]) -> None:
+        """Let the alias `role` name a version made from the run `evidence`. The pointer elsewhere is the truth."""
 
     def run(
         self, name: str, *, experiment: str, parameters: Mapping[str, Parameter], tags: Mapping[str, str] | None = None
@@ -62,6 +73,7 @@ class MemoryRun:
     files: dict[str, str | bytes] = field(default_factory=dict)
     status: str = "running"
     url: str = ""
+    run_id: str = ""
 
     def record(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Add numbers."""
@@ -86,13 +98,18 @@ class MemoryTracker:
 
     def __init__(self) -> None:
         self.runs: list[MemoryRun] = []
+        self.aliases: dict[str, tuple[str, str]] = {}  # role → recipe, run
+
+    def mirror(self, role: str, *, name: str, evidence: str, tags: Mapping[str, str]) -> None:
+        """An alias kept in `aliases`."""
+        self.aliases[role] = (name, evidence)
 
     @contextmanager
     def run(
         self, name: str, *, experiment: str, parameters: Mapping[str, Parameter], tags: Mapping[str, str] | None = None
     ) -> Iterator[MemoryRun]:
         """A run kept in `runs`."""
-        run = MemoryRun(name, experiment, dict(parameters), dict(tags or {}))
+        run = MemoryRun(name, experiment, dict(parameters), dict(tags or {}), run_id=f"run-{len(self.runs) + 1}")
         self.runs.append(run)
         try:
             yield run
@@ -155,6 +172,21 @@ class MlflowTracker:
             self._client.set_terminated(run_id, status="FAILED")
             raise
         self._client.set_terminated(run_id)
+
+    def mirror(self, role: str, *, name: str, evidence: str, tags: Mapping[str, str]) -> None:
+        """An alias of the registered model `REGISTERED`, on a version that the run `evidence` stands behind."""
+        known = f"name = '{REGISTERED}'"
+        if not self._client.search_registered_models(known):
+            self._client.create_registered_model(REGISTERED, description="Recipes that passed the gate, by role")
+        source = self._client.get_run(evidence).info.artifact_uri
+        version = self._client.create_model_version(
+            REGISTERED,
+            source=str(source),
+            run_id=evidence,
+            tags={"recipe": name, **tags},
+            description=f"{role}: {name}",
+        )
+        self._client.set_registered_model_alias(REGISTERED, role, str(version.version))
 
     def _experiment_id(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)

@@ -25,6 +25,7 @@ from recsys.errors import InvalidConfiguration, RecsysError, StoreUnavailable
 from recsys.eventlog import EventLog
 from recsys.layers import Layers
 from recsys.orders import Orders
+from recsys.promotions import Promotions
 from recsys.quarantine import Quarantine
 from recsys.register import Register
 from recsys.rewards import Rewards
@@ -62,6 +63,7 @@ class Installation:
     log: EventLog
     customers: Customers
     register: Register
+    promotions: Promotions
     quarantine: Quarantine
     recipes: tuple[Recipe, ...]
     offers: Offers
@@ -83,6 +85,15 @@ class Installation:
             "family": {product.family for product in catalogue.products},
             "surface": tuple(catalogue.surfaces),
         }
+
+    def champion(self) -> str:
+        """The recipe that serves by default: the one promoted last, else that of the settings.
+
+        A champion that the recipes do not know any more gives way to the settings' one.
+        """
+        promoted = self.promotions.champion(now=self.clock.now())
+        known = promoted is not None and any(recipe.name == promoted.recipe for recipe in self.recipes)
+        return promoted.recipe if promoted is not None and known else self.settings.champion
 
     def layers(self) -> Layers:
         """Experiments and hold-out as they stand in the database."""
@@ -119,6 +130,7 @@ def compose(
         log=log,
         customers=Customers(database, new_token=new_token),
         register=Register(database),
+        promotions=Promotions(database),
         quarantine=Quarantine(database),
         recipes=recipes,
         offers=offers,
@@ -137,12 +149,14 @@ def patiently(database: Database) -> Database:
         return database
 
 
-def recommender_of(home: Installation, *, layers: Callable[[], Layers], new_id: Callable[[], str]) -> Recommender:
-    """The recommender over an installation."""
+def recommender_of(
+    home: Installation, *, layers: Callable[[], Layers], new_id: Callable[[], str], champion: str | None = None
+) -> Recommender:
+    """The recommender over an installation; `champion` serves by default, without it the one promoted last."""
     settings = home.settings
     home.orders.refresh()
     traffic = Traffic(
-        champion=settings.champion,
+        champion=champion or home.champion(),
         uniform_share=settings.uniform_share,
         candidates=settings.candidates,
         decision_life=timedelta(minutes=settings.decision_life_minutes),
@@ -176,6 +190,7 @@ class Service:
     patience: LogPatience = field(init=False)
     recommender: Recommender = field(init=False)
     _layers: Layers | None = None
+    _champion: str = ""
 
     def __post_init__(self) -> None:
         self.patience = LogPatience(lambda: self.commit.commits)
@@ -183,8 +198,9 @@ class Service:
         try:
             self.refresh()
         except StoreUnavailable as error:
-            logger.error("experiments are not known yet: %s", error)
-        self.recommender = recommender_of(self.home, layers=self._known_layers, new_id=random_id)
+            logger.error("experiments and the champion are not known yet: %s", error)
+        if not self._champion:
+            self._serve(self.home.settings.champion)
 
     @property
     def log(self) -> EventLog:
@@ -228,6 +244,12 @@ class Service:
         if not self.home.database.ready:
             self.home.database.create()
         self._layers = self.home.layers()
+        if (champion := self.home.champion()) != self._champion:  # promoted, rolled back, or expired
+            self._serve(champion)
+
+    def _serve(self, champion: str) -> None:
+        self.recommender = recommender_of(self.home, layers=self._known_layers, new_id=random_id, champion=champion)
+        self._champion = champion
 
     def tidy(self) -> None:
         """Drop what is kept for a time only: request ids after seven days."""
@@ -242,8 +264,8 @@ class Service:
             missing.append("the database does not answer")
         if not self.offers.current.catalogue.products:
             missing.append("there is no catalogue: run `recsys catalogue apply FILE`")
-        if self.live.policy(self.home.settings.champion) is None:
-            notes.append(f"the champion {self.home.settings.champion} has no snapshot yet: the fallback answers")
+        if self.live.policy(self._champion) is None:
+            notes.append(f"the champion {self._champion} has no snapshot yet: the fallback answers")
         if self.offers.current.retriever is None:
             notes.append("no embeddings yet: candidates carry no affinity")
         return missing, notes

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import vl_convert
 
 Spec = dict[str, Any]
 _DAY = alt.Axis(format="%-d %b", title=None, tickCount=6, grid=False)
@@ -82,6 +83,50 @@ def number_by_day(scorecard: Mapping[str, Any]) -> Spec:
         ),
         height=240,
     )
+
+
+def forest(rows: Sequence[Mapping[str, Any]], *, logged: float) -> Spec:
+    """Judged policies: an estimate with its interval for each estimator, and what the log earned as a line.
+
+    `rows` are those of `judged_report.rows_of`; without enough evidence a row is a hollow point and no interval.
+    """
+    own = [dict(row) | {"shown": f"{row['policy']} · {row['estimator']}"} for row in rows if not row["compared"]]
+    own = [row for row in own if row["estimator"] not in ("logged", "uplift")]
+    y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=260))
+    colour = alt.Color("policy:N", title=None, legend=alt.Legend(orient="top"))
+    known = [row for row in own if row["low"] is not None]
+    bars = alt.Chart(_data(known)).mark_bar(style="interval", height=5, cornerRadius=2, opacity=0.5)
+    points = alt.Chart(_data(own)).mark_point(style="estimate", size=70, opacity=1)
+    filled = alt.FillOpacity("enough_evidence:N", scale=alt.Scale(domain=[True, False], range=[1, 0]), legend=None)
+    zero = alt.Chart(_data([{"value": logged}])).mark_rule(style="zero", strokeDash=[4, 3])
+    chart = alt.layer(
+        zero.encode(x="value:Q"),
+        bars.encode(y=y, x=alt.X("low:Q", title="reward a round (dashed: as logged)"), x2="high:Q", color=colour),
+        points.encode(y=y, x="estimate:Q", color=colour, fill=alt.Fill("policy:N", legend=None), fillOpacity=filled),
+    )
+    return _spec(chart, height=40 + 22 * len(own))
+
+
+def png(spec: Spec, *, width: int = 640) -> bytes:
+    """A chart as a picture."""
+    return vl_convert.vegalite_to_png(spec | {"width": width, "background": "white"}, scale=2)
+
+
+def chart(spec: Spec, *, width: int = 640) -> alt.LayerChart:
+    """A chart for a notebook, which shows it."""
+    return alt.LayerChart.from_dict(spec | {"width": width})
+
+
+def curves(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, by: str) -> alt.Chart:
+    """A line for each `by`, for a notebook."""
+    lines = alt.Chart(_data(rows)).mark_line(strokeWidth=2).encode(x=f"{x}:Q", y=f"{y}:Q", color=f"{by}:N")
+    drawn: alt.Chart = lines.properties(width=640, height=300)
+    return drawn
+
+
+def html(spec: Spec) -> str:
+    """A chart as a page that needs nothing from elsewhere."""
+    return str(vl_convert.vegalite_to_html(spec | {"width": 640}, bundle=True))
 
 
 def _data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:

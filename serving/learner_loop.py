@@ -160,7 +160,7 @@ class LearnerLoop:
             return
         self._recent.append(decision)
         for taught in self._taught.values():
-            if at <= taught.position or taught.recipe.learner in STILL or not _is_traffic_of(taught.recipe, decision):
+            if at <= taught.position or taught.recipe.learner in STILL or not is_traffic_of(taught.recipe, decision):
                 continue
             try:
                 taught.learner.learn([lesson])
@@ -272,7 +272,7 @@ def teaches(decision: Decision) -> bool:
     return bool(decision.token) and personal and known_adult(decision.facts, at=decision.made_at)
 
 
-def _is_traffic_of(recipe: Recipe, decision: Decision) -> bool:
+def is_traffic_of(recipe: Recipe, decision: Decision) -> bool:
     """A recipe learns from what it decided itself, from the fallback's and the uniform slice, unless it shares."""
     by = decision.policy.partition("@")[0]
     return recipe.shares_traffic or by == recipe.name or by == "uniform"

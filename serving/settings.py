@@ -39,7 +39,8 @@ class Settings(BaseSettings):
     contact: Path = PACKAGE.parent / "recsys" / "default_contact.toml"
     reasons: Path = PACKAGE.parent / "recsys" / "reasons.toml"
     recipes: Path = PACKAGE / "recipes.toml"
-    champion: str = "bandit"  # the recipe that serves where no experiment says otherwise
+    inventory: Path = PACKAGE / "inventory.toml"  # whose each recipe is, what it is for and where it may be used
+    champion: str = "bandit"  # serves where no experiment says otherwise, until `recsys promote` names another
     approved: tuple[str, ...] = ()  # product ids in the order in which everybody may see them; () is the catalogue's
     clock: Literal["wall", "simulated"] = "wall"
     host: str = "127.0.0.1"

@@ -18,7 +18,8 @@ FLOORS = {
     "serving": {"recsys", "embeddings", "bandits", "serving"},
 }
 STORES = ("database", "eventlog", "customers", "profiles", "activities", "contacts", "register", "keys", "leases",
-          "quarantine", "readmarks", "secrets_of_home", "suppression", "orders", "kept")  # fmt: skip
+          "quarantine", "readmarks", "secrets_of_home", "suppression", "orders", "kept",
+          "promotions")  # fmt: skip
 DOORS = {
     "torch": {"embeddings/two_tower.py", "embeddings/losses.py", "embeddings/training.py", "embeddings/encoding.py"},
     "faiss": {"embeddings/index.py"},

@@ -101,3 +101,20 @@ def test_a_configuration_that_cannot_hold_is_refused_with_the_reason(text: str, 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration, match=r"rewards\.toml"):
         load(tmp_path / "rewards.toml")
+
+
+def test_one_kind_of_outcome_can_be_counted_and_others_watched() -> None:
+    plain = load()
+    taps = plain.counting("tapped")
+    assert [stage.worth for stage in taps.stages] == [1.0, 0.0, 0.0]
+    assert (taps.low, taps.high, taps.longest) == (0.0, 1.0, plain.longest)
+    opt_outs = plain.counting("opted_out")
+    assert (opt_outs.stages[-1].kind, opt_outs.stages[-1].given, opt_outs.longest) == (
+        "opted_out",
+        "seen",
+        plain.longest,
+    )
+    watched = plain.watching(("dismissed", "opted_out"))
+    assert [stage.kind for stage in watched.stages] == ["tapped", "opened", "dismissed", "opted_out"]
+    assert watched.stages[-1].worth == 0.0
+    assert len({plain.digest, taps.digest, opt_outs.digest, watched.digest}) == 4

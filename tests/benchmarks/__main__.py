@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bank, index, ladder, log, reasons, rules
+from tests.benchmarks import bank, index, judging, ladder, log, reasons, rules
 
 ALL = {
     "bank": bank.main,
     "index": index.main,
+    "judging": judging.main,
     "ladder": ladder.main,
     "log": log.main,
     "reasons": reasons.main,

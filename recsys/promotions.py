@@ -1,0 +1,145 @@
+"""Who is champion and challenger, since when and why; and every look that was taken at a certify split.
+
+Both are append-only. The champion is the last one that was named and has not expired; an expired one
+gives way to the one before it. A look is the same where the same candidate meets the same champion on
+the same days: asked again it spends nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select
+
+from recsys import database as db
+from recsys.database import Database
+from recsys.errors import Conflict
+from recsys.records import micros, moment
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A recipe named for a role."""
+
+    role: str  # champion | challenger
+    recipe: str
+    digest: str  # of the recipe as it was approved
+    by: str  # the key's name
+    reason: str
+    evidence: str  # the tracker's run
+    at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a certify split; `question` names candidate, champion and terms."""
+
+    question: str
+    surface: str
+    since: datetime
+    until: datetime
+    at: datetime
+
+
+class Promotions:
+    """The store of both."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def champion(self, *, now: datetime) -> Promotion | None:
+        """The champion in force, None before the first."""
+        with self._database.reading() as connection:
+            return _in_force(connection, role=CHAMPION, now=now)
+
+    def challenger(self, *, now: datetime) -> Promotion | None:
+        """The last recipe that passed the gate, None before the first."""
+        with self._database.reading() as connection:
+            return _in_force(connection, role=CHALLENGER, now=now)
+
+    def history(self) -> list[Promotion]:
+        """Every promotion, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(db.promotions).order_by(db.promotions.c.number))
+            return [_promotion(row) for row in rows]
+
+    def name(self, promotion: Promotion) -> None:
+        """Append a promotion."""
+        with self._database.writing() as connection:
+            _append(connection, promotion)
+
+    def roll_back(self, *, first: tuple[str, str], by: str, reason: str, now: datetime) -> Promotion:
+        """Name the champion before the one in force again; before all of them stands `first` (recipe, digest).
+
+        Raises `Conflict` where there was none before.
+        """
+        with self._database.writing() as connection:
+            standing = _standing(connection, role=CHAMPION, now=now)
+            current = standing[0].recipe if standing else first[0]
+            before = [(each.recipe, each.digest) for each in standing if each.recipe != current]
+            if not before and first[0] != current:
+                before = [first]
+            if not before:
+                raise Conflict("there is no earlier champion to return to")
+            back = Promotion(CHAMPION, *before[0], by=by, reason=reason, evidence="", at=now)
+            _append(connection, back)
+            return back
+
+    def look(self, look: Look) -> int:
+        """Take a look: its number among all at days that overlap, from 1; the same question keeps its number."""
+        with self._database.writing() as connection:
+            table = db.looks
+            rows = connection.execute(
+                select(table)
+                .where(
+                    table.c.surface == look.surface,
+                    table.c.since < micros(look.until),
+                    table.c.until > micros(look.since),
+                )
+                .order_by(table.c.number)
+            ).all()
+            for number, row in enumerate(rows, start=1):
+                if (row.question, row.since, row.until) == (look.question, micros(look.since), micros(look.until)):
+                    return number
+            last = connection.execute(select(func.max(table.c.number))).scalar() or 0
+            row_ = {
+                "number": last + 1,
+                "question": look.question,
+                "surface": look.surface,
+                "since": micros(look.since),
+                "until": micros(look.until),
+                "at": micros(look.at),
+            }
+            connection.execute(insert(table), row_)
+            return len(rows) + 1
+
+
+def _append(connection: Connection, promotion: Promotion) -> None:
+    last = connection.execute(select(func.max(db.promotions.c.number))).scalar() or 0
+    expires = None if promotion.expires_at is None else micros(promotion.expires_at)
+    values = {"role": promotion.role, "recipe": promotion.recipe, "digest": promotion.digest, "by": promotion.by}
+    more = {"reason": promotion.reason, "evidence": promotion.evidence, "at": micros(promotion.at)}
+    connection.execute(insert(db.promotions), {"number": last + 1, **values, **more, "expires_at": expires})
+
+
+def _standing(connection: Connection, *, role: str, now: datetime) -> Sequence[Promotion]:
+    """All of a role that have not expired, latest first."""
+    table = db.promotions
+    query = select(table).where(table.c.role == role).order_by(table.c.number.desc())
+    found = (_promotion(row) for row in connection.execute(query))
+    return [each for each in found if each.expires_at is None or now < each.expires_at]
+
+
+def _in_force(connection: Connection, *, role: str, now: datetime) -> Promotion | None:
+    return next(iter(_standing(connection, role=role, now=now)), None)
+
+
+def _promotion(row: Row[Any]) -> Promotion:
+    expires = None if row.expires_at is None else moment(row.expires_at)
+    return Promotion(row.role, row.recipe, row.digest, row.by, row.reason, row.evidence, moment(row.at), expires)
