@@ -20,7 +20,7 @@ from recsys.bank.world import Bank
 from recsys.customers import Told
 from recsys.vocabulary import Activity, Floats, ProductId
 
-_BATCH = 1_000
+_BATCH, _SHEETS = 1_000, 400  # outcomes or activities, and customers, in one call: a body holds at most 1 MiB
 _AT_ONCE = 32
 _HOUR = timedelta(hours=1)
 
@@ -145,8 +145,8 @@ class Traffic:
             for (customer_id, facts), permission in zip(self.bank.facts(rows), permissions, strict=True)
             if facts  # who has not joined yet is not a customer
         ]
-        for start in range(0, len(told), _BATCH):
-            await self.door.tell(told[start : start + _BATCH])
+        for start in range(0, len(told), _SHEETS):
+            await self.door.tell(told[start : start + _SHEETS])
 
     async def _hour(self, visits: Sequence[Visit], *, keep_truth: bool) -> Lived:
         values = self.bank.values(visits) if keep_truth else None
