@@ -16,7 +16,7 @@ import numpy as np
 
 from bandits.policy import Basis, Policy
 from recsys.errors import InvalidPmf
-from recsys.steering import Moved
+from recsys.steering import STRONGEST, WEAKEST, Moved
 from recsys.vocabulary import Bools, Candidate, Context, Floats, ProductId
 
 
@@ -25,7 +25,8 @@ def adjusted(policy: Policy, *, overrides: Sequence[str]) -> Policy:
     boosts: dict[ProductId, float] = {}
     for each in map(Moved.read, overrides):
         if each.action == "boost":
-            boosts[each.product_id] = boosts.get(each.product_id, 1.0) * each.strength
+            together = boosts.get(each.product_id, 1.0) * each.strength
+            boosts[each.product_id] = min(max(together, WEAKEST), STRONGEST)  # several may not do what one may not
     pins = pinned_by(overrides)
     return Adjusted(policy, pins=pins, boosts=boosts) if pins or boosts else policy
 

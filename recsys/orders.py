@@ -45,6 +45,7 @@ class Orders:
         self._clock = clock
         self._file = file
         self._lock = threading.Lock()
+        self.trouble = ""  # why orders are not followed, for whoever watches
         self._closed = threading.Event()
         self._following: threading.Thread | None = None
         self.current = UNREADABLE
@@ -56,9 +57,13 @@ class Orders:
         with self._lock:
             try:
                 self._follow()
+                self.trouble = ""
             except StoreUnavailable as error:
                 self._recall()
                 logger.warning("switches as they were last seen: %s", error)
+            except Exception as error:  # whatever it was: who follows must go on following
+                self.trouble = f"switches and overrides cannot be followed ({type(error).__name__}): restart or mend"
+                logger.error(self.trouble)
 
     def follow(self, *, every: float = 1.0) -> None:
         """Refresh now, and again every so many seconds in a thread of its own, whatever else hangs, until `close`."""
@@ -176,13 +181,19 @@ def _lasts(end: datetime | None, now: datetime) -> bool:
 
 
 def _bodies(rows: Iterable[tuple[str, str]]) -> list[Switch | Override]:
-    bodies = [decode(kind, text, token="", schema=SCHEMA, lookup=_no_part) for kind, text in rows]
+    """What the rows say; one that cannot be read is passed over, so that it does not silence the others."""
+    bodies = []
+    for kind, text in rows:
+        try:
+            bodies.append(decode(kind, text, token="", schema=SCHEMA, lookup=_no_part))
+        except RecsysError as error:
+            logger.error("a switch or an override cannot be read and is not in force: %s", error)
     return [body for body in bodies if isinstance(body, Switch | Override)]
 
 
 def _found(connection: Connection, key: str) -> Switch | Override | None:
     row = connection.execute(select(db.steering).where(db.steering.c.key == key)).first()
-    return None if row is None else _bodies([(row.kind, row.text)])[0]
+    return None if row is None else next(iter(_bodies([(row.kind, row.text)])), None)
 
 
 def _no_part(ref: str) -> Any:

@@ -266,6 +266,8 @@ class Service:
             missing.append("there is no catalogue: run `recsys catalogue apply FILE`")
         if self.live.policy(self._champion) is None:
             notes.append(f"the champion {self._champion} has no snapshot yet: the fallback answers")
+        if self.home.orders.trouble:
+            missing.append(self.home.orders.trouble)
         if self.offers.current.retriever is None:
             notes.append("no embeddings yet: candidates carry no affinity")
         return missing, notes

@@ -13,6 +13,7 @@ from typing import Any
 from bandits.exploration import chance_share
 from recsys.catalogue import Catalogue
 from recsys.reasons import Vocabulary
+from recsys.steering import Moved
 from recsys.vocabulary import NOTHING, Decision, Outcome, Product, ProductId, Slot
 from serving.absences import Absence, absences_of
 from serving.explanations import MOSTLY
@@ -38,6 +39,7 @@ _HAPPENED = {
     "opted_out": "opted out",
 }
 _EVEN = 1.0 - 1e-9
+_SELDOM = 5  # chance plays "a little" part when it picks one card in so many or fewer
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -120,7 +122,7 @@ def _how(d: Decision) -> str:
             "Nothing was chosen by looking at you."
         )
     if d.mode == "broadcast":
-        return "These cards are the same for everyone. Nothing was chosen by looking at you."
+        return "These cards are for everybody who may have them. Nothing was chosen by looking at what you like or do."
     if d.mode.startswith("fallback:"):
         return "The usual way of choosing was not available just then, so a simpler one answered, under the same rules."
     if _floor(d) > _EVEN:
@@ -132,14 +134,21 @@ def _chance(d: Decision) -> str:
     """Whether chance played a part, from the logged distributions alone."""
     if not d.slots:
         return ""
+    by_hand = any(Moved.read(each).action != "ban" for each in d.overrides)
+    ours = " We had also set the place or the chance of some card by hand, for a while." if by_hand else ""
     floor = _floor(d)
     if not floor:
-        return "No. The order was fixed, and chance played no part."
+        return "No. The order was fixed, and chance played no part." + ours
     if floor > _EVEN:
-        return "Yes. Each card was picked at random from what the rules allow, so that we keep learning what is useful."
+        return (
+            "Yes. What was not set was picked at random from what the rules allow, so that we keep learning what is "
+            "useful; showing nothing more is one of the picks." + ours
+        )
+    if floor > 1.0 / _SELDOM:
+        return "Yes, in part: some cards are picked at random, so that we keep learning what is useful." + ours
     return (
         f"A little. About one card in {once_in(floor)} is picked at random from what the rules allow, "
-        f"so that we keep learning what is useful. {_which(d)}"
+        f"so that we keep learning what is useful. {_which(d)}{ours}"
     )
 
 
@@ -160,6 +169,8 @@ def _which(d: Decision) -> str:
 
 
 def _picked_by_chance(d: Decision, slot: Slot) -> bool:
+    if slot.propensity == 1.0:  # there was nothing else, or a person had set it
+        return False
     row = next(i for i, each in enumerate(d.candidates) if each.product_id == slot.product_id)
     return chance_share(d.pmfs[slot.number - 1], row) > MOSTLY
 

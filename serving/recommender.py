@@ -34,6 +34,7 @@ from serving.slates import (
     Ask,
     mask_of,
     narrowed,
+    promoting_nothing,
     refusing_all,
     shortfall_of,
     slots_of,
@@ -99,6 +100,8 @@ class Recommender:
         verdicts = verdicts_of(
             profile, offer=offer, steering=steering, surface=ask.surface, at=at, path=path, given=ask.given
         )
+        if stranger:
+            verdicts = verdicts.joined(promoting_nothing(offer.catalogue.products))
         verdicts = narrowed(verdicts, ask=ask)
         if redraws > MOST_REDRAWS:
             verdicts = verdicts.joined(refusing_all(verdicts.products))
@@ -216,6 +219,7 @@ class Recommender:
             return (), OFF
         nobody = Profile(ask.customer_id, Token(""))
         verdicts = verdicts_of(nobody, offer=offer, steering=steering, surface=ask.surface, at=at, path="broadcast")
+        verdicts = verdicts.joined(promoting_nothing(offer.catalogue.products))
         eligible = narrowed(verdicts, ask=ask).eligible()
         candidates = candidates_of(
             nobody, eligible=eligible, offer=offer, path="broadcast", surface=surface, at=at, k=len(eligible)

@@ -108,7 +108,7 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
     patience = PATIENCE_SECONDS if body.deadline_ms is None else body.deadline_ms / 1000 * _WAITING_SHARE
     try:
         async with asyncio.timeout(patience - (time.monotonic() - call.began)):
-            decision, receipt = await _decided(service, ask, request)
+            decision, receipt = await _decided(service, ask, request, patience=patience)
             if receipt.status is Status.DUPLICATE and receipt.decision_id is not None:
                 event = await run_in_threadpool(service.log.decision, receipt.decision_id)
                 decision = event.body if isinstance(event.body, Decision) else decision
@@ -119,7 +119,9 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
         raise Conflict("this request id came before with another body; use a new id")
     service.intake.remember(decision)
     if receipt.status is Status.DUPLICATE:
-        decision = service.recommender.repeated(decision, profile=await _profile(service, ask.customer_id))
+        decision = service.recommender.repeated(
+            decision, profile=await _profile(service, ask.customer_id, patience=patience)
+        )
     else:
         service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
     return JSONResponse(answer_of(decision))
@@ -260,14 +262,14 @@ def _asked(body: RecommendationRequest, service: Service) -> Ask:
     )
 
 
-async def _decided(service: Service, ask: Ask, request: Asked | None) -> tuple[Decision, Receipt]:
+async def _decided(service: Service, ask: Ask, request: Asked | None, *, patience: float) -> tuple[Decision, Receipt]:
     """A decision and what its append came to; durable on return.
 
     Where facts, permissions or caps changed before it was written, nothing was, and it is decided anew.
     """
     recommender, decision_id, redraws = service.recommender, "", 0
     while True:  # the recommender's last redraw reserves nothing, so it is written
-        profile = await _profile(service, ask.customer_id)
+        profile = await _profile(service, ask.customer_id, patience=patience)
         decision = recommender.decide(ask, profile=profile, decision_id=decision_id, redraws=redraws)
         entry = Entry(decision, request, recommender.reservation(decision, profile=profile))
         [receipt] = await _committed(service, [entry])
@@ -277,14 +279,18 @@ async def _decided(service: Service, ask: Ask, request: Asked | None) -> tuple[D
         service.telemetry.redraws.labels(receipt.status.value).inc()
 
 
-async def _profile(service: Service, customer_id: CustomerId) -> Profile | None:
+async def _profile(service: Service, customer_id: CustomerId, *, patience: float) -> Profile | None:
     """What is known of the customer now; somebody unknown is introduced. None while nobody can say who asks."""
     try:
-        profile = service.profiles.profile(customer_id)
+        try:
+            profile = service.profiles.profile(customer_id)
+        except StoreUnavailable:  # the quick look was not waited for; a thread asks again, for as long as is left
+            async with asyncio.timeout(patience / 2):
+                profile = (await asyncio.to_thread(service.home.customers.profiles, [customer_id])).get(customer_id)
         if profile is None:  # in threads of their own: one may be left behind when the deadline passes
             loop = asyncio.get_running_loop()
             profile = await loop.run_in_executor(service.introducing, service.profiles.introduce, customer_id)
-    except StoreUnavailable:
+    except (StoreUnavailable, TimeoutError):
         return None
     return profile
 

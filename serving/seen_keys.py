@@ -55,7 +55,7 @@ class SeenKeys:
             }
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
             logger.warning("%s tells nothing (%s)", self._file.name, type(error).__name__)
             return {}
 

@@ -16,6 +16,7 @@ from recsys.vocabulary import (
     Candidate,
     CustomerId,
     FactValue,
+    Product,
     ProductId,
     Reason,
     Slot,
@@ -26,6 +27,7 @@ from serving.misfits import Misfit
 from serving.offer import Offer
 
 OFF = "everything is switched off for now"
+STRANGER, WHO_IS_THIS = "OPS-6.stranger", "Nobody can say just now who asks, so nothing is promoted"
 UNSETTLED = "what may be shown changed again and again while this was decided: ask again"
 WITHDRAWN = "something that this answer showed may not be shown any more: ask anew, under a new request id"
 
@@ -75,6 +77,12 @@ def refusing_all(products: Sequence[ProductId]) -> Verdicts:
     """A column that refuses everything: the rules never stood still long enough for a slate (OPS-3)."""
     reason = "What may be shown to you was changing just then, so we showed nothing."
     return Verdicts(tuple(products), ("OPS-3.unsettled",), (reason,), np.zeros((len(products), 1), dtype=np.bool_))
+
+
+def promoting_nothing(products: Sequence[Product]) -> Verdicts:
+    """A column that leaves service and education only: for whoever nobody can tell just now."""
+    allowed = np.array([[not each.communication_class.startswith("promo")] for each in products], dtype=np.bool_)
+    return Verdicts(tuple(each.product_id for each in products), (STRANGER,), (WHO_IS_THIS,), allowed.reshape(-1, 1))
 
 
 def mask_of(candidates: Sequence[Candidate], *, offer: Offer, surface: Surface) -> MaskOf:

@@ -84,10 +84,10 @@ def test_ops_2_with_the_profiles_stalled_everybody_gets_the_list_for_everybody_a
             other.execute("LOCK TABLE profiles IN ACCESS EXCLUSIVE MODE")
             for _ in range(20):
                 began = time.perf_counter()
-                told = app.recommend(surface="savings")
+                told = app.recommend(surface="savings", deadline_ms=200)
                 assert time.perf_counter() - began < WITHIN
                 assert rung(told) == ("fallback:static", "static")
-                assert products_of(told) == everybody
+                assert products_of(told) == [each for each in everybody if each in ("help", "debt-help")]
                 receipt = app.receipt(told["decision_id"])
                 assert not teaches(app.decisions()[-1])
                 assert (receipt["facts_used"], receipt["experiments"], receipt["unit"]) == ([], [], "")

@@ -42,6 +42,7 @@ from recsys.vocabulary import ProductId
 CHUNK = 10_000
 """Customers lived at once: about 400,000 transactions are held at the end of a month."""
 
+YEARS, MOST_ITEMS = (1950, 2190), 100_000
 MANIFEST = "bank.json"
 
 
@@ -73,6 +74,10 @@ class Order:
             raise InvalidConfiguration(f"the seed must not be negative, got {self.seed}")
         if self.start.utcoffset() != timedelta(0) or self.start.time() != time():
             raise InvalidConfiguration(f"the bank starts at midnight in UTC, got {self.start.isoformat()}")
+        if not (YEARS[0] <= self.start.year and self.start.year + self.days / 365 < YEARS[1]):
+            raise InvalidConfiguration(f"a bank lives between the years {YEARS[0]} and {YEARS[1]}")
+        if max(self.offers, self.articles) > MOST_ITEMS:
+            raise InvalidConfiguration(f"there are at most {MOST_ITEMS:,} offers and as many articles")
         if self.world not in WORLDS:
             hint = nearest(self.world, among=dict.fromkeys(WORLDS)) or f"; there are {', '.join(WORLDS)}"
             raise InvalidConfiguration(f"there is no world {self.world}{hint}")

@@ -20,7 +20,7 @@ from recsys.tomls import read_text
 from recsys.vocabulary import CustomerId
 from serving import settings
 from serving.bootstrap import compose
-from serving.permitted import path_of
+from serving.permitted import path_of, verdicts_of
 
 _FILE = click.Path(path_type=Path)
 
@@ -58,7 +58,10 @@ def check(file: Path | None, catalogue: Path | None) -> None:
 @click.option("--at", "moment", help="when, such as 2027-04-06T09:00:00Z (default: now)")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
 def explain(customer: str, product: str, surface: str, moment: str | None, *, as_json: bool) -> None:
-    """Say why PRODUCT may or may not be shown to CUSTOMER: every verdict, with the facts behind it."""
+    """Say why PRODUCT may or may not be shown to CUSTOMER: every verdict of the rules, with the facts behind it.
+
+    What contact policy, switches and bans refuse beside the rules is told too.
+    """
     home = compose(settings.load())
     offer = home.offers.current
     offer.catalogue.product(product)  # raises for a stranger
@@ -67,16 +70,23 @@ def explain(customer: str, product: str, surface: str, moment: str | None, *, as
     profile = home.customers.profile(CustomerId(customer))
     if profile is None:
         raise NotFound(f"nobody told us of the customer {customer[:60]}")
-    told = explanation(
-        profile,
-        product_id=product,
-        pack=offer.rules.of(profile),
-        products=offer.catalogue.products,
-        surface=surface,
-        path=path_of(profile),
-        at=_moment(moment) if moment else home.clock.now(),
-    )
-    click.echo(json.dumps(told.to_json()) if as_json else str(told))
+    at, path = _moment(moment) if moment else home.clock.now(), path_of(profile)
+    pack, products = offer.rules.of(profile), offer.catalogue.products
+    told = explanation(profile, product_id=product, pack=pack, products=products, surface=surface, path=path, at=at)
+    home.orders.refresh()
+    every = verdicts_of(profile, offer=offer, steering=home.orders.current, surface=surface, at=at, path=path)
+    known = {rule.name for rule in pack.rules}
+    others = [
+        {"rule": each.rule_id, "reason": each.reason}
+        for each in every.expanded()
+        if each.product_id == product and not each.allowed and each.rule_id not in known
+    ]
+    if as_json:
+        click.echo(json.dumps(told.to_json() | {"beside_the_rules": others}))
+        return
+    click.echo(str(told))
+    for each in others:
+        click.echo(f"BESIDE THE RULES it is refused by {each['rule']}: {each['reason']}.")
 
 
 @command.command

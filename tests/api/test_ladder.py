@@ -171,7 +171,7 @@ def test_ops_2_with_the_store_stalled_every_answer_comes_in_time_and_it_recovers
                 told = app.recommend("ann" if n % 2 else f"new-{n}", surface="savings", **DEADLINE)
                 assert time.perf_counter() - began < 0.5  # 0.05 on a machine of one's own
                 assert (told["decision_id"], told["mode"]) == (None, "fallback:unlogged")
-                assert products_of(told) == everybody
+                assert products_of(told) == [each for each in everybody if each in ("help", "debt-help")]
         soon(lambda: app.recommend(surface="savings")["mode"] == "live")
         assert rung(answered(app)) == ("live", "bandit")
 

@@ -123,7 +123,9 @@ def test_mkt_3_the_receipt_of_a_broadcast_says_that_nothing_personal_chose_it(li
     assert receipt["mode"] == "broadcast"
     assert {each["turn_off"] for each in receipt["data_used"]} == {live.service.home.explainer.vocabulary.checked_only}
     page = words_of(page_of(live, told["decision_id"]))
-    assert "These cards are the same for everyone. Nothing was chosen by looking at you." in page
+    assert (
+        "These cards are for everybody who may have them. Nothing was chosen by looking at what you like or do." in page
+    )
     assert "No. The order was fixed, and chance played no part." in page
     assert {each["why"] for each in receipt["not_shown"]} <= {"not_allowed", "lower", "closed"}
 
@@ -156,7 +158,7 @@ def test_ops_2_the_receipt_of_a_fallback_says_so_and_that_chance_picked(app: App
     assert all(slot["reasons"][0]["code"] == "BY_CHANCE" for slot in told["slate"])
     page = words_of(page_of(app, told["decision_id"]))
     assert "The usual way of choosing was not available just then" in page
-    assert "Yes. Each card was picked at random from what the rules allow" in page
+    assert "Yes. What was not set was picked at random from what the rules allow" in page
 
 
 def test_the_receipt_of_an_empty_slate_says_why(live: App) -> None:

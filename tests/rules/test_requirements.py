@@ -154,7 +154,7 @@ def test_age_3_minors_and_unknown_ages_never_teach() -> None:
 
 def test_mkt_2_nothing_after_an_objection_enters_training(app: App) -> None:
     app.tell("ann")
-    made = app.recommend("ann")
+    made = app.recommend("ann", surface="savings")  # where showing nothing is no choice
     product = made["slate"][0]["product_id"]
     kinds = load_rewards().kinds
     assert "tapped" in kinds
