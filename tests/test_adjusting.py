@@ -15,6 +15,7 @@ from bandits.baselines import StaticPolicy, UniformPolicy
 from bandits.drawing import draw_slate, everything_open
 from bandits.policy import checked_pmf
 from recsys.errors import InvalidPmf
+from recsys.vocabulary import Candidate, Context
 from serving.steered import effects_of
 from tests.bandit_worlds import all_policies, drawn_decision, moment, products
 from tests.builders import events
@@ -99,3 +100,14 @@ def test_mrm_6_the_size_of_an_effect_is_the_probability_it_moved() -> None:
     assert (found["out"].decisions, found["out"].mean_mass, found["out"].unknown) == (1, None, 1)
     gone = effects_of(events(made), policy_of=lambda decision: None)
     assert (gone["top"].unknown, gone["more"].unknown) == (1, 0)
+
+
+def test_mrm_6_many_boosts_may_not_do_what_one_may_not() -> None:
+    names = [f"b{n}:boost:10.0:pot" for n in range(400)]
+    policy = adjusted(UniformPolicy(), overrides=names)
+    once = adjusted(UniformPolicy(), overrides=names[:1])
+    candidates = [Candidate("pot"), Candidate("loan"), Candidate("isa")]
+    open_ = np.ones(3, dtype=np.bool_)
+    for each in (policy, once):
+        pmf = each.pmf(each.scores(Context(), candidates), open_=open_)
+        assert pmf == pytest.approx([10 / 12, 1 / 12, 1 / 12])

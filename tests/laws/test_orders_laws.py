@@ -10,7 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
+from recsys import database as db
 from recsys.clocks import FixedClock
 from recsys.database import Database
 from recsys.errors import Conflict, InvalidConfiguration, NotFound
@@ -228,3 +230,19 @@ def test_the_file_holds_what_the_database_holds(opened: Open, tmp_path: Path) ->
     number, rows = json.loads((tmp_path / "steering.json").read_text().split("\n")[1])
     assert number == 1
     assert [kind for kind, _ in rows] == ["switch"]
+
+
+def test_ops_1_an_order_that_cannot_be_read_silences_no_other(opened: Open, store: Store) -> None:
+    one, other = opened(), opened()
+    told = one.switch(OFF, known=KNOWN)
+    database = Database(store.url)
+    with database.writing() as connection:
+        row = {"key": "switch:product:evil", "kind": "switch", "change": 10_000, "text": '{"bad'}
+        connection.execute(insert(db.steering), row)
+    database.close()
+    for orders in (one, other, opened()):
+        orders.refresh()
+        assert orders.current.off(START) == (told,)
+    again = one.switch(replace(OFF, subject="pot"), known=KNOWN)
+    other.refresh()
+    assert again in other.current.off(START)
