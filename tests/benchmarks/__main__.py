@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bank, index, judging, ladder, log, reasons, rules
+from tests.benchmarks import bank, index, judging, ladder, log, reasons, rules, states
 
 ALL = {
     "bank": bank.main,
@@ -14,6 +14,7 @@ ALL = {
     "log": log.main,
     "reasons": reasons.main,
     "rules": rules.main,
+    "states": states.main,
 }
 
 for name in sys.argv[1:] or ALL:
