@@ -24,10 +24,11 @@ demo: setup  ## the whole loop on a synthetic bank, then serve it (ARGS=--no-ser
 test: setup  ## run the tests
 	$(BIN)/pytest $(ARGS)
 
-check: setup  ## style and types
+check: setup  ## style, types, and that the API breaks no client
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m serving.description --check
 
 bench: setup  ## measurements, each a ratio against a named reference in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -23,6 +23,7 @@ from recsys.errors import RecsysError
 from serving.bootstrap import Service
 from serving.console import SignInFirst, console
 from serving.misfits import Misfit
+from serving.openapi import complete
 from serving.problems import MEDIA_TYPE, pointer, problem, status_of
 from serving.routes import api, open_routes
 from serving.steering_routes import steering
@@ -63,18 +64,8 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(console(service))
     app.mount("/docs/assets", StaticFiles(directory=_swagger()))
     app.add_api_route("/docs", _docs, include_in_schema=False)
-    _describe_keys(app)
+    complete(app)
     return app
-
-
-def _describe_keys(app: FastAPI) -> None:
-    """Say in the description that everything under /v1 needs a key, so that /docs can send one."""
-    document = app.openapi()
-    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    for path, operations in document["paths"].items():
-        if path.startswith("/v1/"):
-            for operation in operations.values():
-                operation["security"] = [{"key": []}]
 
 
 @contextlib.asynccontextmanager

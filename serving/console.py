@@ -17,6 +17,8 @@ from recsys.keys import Scope
 from serving.bootstrap import Service
 from serving.dashboard import page, pages
 from serving.readings import Readings
+from serving.routes import PROBLEMS
+from serving.schemas import ExperimentsResponse, Problem, ScorecardOut
 from serving.security import COOKIE, SESSION_SECONDS, Forbidden, Unauthorised
 
 _OPEN = ("/static/",)
@@ -48,18 +50,23 @@ def console(service: Service) -> APIRouter:
 
 
 def _json(service: Service, readings: Readings) -> APIRouter:
-    router = APIRouter(prefix="/v1/experiments", tags=["experiments"])
+    router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS)
 
     async def analyses(request: Request) -> None:
         service.gate.visitor(request.headers.get("authorization", ""), cookies=request.cookies, scope=Scope.ANALYSE)
 
-    @router.get("", operation_id="list_experiments", summary="Every experiment", dependencies=[Depends(analyses)])
+    @router.get(
+        "", operation_id="list_experiments", response_model=ExperimentsResponse, summary="Every experiment",
+        dependencies=[Depends(analyses)],
+    )  # fmt: skip
     async def listed() -> Response:
         """Every experiment as a record, newest first."""
         return JSONResponse({"experiments": await run_in_threadpool(readings.listed)})
 
     @router.get(
-        "/{experiment_id}", operation_id="get_experiment", summary="One experiment in numbers",
+        "/{experiment_id}", operation_id="get_experiment", response_model=ScorecardOut,
+        summary="One experiment in numbers",
+        responses={404: {"model": Problem, "description": "no such experiment"}},
         dependencies=[Depends(analyses)],
     )  # fmt: skip
     async def one(experiment_id: str) -> Response:

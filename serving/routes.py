@@ -37,6 +37,7 @@ from serving.schemas import (
     OutcomesResponse,
     Problem,
     Readiness,
+    ReceiptOut,
     RecommendationRequest,
     RecommendationResponse,
 )
@@ -194,7 +195,8 @@ async def put_customers(body: CustomersRequest, call: Recommends) -> Response:
 
 
 @api.get(
-    "/decisions/{decision_id}", operation_id="get_decision", summary="The whole record of one decision",
+    "/decisions/{decision_id}", operation_id="get_decision", response_model=ReceiptOut,
+    summary="The whole record of one decision",
     responses={404: {"model": Problem, "description": "no such decision"}},
 )  # fmt: skip
 async def get_decision(
@@ -222,7 +224,7 @@ async def health() -> Response:
 
 @open_routes.get(
     "/readyz", operation_id="ready", response_model=Readiness, summary="Ready, or what is missing",
-    responses={503: {"model": Readiness}},
+    responses={503: {"model": Readiness, "description": "what is missing"}},
 )  # fmt: skip
 async def ready(request: Request) -> Response:
     """Say whether requests can be answered and logged."""

@@ -47,15 +47,15 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def example(**fields: Any) -> ConfigDict:
+    """A model's configuration with one example, for the description and those who generate from it."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class RecommendationRequest(Strict):
     """What the app asks for one customer on one surface."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"request_id": "r-1", "customer_id": "c-1", "surface": "home", "slots": 3,
-                          "context": {"payday_in_days": 0}}]
-        }
-    )  # fmt: skip
+    model_config = example(request_id="r-1", customer_id="c-1", surface="home", slots=3, context={"payday_in_days": 0})
 
     request_id: Id | None = Field(None, description="same id and body: the same answer; same id, other body: 409")
     customer_id: Id
@@ -102,6 +102,25 @@ class ShortfallOut(Strict):
 class RecommendationResponse(Strict):
     """The slate, durable before it was sent. `decision_id` is null only with the database gone."""
 
+    model_config = example(
+        decision_id="6f1c",
+        made_at="2026-03-02T09:00:00Z",
+        expires_at="2026-03-03T09:00:00Z",
+        slate=[
+            {
+                "slot": 1,
+                "product_id": "pot",
+                "creative_id": "pot-a",
+                "propensity": 0.73,
+                "reasons": [{"code": "PAYDAY_SURPLUS", "text": "You were paid today and have money left over"}],
+            }
+        ],
+        policy="bandit@1200",
+        mode="live",
+        experiments=[{"id": "home-bandit", "variant": "bandit"}],
+        shortfall=None,
+    )
+
     decision_id: str | None
     made_at: str
     expires_at: str
@@ -133,6 +152,18 @@ class OutcomeIn(Strict):
 class OutcomesRequest(Strict):
     """1 to 1000 outcomes."""
 
+    model_config = example(
+        outcomes=[
+            {
+                "outcome_id": "o-1",
+                "decision_id": "6f1c",
+                "product_id": "pot",
+                "kind": "tapped",
+                "happened_at": "2026-03-02T09:00:12Z",
+            }
+        ]
+    )
+
     outcomes: list[OutcomeIn] = Field(min_length=1, max_length=1000)
 
 
@@ -146,6 +177,10 @@ class DisplayIn(Strict):
 
 class DisplaysRequest(Strict):
     """1 to 1000 displays."""
+
+    model_config = example(
+        displays=[{"decision_id": "6f1c", "displayed_at": "2026-03-02T09:00:01Z", "product_ids": ["pot", "joint"]}]
+    )
 
     displays: list[DisplayIn] = Field(min_length=1, max_length=1000)
 
@@ -193,6 +228,12 @@ class PermissionsIn(Strict):
 class CustomerIn(Strict):
     """Facts and permissions that hold since `as_of`; older never overwrites newer."""
 
+    model_config = example(
+        as_of="2026-03-02T00:00:00Z",
+        facts={"date_of_birth": "1990-05-01", "age_verified": True, "residence": "GB"},
+        permissions={"in_app": True},
+    )
+
     as_of: Moment
     facts: dict[str, Any] = Field(default_factory=dict, max_length=200)
     permissions: PermissionsIn | None = None
@@ -206,6 +247,17 @@ class CustomerOfBatch(CustomerIn):
 
 class CustomersRequest(Strict):
     """1 to 1000 customers."""
+
+    model_config = example(
+        customers=[
+            {
+                "customer_id": "c-1",
+                "as_of": "2026-03-02T00:00:00Z",
+                "facts": {"residence": "GB"},
+                "permissions": {"in_app": True},
+            }
+        ]
+    )
 
     customers: list[CustomerOfBatch] = Field(min_length=1, max_length=1000)
 
@@ -231,6 +283,19 @@ class ActivityIn(Strict):
 class ActivityRequest(Strict):
     """1 to 1000 activities."""
 
+    model_config = example(
+        activities=[
+            {
+                "activity_id": "a-1",
+                "customer_id": "c-1",
+                "kind": "spent",
+                "subject": "groceries",
+                "happened_at": "2026-03-02T08:12:00Z",
+                "amount_pence": 1250,
+            }
+        ]
+    )
+
     activities: list[ActivityIn] = Field(min_length=1, max_length=1000)
 
 
@@ -249,6 +314,32 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[ErrorItem] = Field(default_factory=list)
+
+
+class ReceiptOut(BaseModel):
+    """The whole record of a decision and what came of it; parts are added as engines grow, none is taken away."""
+
+    model_config = ConfigDict(extra="allow")
+
+    decision_id: str
+    made_at: str
+    surface: str
+    mode: str
+    policy: str
+
+
+class ExperimentsResponse(BaseModel):
+    """Every experiment as a record, newest first."""
+
+    experiments: list[dict[str, Any]]
+
+
+class ScorecardOut(BaseModel):
+    """One experiment in numbers and sentences: what its page shows, and nothing else."""
+
+    model_config = ConfigDict(extra="allow")
+
+    experiment: dict[str, Any]
 
 
 class Health(Strict):

@@ -6,13 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from serving.schemas import Id, Moment, Name, Strict, Truth
+from serving.schemas import Id, Moment, Name, Strict, Truth, example
 
 Why = Annotated[str, StringConstraints(min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class SwitchIn(Strict):
     """Turn something off until a time, or on again."""
+
+    model_config = example(
+        scope="product",
+        subject="pot",
+        off=True,
+        reason="the rate on the card is wrong",
+        expires_at="2026-03-03T09:00:00Z",
+    )
 
     scope: Literal["everything", "policy", "product", "family", "surface"]
     subject: Annotated[str, StringConstraints(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
@@ -42,6 +50,15 @@ class SwitchesResponse(Strict):
 
 class OverrideIn(Strict):
     """Pin, ban or boost one product for at most 90 days."""
+
+    model_config = example(
+        action="boost",
+        product_id="pot",
+        strength=2.0,
+        surface="home",
+        reason="the new rate deserves a look",
+        expires_at="2026-03-30T00:00:00Z",
+    )
 
     action: Literal["pin", "ban", "boost"]
     product_id: Id
