@@ -46,6 +46,7 @@ class Batch:
             logged_pmf=self.logged_pmf,
             target_pmf=self.target_pmf,
             shown=self.shown,
+            drew=self.propensity,
         )
 
 
@@ -90,6 +91,7 @@ class PlacedBatch:
             logged_pmf=self.within.logged_pmf[real],
             target_pmf=self.within.target_pmf[real],
             shown=self.within.shown[real],
+            drew=self.within.propensity[real],
         )
 
 
@@ -140,10 +142,11 @@ class SlateBatch:
             logged_pmf=self.logged_pmf[real],
             target_pmf=self.target_pmf[real],
             shown=self.shown[real],
+            drew=self.propensity[real],
         )
 
 
-Judged = TypeVar("Judged", SlateBatch, PlacedBatch)
+Judged = TypeVar("Judged", Batch, SlateBatch, PlacedBatch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

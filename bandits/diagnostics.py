@@ -9,8 +9,8 @@ on what the logger could not draw gives no value, more than 1 % a warning.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,7 @@ UNSUPPORTED_WARNS, UNSUPPORTED_BLOCKS = 0.01, 0.05  # of the target's mass
 TOP_SHARE_WARNS = 0.5  # of all weight on the heaviest hundredth of the rounds
 WEIGHT_Z_WARNS = 3.0
 CALIBRATION_ALPHA = 0.01
+REPLAY_WARNS = 0.01  # by which share a propensity may miss its own distribution before it is red
 _ROUNDING = 1e-9
 
 
@@ -49,6 +50,11 @@ class Diagnostics:
     effective_rounds: float  # (Σw)² / Σw²
     effective_conversions: float  # (Σw|r|)² / Σ(wr)²
     unsupported: float | None  # target mass the logger could not draw; None without the full pmfs
+    lowest: float = -math.inf  # reward of a round
+    highest: float = math.inf
+    binary: bool = False  # whether every round earned 0 or 1
+    replayed_wrong: int = 0  # propensities that are not what the distribution beside them says
+    replayed_off: float = 0.0  # the largest share by which one is not
     excluded: int = 0  # rounds left out: not ripe yet, or told twice
     findings: tuple[Finding, ...] = ()
     miscalibrated: tuple[Miscalibrated, ...] = field(default=())
@@ -70,7 +76,8 @@ class Diagnostics:
 
 def told(tally: Tally, *, products: Sequence[str] = (), excluded: int = 0) -> Diagnostics:
     """The diagnostics of everything added up; `products` name the columns."""
-    slots, total, earned, earned_squares, drawn, lost, n, squares, off_policy = tally.sums.tolist()
+    slots, total, earned, earned_squares, drawn, lost, n, squares, other, wrong, _ = tally.sums.tolist()
+    largest, off_policy, highest, negated, off_share = tally.greatest.tolist()
     mean = total / slots
     deviation = math.sqrt(max(squares / n - mean * mean, 0.0) * n / max(n - 1.0, 1.0))
     off = calibrated(tally.drawn, tally.expected, tally.variance, names=products)
@@ -78,12 +85,17 @@ def told(tally: Tally, *, products: Sequence[str] = (), excluded: int = 0) -> Di
         n=int(n),
         mean_weight=mean,
         mean_weight_z=(mean - 1.0) / (deviation / math.sqrt(n)) if deviation > _ROUNDING else 0.0,
-        largest_weight=tally.largest,
-        weight_p999=min(heaviest(tally.classes, share=0.001)[0], tally.largest),
+        largest_weight=largest,
+        weight_p999=min(heaviest(tally.classes, share=0.001)[0], largest),
         top_share=heaviest(tally.classes, share=0.01)[1] / max(total, np.finfo(float).tiny),
         effective_rounds=(n * mean) ** 2 / squares if squares > 0.0 else 0.0,
         effective_conversions=earned**2 / earned_squares if earned_squares > 0.0 else 0.0,
         unsupported=lost / max(drawn, 1.0) if tally.has_support else None,
+        lowest=-negated,
+        highest=highest,
+        binary=other == 0.0,
+        replayed_wrong=int(wrong),
+        replayed_off=off_share,
         excluded=excluded,
         miscalibrated=tuple(each for each in off if each.p_value < CALIBRATION_ALPHA),
     )
@@ -109,8 +121,20 @@ def diagnose(
         logged_pmf=logged_pmf,
         target_pmf=target_pmf,
         shown=shown,
+        drew=None if logged_pmf is None or shown is None else propensity,
     )
     return told(tally, products=products, excluded=excluded)
+
+
+def beyond(d: Diagnostics, *, estimates: Mapping[str, float]) -> Diagnostics:
+    """The same, with a red finding for `estimates` (by estimator) of what no round ever earned."""
+    slack = _ROUNDING * max(abs(d.lowest), abs(d.highest), 1.0)
+    off = {name: each for name, each in estimates.items() if not d.lowest - slack <= each <= d.highest + slack}
+    if not off:
+        return d
+    said = ", ".join(f"{name} ({each:.4g})" for name, each in off.items())
+    sentence = f"out of range: {said}, where every round earned between {d.lowest:.4g} and {d.highest:.4g}"
+    return replace(d, findings=(*d.findings, Finding("red", "range", sentence)))
 
 
 def _with_findings(d: Diagnostics, *, on_policy: bool) -> Diagnostics:
@@ -126,6 +150,13 @@ def _with_findings(d: Diagnostics, *, on_policy: bool) -> Diagnostics:
         why = "a propensity or the support is wrong" if known else "too few rounds carry weight to say why"
         sentence = f"weights average {d.mean_weight:.3f} and not 1: {why}"
         found.append(Finding("red" if known else "amber", "mean weight", sentence))
+    if d.replayed_wrong:
+        colour = "red" if d.replayed_off > REPLAY_WARNS else "amber"
+        sentence = (
+            f"{d.replayed_wrong:,} propensities are not what the logged distributions say (by up to "
+            f"{d.replayed_off:.2%}): the policy that ran, judged by its own log, is not worth what it earned"
+        )
+        found.append(Finding(colour, "replay", sentence))
     if d.miscalibrated:
         worst = max(d.miscalibrated, key=lambda each: abs(each.z))
         sentence = f"{worst.name} was drawn {worst.drawn:,} times where its propensities expect {worst.expected:,.0f}"
@@ -142,5 +173,4 @@ def _with_findings(d: Diagnostics, *, on_policy: bool) -> Diagnostics:
         found.append(Finding("amber", "weights", f"one round in a hundred carries {d.top_share:.0%} of all weight"))
     if d.excluded:
         found.append(Finding("amber", "left out", f"{d.excluded:,} rounds were left out: not ripe yet, or told twice"))
-    values = {name: getattr(d, name) for name in Diagnostics.__slots__}
-    return Diagnostics(**(values | {"findings": tuple(found)}))
+    return replace(d, findings=tuple(found))

@@ -24,13 +24,13 @@ from bandits import diagnostics, estimators, slate_estimators
 from bandits.batches import Batch, Pair, PlacedBatch, SlateBatch
 from bandits.diagnostics import Diagnostics
 from bandits.forms import MEAN, PLUS_RATIO, RATIO, Form
-from bandits.intervals import Interval
+from bandits.intervals import Interval, on_log_odds
 from bandits.tally import Tally
 from bandits.unit_sums import UnitSums
 from recsys.errors import Misuse
 from recsys.vocabulary import Floats
 
-Rows = TypeVar("Rows", Batch, SlateBatch, PlacedBatch, Pair[SlateBatch], Pair[PlacedBatch])
+Rows = TypeVar("Rows", Batch, SlateBatch, PlacedBatch, Pair[Batch], Pair[SlateBatch], Pair[PlacedBatch])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,21 @@ PLACED_ESTIMATORS: Mapping[str, Estimator[PlacedBatch]] = MappingProxyType(
 )
 """The same where each slot is weighed by itself."""
 
+ROUND_PAIRS: Mapping[str, Estimator[Pair[Batch]]] = MappingProxyType(
+    {
+        "ips": _one(lambda b: estimators.ips(**b.one.weighing) - estimators.ips(**b.other.weighing)),
+        "dr": _one(lambda b: estimators.dr(**b.one.modelled) - estimators.dr(**b.other.modelled)),
+    }
+)
+"""One target less another on the same rows, one slot each."""
+
 PAIRS: Mapping[str, Estimator[Pair[SlateBatch]]] = MappingProxyType(
     {
         "rips": _one(lambda b: slate_estimators.rips(**b.one.weighing) - slate_estimators.rips(**b.other.weighing)),
         "cascade_dr": _one(lambda b: _best(b.one) - _best(b.other)),
     }
 )
-"""One target less another on the same rows: what they share cancels, so the interval is far narrower."""
+"""The same of whole slates: what they share cancels, so the interval is far narrower."""
 
 PLACED_PAIRS: Mapping[str, Estimator[Pair[PlacedBatch]]] = MappingProxyType(
     {
@@ -114,6 +122,9 @@ def _best(batch: SlateBatch) -> Floats:
 
 HEADLINE = ("sndr", "snips", "dr", "ips", "dm", "slot_dr", "cascade_dr", "iips", "rips", "sips")
 """Which estimate speaks for a policy: the first of these that was asked for (statistics.md 0)."""
+
+_LEVELS = frozenset({*HEADLINE, "clipped_ips", "switch_dr", "dros", "mips"}) - {"dm"}
+"""Estimates of what a round earns, from rounds that were weighed: each must be something a round could earn."""
 
 
 def chosen(known: Mapping[str, Estimator[Rows]], *, names: Sequence[str]) -> dict[str, Estimator[Rows]]:
@@ -156,6 +167,7 @@ class Panel(Generic[Rows]):
     level: float = 0.95
     products: Sequence[str] = ()
     excluded: int = 0
+    paired: bool = False  # a difference of two policies, which may lie outside what a round can earn
     _sums: UnitSums | None = None  # the terms of all estimators, side by side
     _tally: Tally | None = None
 
@@ -181,13 +193,16 @@ class Panel(Generic[Rows]):
         if self._tally is None or self._sums is None:
             return ()
         told = diagnostics.told(self._tally, products=self.products, excluded=self.excluded)
-        found, start = [], 0
+        found, start = dict[str, Interval](), 0
         for name, each in self.estimators.items():
             end = start + len(each.form.terms)
             interval = self._sums.columns(start, end).interval(each.form, level=self.level)
-            found.append(Verdict(self.policy, name, interval, told))
+            bent = each.form is RATIO and told.binary and 0.0 < interval.estimate < 1.0
+            found[name] = on_log_odds(interval) if bent else interval
             start = end
-        return tuple(found)
+        levels = {name: each.estimate for name, each in found.items() if name in _LEVELS and not self.paired}
+        told = diagnostics.beyond(told, estimates=levels)
+        return tuple(Verdict(self.policy, name, interval, told) for name, interval in found.items())
 
 
 def headline(verdicts: Sequence[Verdict]) -> Verdict:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bandits.forms import Form
+from bandits.tabled import refuse
 from recsys.errors import InvalidTable
 from recsys.tails import normal_quantile
 from recsys.vocabulary import Floats
@@ -41,8 +42,7 @@ def normal(contributions: Floats, *, level: float = 0.95, unit: ArrayLike | None
     """
     if contributions.ndim != 1 or not contributions.size:
         raise InvalidTable("no contributions: an interval needs at least one", where="normal interval")
-    if not 0.0 < level < 1.0:
-        raise InvalidTable(f"a level lies in (0, 1), got {level}", where="normal interval")
+    _check(contributions, level=level, where="normal interval")
     mean = float(contributions.mean())
     sums = _sums(contributions - mean, unit)
     n = sums.size
@@ -59,6 +59,7 @@ def wilson(outcomes: Floats, *, level: float = 0.95) -> Interval:
     >>> str(wilson(np.array([0.0, 0.0, 0.0, 1.0])))
     '0.2500 [0.0456, 0.6994]'
     """
+    _check(outcomes, level=level, where="Wilson interval")
     if not outcomes.size or not np.isin(outcomes, (0.0, 1.0)).all():
         raise InvalidTable("expected at least one outcome, each 0 or 1", where="Wilson interval")
     n, rate = outcomes.size, float(outcomes.mean())
@@ -76,14 +77,18 @@ def logit(contributions: Floats, *, level: float = 0.95, unit: ArrayLike | None 
     >>> str(logit(np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])))
     '0.1250 [0.0150, 0.5730]'
     """
-    plain = normal(contributions, level=level, unit=unit)
+    return on_log_odds(normal(contributions, level=level, unit=unit))
+
+
+def on_log_odds(plain: Interval) -> Interval:
+    """A normal interval bent to the log-odds scale by the delta method; raises `InvalidTable` outside (0, 1)."""
     rate = plain.estimate
     if not 0.0 < rate < 1.0:
         raise InvalidTable(f"an estimate of {rate:.4g} has no log-odds; use normal", where="logit interval")
-    reach = (plain.high - rate) / (rate * (1.0 - rate))  # the delta method, on the scale of log-odds
+    reach = (plain.high - rate) / (rate * (1.0 - rate))
     middle = math.log(rate / (1.0 - rate))
     low, high = (1.0 / (1.0 + math.exp(-min(max(middle + side * reach, -700.0), 700.0))) for side in (-1.0, 1.0))
-    return Interval(rate, low, high, plain.n, level)
+    return Interval(rate, low, high, plain.n, plain.level)
 
 
 def bootstrap(
@@ -102,6 +107,9 @@ def bootstrap(
     """
     if terms.ndim != 2 or not terms.size:
         raise InvalidTable("no terms: an interval needs at least one round", where="bootstrap")
+    _check(terms, level=level, where="bootstrap")
+    if replications < 2:
+        raise InvalidTable(f"a bootstrap needs at least two replications, got {replications}", where="bootstrap")
     counted = np.hstack([terms, np.ones((len(terms), 1))])
     sums = counted if unit is None else np.stack([_sums(column, unit) for column in counted.T], axis=1)
     n, rng = len(sums), np.random.default_rng(seed)
@@ -121,6 +129,7 @@ def empirical_bernstein(
     `low` and `high` bound every contribution *a priori*: from the largest weight the policies allow
     (products / floor), never from the sample. Raises `InvalidTable` when one lies outside.
     """
+    _check(contributions, level=level, where="empirical Bernstein")
     if contributions.size < 2 or contributions.min() < low or contributions.max() > high:
         raise InvalidTable(f"expected at least two contributions inside [{low}, {high}]", where="empirical Bernstein")
     sums = _sums(contributions, unit)
@@ -132,6 +141,12 @@ def empirical_bernstein(
     reach = math.sqrt(2.0 * float(scaled.var(ddof=1)) * logs / n) + 7.0 * width * logs / (3.0 * (n - 1))
     mean = float(contributions.mean())
     return Interval(mean, max(mean - reach, low), min(mean + reach, high), n, level)
+
+
+def _check(contributions: Floats, *, level: float, where: str) -> None:
+    if not 0.0 < level < 1.0:
+        raise InvalidTable(f"a level lies in (0, 1), got {level}", where=where)
+    refuse(~np.isfinite(contributions), "contributions must be finite", where=where)
 
 
 def _sums(deviations: Floats, unit: ArrayLike | None) -> Floats:

@@ -62,6 +62,15 @@ class Slates:
     at: Floats  # seconds since 1970
     rounds: tuple[Round, ...]
 
+    @property
+    def seen(self) -> Bools:
+        """(n, L) whether each slot was seen; never the null choice."""
+        found = np.zeros(self.logged.shown.shape, dtype=np.bool_)
+        for row, each in zip(found, self.rounds, strict=True):
+            told = each.seen[: row.size]  # the null choice, which has none, comes last
+            row[: told.size] = told
+        return found
+
     def modelled(self, q: Expected) -> tuple[SlateBatch, ...]:
         """The batches with what a model expects."""
         return tuple(_modelled(batch, q) for batch in self.batches)

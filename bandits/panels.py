@@ -57,9 +57,9 @@ class Panels:
         self.asked = asked
         self._slates = [Panel(name, asked.slates, level=level, products=products) for name in names]
         self._placed = [Panel(name, asked.placed, level=level, products=products) for name in names if asked.placed]
-        self._pairs = [Panel(name, PAIRS, level=level, products=products) for name in others]
+        self._pairs = [Panel(name, PAIRS, level=level, products=products, paired=True) for name in others]
         self._placed_pairs = [
-            Panel(name, PLACED_PAIRS, level=level, products=products) for name in others if asked.placed
+            Panel(name, PLACED_PAIRS, level=level, products=products, paired=True) for name in others if asked.placed
         ]
 
     def add(self, batches: Sequence[SlateBatch]) -> None:

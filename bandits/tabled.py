@@ -13,10 +13,11 @@ from recsys.vocabulary import Bools, Floats
 _ROUNDING = 1e-9
 
 
-def checked(where: str, *, dimensions: int = 1, **columns: ArrayLike) -> Mapping[str, Floats]:
+def checked(where: str, *, dimensions: int = 1, before: int = 0, **columns: ArrayLike) -> Mapping[str, Floats]:
     """The columns as float64 arrays of one shape; raises `InvalidTable` naming the 1-based rows.
 
-    `propensity…` must lie in (0, 1], `target…` in [0, 1], everything must be finite.
+    `propensity…` must lie in (0, 1], `target…` in [0, 1], everything must be finite. `before` is how many
+    rows of a stream came before these, so that rows are named as a person finds them.
     """
     table = {name: _column(name, column, dimensions=dimensions, where=where) for name, column in columns.items()}
     shapes = {name: column.shape for name, column in table.items()}
@@ -26,26 +27,26 @@ def checked(where: str, *, dimensions: int = 1, **columns: ArrayLike) -> Mapping
     if not next(iter(table.values())).size:
         raise InvalidTable("no rounds: an estimate needs at least one", where=where)
     for name, column in table.items():
-        _check(name, column, where=where)
+        _check(name, column, where=where, before=before)
     return table
 
 
-def refuse(bad: Bools, why: str, *, where: str) -> None:
-    """Raise `InvalidTable` with the rows of `bad` (n,) or (n, k) that are marked, if any is."""
+def refuse(bad: Bools, why: str, *, where: str, before: int = 0) -> None:
+    """Raise `InvalidTable` with the rows of `bad` (n,) or (n, k) that are marked, if any is; see `checked`."""
     if bad.any():
         rows = bad if bad.ndim == 1 else bad.any(axis=tuple(range(1, bad.ndim)))
-        raise InvalidTable(why, where=where, rows=(np.flatnonzero(rows) + 1).tolist())
+        raise InvalidTable(why, where=where, rows=(np.flatnonzero(rows) + 1 + before).tolist())
 
 
-def _check(name: str, column: Floats, *, where: str) -> None:
+def _check(name: str, column: Floats, *, where: str, before: int) -> None:
     """Refuse what does not lie where it must; two looks at a column that is right, more only to say what is wrong."""
     low, high = float(column.min()), float(column.max())  # nan where any is
     if not (np.isfinite(low) and np.isfinite(high)):
-        refuse(~np.isfinite(column), f"{name} must be finite", where=where)
+        refuse(~np.isfinite(column), f"{name} must be finite", where=where, before=before)
     if name.startswith("propensity") and (low <= 0.0 or high > 1.0 + _ROUNDING):
-        refuse((column <= 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in (0, 1]", where=where)
+        refuse((column <= 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in (0, 1]", where=where, before=before)
     if name.startswith("target") and (low < 0.0 or high > 1.0 + _ROUNDING):
-        refuse((column < 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in [0, 1]", where=where)
+        refuse((column < 0.0) | (column > 1.0 + _ROUNDING), f"{name} must be in [0, 1]", where=where, before=before)
 
 
 def _column(name: str, column: ArrayLike, *, dimensions: int, where: str) -> Floats:

@@ -22,10 +22,12 @@ class Tally:
     heaviest are read: equally fine in one batch and in a thousand.
     """
 
-    # (9,) slots, Σw, Σ|wr|, Σ(wr)², slots with pmfs, target mass without support, rounds, Σ(a round's mean w)², and
-    # the largest difference from on-policy
+    # (11,) slots, Σw, Σ|wr|, Σ(wr)², slots with pmfs, target mass without support, rounds, Σ(a round's mean w)²,
+    # rewards other than 0 and 1, propensities that are not their distribution's, and the distributions' number
     sums: Floats
-    largest: float
+    # (5,) greatest of: weight, distance of target from logger, reward of a round, that reward negated, share by which a
+    # propensity is not its distribution's
+    greatest: Floats
     classes: Floats  # (2, CLASSES) rounds and weight by class of weight
     drawn: Floats  # (A,)
     expected: Floats  # (A,)
@@ -42,9 +44,11 @@ class Tally:
         logged_pmf: Floats | None = None,
         target_pmf: Floats | None = None,
         shown: ArrayLike | None = None,
+        drew: ArrayLike | None = None,
         slots: int = 1,
     ) -> Tally:
-        """Of (n,) slots; the pmfs are (m, A), `shown` (m,) the column that was drawn. Raises `InvalidTable`.
+        """Of (n,) slots; the pmfs are (m, A), `shown` (m,) the column that was drawn, `drew` (m,) the propensity
+        that was logged beside them. Raises `InvalidTable`.
 
         `slots` of them, one after another, make a round: their weights hang together, those of rounds do not.
         """
@@ -53,33 +57,44 @@ class Tally:
         earned = np.abs(weight * table["reward"])
         supported = logged_pmf is not None and target_pmf is not None
         lost = _unsupported(logged_pmf, target_pmf) if logged_pmf is not None and target_pmf is not None else 0.0
-        off_policy = float(np.abs(table["target"] - table["propensity"]).max())
+        off_policy = np.abs(table["target"] - table["propensity"]).max()
         of_round = weight.reshape(-1, slots).mean(axis=1)
+        rewards = table["reward"].reshape(-1, slots).sum(axis=1)
+        other = np.count_nonzero((rewards != 0.0) & (rewards != 1.0))
+        apart = _apart(logged_pmf, shown, drew)
         sums = [weight.size, weight.sum(), earned.sum(), (earned**2).sum()]
-        sums += [0 if logged_pmf is None else len(logged_pmf), lost, of_round.size, (of_round**2).sum(), off_policy]
+        sums += [0 if logged_pmf is None else len(logged_pmf), lost, of_round.size, (of_round**2).sum(), other]
+        sums += [np.count_nonzero(apart > _SAME), apart.size]
+        greatest = [weight.max(), off_policy, rewards.max(), -rewards.min(), apart.max(initial=0.0)]
         drawn, expected, variance = draws(logged_pmf, shown)
         return cls(
-            np.array(sums, dtype=np.float64),
-            float(weight.max()),
-            _classes(weight),
-            drawn,
-            expected,
-            variance,
-            supported,
+            np.array(sums, dtype=np.float64), np.array(greatest), _classes(weight), drawn, expected, variance, supported
         )
 
     def __add__(self, other: Tally) -> Tally:
-        sums = self.sums + other.sums
-        sums[-1] = max(self.sums[-1], other.sums[-1])
         return Tally(
-            sums,
-            max(self.largest, other.largest),
+            self.sums + other.sums,
+            np.maximum(self.greatest, other.greatest),
             self.classes + other.classes,
             self.drawn + other.drawn,
             self.expected + other.expected,
             self.variance + other.variance,
             self.has_support and other.has_support,
         )
+
+
+_SAME = 1e-6  # two propensities are the same within this share: a log may keep them in single precision
+
+
+def _apart(logged: Floats | None, shown: ArrayLike | None, drew: ArrayLike | None) -> Floats:
+    """(m,) by which share each logged propensity is not what its distribution says; none where it is not known."""
+    if logged is None or shown is None or drew is None:
+        return np.zeros(0)
+    given, columns = np.asarray(drew, dtype=np.float64), np.asarray(shown, dtype=np.int64)
+    if not given.shape == columns.shape == logged.shape[:1]:
+        raise InvalidTable("expected the propensity and the drawn column of each distribution", where="diagnostics")
+    said = np.take_along_axis(logged, columns[:, None], axis=1)[:, 0]
+    return np.asarray(np.abs(said / given - 1.0))
 
 
 def _unsupported(logged: Floats, target: Floats) -> float:

@@ -116,6 +116,8 @@ def _log_told(judged: Judged) -> str:
         named = ", ".join(f"{each.policy} ({each.rounds:,})" for each in judged.loggers[:5])
         more = f" and {len(judged.loggers) - 5} more" if len(judged.loggers) > 5 else ""
         lines.append(f"drawn by {named}{more}; earned {judged.logged:.5g} a round")
+    elif judged.rounds:
+        lines.append(f"earned {judged.logged:.5g} a round")
     return "\n".join([*lines, *judged.notes, *sentences(judged.findings)])
 
 

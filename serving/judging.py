@@ -18,6 +18,7 @@ from bandits.evaluation import Verdict, conclusion, headline
 from bandits.logged_slates import Confine, Slates, logged_slates
 from bandits.loggers import LoggedBy, Loggers
 from bandits.panels import Asked, Panels
+from bandits.silences import Silences
 from bandits.slate_model import SlateModel
 from bandits.targets import Target
 from recsys.errors import Misuse
@@ -86,18 +87,23 @@ class _Counts:
     rounds: int = 0
     reward: float = 0.0
     displayed_otherwise: int = 0
+    silences: Silences | None = None
     seen_before: Counter[str] = field(default_factory=Counter)  # policy → rounds it may have learned from
 
     def add(self, slates: Slates, *, candidates: Sequence[Candidate]) -> None:
         self.rounds += len(slates.rounds)
         self.reward += float(slates.logged.reward.sum())
+        if self.silences is not None:
+            self.silences.add(slates.logged.shown, slates.seen)
         for each in slates.rounds:
             shown = tuple(slot.product_id for slot in each.decision.shown)
             self.displayed_otherwise += each.displayed is not None and each.displayed[: len(shown)] != shown
             for candidate in candidates:
                 self.seen_before[candidate.target.name] += each.position <= candidate.learned_to
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self, names: Sequence[str]) -> Iterator[Finding]:
+        if self.silences is not None:
+            yield from self.silences.findings(names)
         share = self.displayed_otherwise / max(self.rounds, 1)
         if self.displayed_otherwise:
             colour = "red" if share > DISPLAYED_BLOCKS else "amber"
@@ -156,14 +162,23 @@ def judge(
     model = SlateModel(frame, start=span[0], end=span[1])
     for each in slates("learning what to expect", ()):
         model.learn(each)
-    counts, loggers = _Counts(), Loggers()
+    counts, loggers = _Counts(silences=Silences(products=len(frame.products), places=frame.places)), Loggers()
     for each in slates("judging", targets):
         batches = each.modelled(model.expected(each))
         counts.add(each, candidates=candidates)
         loggers.add(each)
         panels.add(batches)
         watch(each, batches)
-    return _judged(survey, panels, counts, loggers, scope=scope, notes=notes, digest=log.digest(until=survey.position))
+    return _judged(
+        survey,
+        panels,
+        counts,
+        (*counts.findings(frame.names), *loggers.findings()),
+        loggers.told(),
+        scope=scope,
+        notes=notes,
+        digest=log.digest(until=survey.position),
+    )
 
 
 def _check(candidates: Sequence[Candidate]) -> None:
@@ -176,7 +191,8 @@ def _judged(
     survey: Survey,
     panels: Panels,
     counts: _Counts,
-    loggers: Loggers,
+    findings: tuple[Finding, ...],
+    loggers: tuple[LoggedBy, ...],
     *,
     scope: Scope,
     notes: tuple[str, ...],
@@ -191,8 +207,8 @@ def _judged(
         logged=counts.reward / counts.rounds if counts.rounds else float("nan"),
         rounds=counts.rounds,
         left_out={**({"not ripe yet": immature} if immature else {}), **dict(sorted(survey.left_out.items()))},
-        findings=(*counts.findings(), *loggers.findings()),
-        loggers=loggers.told(),
+        findings=findings,
+        loggers=loggers,
         notes=notes,
         position=survey.position,
         digest=digest,

@@ -120,3 +120,16 @@ def test_a_draw_that_had_no_chance_is_never_calibrated() -> None:
         calibration(np.ones((3, 2)), shown=[0, 1])
     with pytest.raises(InvalidTable, match="different shapes"):
         diagnose(**(log_of(7, n=10) | {"target_pmf": np.ones((10, 2))}))
+
+
+@pytest.mark.parametrize(("wrong", "colour"), [(0.02, "red"), (0.001, "amber"), (1e-8, None)])
+def test_propensities_beside_another_distribution_are_counted(wrong: float, colour: str | None) -> None:
+    """The policy that ran, judged by its own log: where p is not pmf[shown], it is not worth what it earned."""
+    log = log_of(8)
+    off = log["propensity"].copy()
+    off[:40] /= 1.0 + wrong
+    d = diagnose(**(log | {"propensity": off}), products=PRODUCTS)
+    assert [f.colour for f in d.findings if f.about == "replay"] == ([] if colour is None else [colour])
+    assert d.replayed_wrong == (0 if colour is None else 40)
+    if colour is not None:
+        assert d.replayed_off == pytest.approx(wrong)

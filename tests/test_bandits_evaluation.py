@@ -70,7 +70,8 @@ def test_panels_of_two_processes_add() -> None:
 def test_the_streamed_interval_is_that_of_the_contributions(name: str) -> None:
     batch = batch_of(3)
     columns = batch.modelled if name in ("dr", "sndr") else batch.weighing
-    plain = intervals.normal(getattr(estimators, name)(**columns), unit=batch.unit)
+    interval = intervals.logit if name == "snips" else intervals.normal  # rewards are 0 or 1
+    plain = interval(getattr(estimators, name)(**columns), unit=batch.unit)
     [verdict] = [v for v in panel_of(batches_of(batch, size=500)).verdicts() if v.estimator == name]
     assert (verdict.interval.low, verdict.interval.high) == pytest.approx((plain.low, plain.high), rel=1e-9)
     assert verdict.interval.n == plain.n == 700
@@ -145,3 +146,28 @@ def test_slates_are_judged_slot_by_slot_and_their_first_slots_alone() -> None:
     alone.add(slates.first_slots())
     [verdict] = alone.verdicts()
     assert verdict.interval.low < 0.8 < verdict.interval.high
+
+
+def test_a_ratio_of_binary_rewards_stays_inside_and_any_other_is_plain() -> None:
+    few = batch_of(10, n=40)
+    few = replace(few, reward=np.append(1.0, np.zeros(39)))
+    [inside] = [v.interval for v in panel_of([few]).verdicts() if v.estimator == "snips"]
+    assert 0.0 < inside.low < inside.estimate < inside.high < 1.0
+    [plain] = [
+        v.interval for v in panel_of([replace(few, reward=few.reward * 3.0)]).verdicts() if v.estimator == "snips"
+    ]
+    assert plain.low < 0.0
+    nothing = panel_of([replace(few, reward=np.zeros(40))]).verdicts()
+    assert [v.interval.estimate for v in nothing if v.estimator == "snips"] == [0.0]
+
+
+def test_an_estimate_of_what_no_round_earned_is_red() -> None:
+    batch = batch_of(11, n=400)
+    heavy = replace(batch, propensity=np.where(batch.reward > 0.0, 0.05, 1.0), target=batch.reward)
+    verdicts = panel_of([heavy]).verdicts()
+    found = [f for f in headline(verdicts).diagnostics.findings if f.about == "range"]
+    assert [f.colour for f in found] == ["red"]
+    assert "ips (" in found[0].sentence
+    assert "snips" not in found[0].sentence
+    assert not headline(verdicts).diagnostics.promotion_allowed
+    assert not [f for f in headline(panel_of([batch]).verdicts()).diagnostics.findings if f.about == "range"]

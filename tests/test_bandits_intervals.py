@@ -177,3 +177,21 @@ def test_the_lower_bound_of_an_uplift_is_below_it_and_finds_a_large_one() -> Non
     assert sure[-1] > 0.2
     with pytest.raises(InvalidTable, match=r"\[0, 1\]"):
         sequences.uplift_lower_bound(**(log | {"reward": log["reward"] * 2.0}))
+
+
+def test_what_is_not_finite_and_levels_that_are_none_are_refused_with_rows() -> None:
+    x = np.array([0.0, np.nan, 1.0, np.inf])
+    for made in (
+        lambda x, level: intervals.normal(x, level=level),
+        lambda x, level: intervals.logit(x, level=level),
+        lambda x, level: intervals.wilson(x, level=level),
+        lambda x, level: intervals.bootstrap(x[:, None], form=forms.MEAN, level=level, replications=10),
+        lambda x, level: intervals.empirical_bernstein(x, low=0.0, high=1.0, level=level),
+    ):
+        with pytest.raises(InvalidTable, match=r"finite \(rows 2, 4\)"):
+            made(x, 0.95)
+        for level in (0.0, 1.0, 95.0, float("nan")):
+            with pytest.raises(InvalidTable, match="a level lies in"):
+                made(np.array([0.0, 1.0, 0.0]), level)
+    with pytest.raises(InvalidTable, match="two replications"):
+        intervals.bootstrap(np.zeros((3, 1)), form=forms.MEAN, replications=1)

@@ -19,6 +19,7 @@ from serving.commands.moments import MOMENT
 from serving.judged_log import Scope
 from serving.judged_policies import AS_LOGGED, candidates_of, known_outcome
 from serving.judged_report import metrics_of, rows_of, safe, to_json, told
+from serving.judged_table import files_in, judge_table
 from serving.judging import Judged, judge
 from serving.leading import calm_the_collector
 from serving.rule_change import RuleChange
@@ -41,6 +42,12 @@ EXPERIMENT = "evaluations"
 @click.option("--outcome", help="count this kind of outcome (tapped, dismissed, …) instead of points")
 @click.option("--estimators", default="", help="names with commas; the default suits the slates")
 @click.option("--rules", type=click.Path(path_type=Path), help="a changed rule pack, judged where it is tighter")
+@click.option(
+    "--log", type=click.Path(path_type=Path), help="judge by Parquet files of rounds instead of the home's log"
+)
+@click.option(
+    "--ripe-before", type=MOMENT, help="with --log: leave out rounds made from then on, still without outcomes"
+)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
 def command(
     *,
@@ -55,14 +62,29 @@ def command(
     outcome: str | None,
     estimators: str,
     rules: Path | None,
+    log: Path | None,
+    ripe_before: datetime | None,
     as_json: bool,
 ) -> None:
     """What would a policy have earned, and how sure are we? Says so, or why the log cannot.
 
     The first --policy is compared with every other one on the same rounds. Everything is kept in MLflow.
+    With --log a policy is a column of the files: its probability of what was shown, or its distribution.
     """
     calm_the_collector()
     home = compose(settings.load())
+    if log is not None:
+        for option, given in (("surface", surface), ("since", since), ("until", until), ("learn-until", learn_until),
+                              ("slots", slots), ("uniform-only", uniform_only or None), ("outcome", outcome),
+                              ("rules", rules)):  # fmt: skip
+            if given is not None:
+                raise Misuse(f"--{option} asks the home's log, and --log judges by files: filter the files instead")
+        by_files = _judge_files(log, [*policies, *others], ripe_before=ripe_before, asked=estimators)
+        _tell(by_files, home, parameters={"policies": ", ".join(by_files.policies), "log": log.name,
+                                          "log_digest": by_files.digest}, as_json=as_json)  # fmt: skip
+        return
+    if ripe_before is not None:
+        raise Misuse("--ripe-before belongs to --log: the home's log knows which windows have closed")
     home.live.refresh()
     names = [*policies, *others] or ([AS_LOGGED] if rules else [])
     if not names:
@@ -74,7 +96,11 @@ def command(
     if scope.since is not None and until is not None and scope.since >= until:
         raise Misuse("this part of the log is empty: --until must come after --since and --learn-until")
     judged = _judge(home, names, scope=scope, learn_until=learn_until, rules=rules, outcome=outcome, asked=estimators)
-    url = logged(judged, tracker=tracker_of(home.settings), parameters=_parameters(names, judged, rules, outcome))
+    _tell(judged, home, parameters=_parameters(names, judged, rules, outcome), as_json=as_json)
+
+
+def _tell(judged: Judged, home: Installation, *, parameters: Mapping[str, Parameter], as_json: bool) -> None:
+    url = logged(judged, tracker=tracker_of(home.settings), parameters=parameters)
     if as_json:
         click.echo(json.dumps(to_json(judged) | {"run": url}))
     else:
@@ -98,6 +124,24 @@ def logged(
             run.file("forest.png", charts.png(plot))
             run.file("forest.html", charts.html(plot))
         return run.url
+
+
+def _judge_files(log: Path, names: Sequence[str], *, ripe_before: datetime | None, asked: str) -> Judged:
+    if not names:
+        raise Misuse("name a policy to judge: --policy COLUMN (or as-logged, uniform where logged_pmf is there)")
+    with tqdm(unit="rounds", unit_scale=True, mininterval=0.5, leave=False) as bar:
+
+        def tell(step: str, rounds: int) -> None:
+            if bar.desc != f"{step}: ":
+                bar.reset()
+                bar.set_description(step)
+            bar.update(rounds - bar.n)
+
+        return judge_table(files_in(log), policies=names, estimators=_named(asked), ripe_before=ripe_before, told=tell)
+
+
+def _named(estimators: str) -> list[str]:
+    return [each.strip() for each in estimators.split(",") if each.strip()]
 
 
 def _judge(
@@ -127,7 +171,7 @@ def _judge(
             home,
             candidates=candidates,
             scope=scope,
-            estimators=[each.strip() for each in asked.split(",") if each.strip()],
+            estimators=_named(asked),
             rewards=rewards,
             confine=None if change is None else change.confine,
             also=(lambda _: None) if change is None else change.meets,
