@@ -25,6 +25,7 @@ class Log:
     eligible: Bools  # (d, P)
     values: Floats  # (d, P) expected points that each card brings about if it is seen
     attributed: Floats  # (d, P) expected logged reward of each card if it is seen
+    taps: Floats  # (d, P) chance of a tap on each card if it is seen
     examination: Floats  # (d, K) chance that each place is seen
     columns: Ints  # (d, K) drawn, P for nothing, -1 for no slot
     propensities: Floats  # (d, K) given the slots above; 1 where no slot was drawn

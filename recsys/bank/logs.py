@@ -137,6 +137,7 @@ def _states(
         eligible=eligible,
         values=bank.values_at(here),
         attributed=bank.attributed_at(here),
+        taps=bank.taps_at(here),
         examination=np.tile(bank.examination(surface), (len(here), 1)),
         columns=slates.columns,
         propensities=slates.propensities,
