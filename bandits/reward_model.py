@@ -65,27 +65,30 @@ class RewardModel:
         """Take in slots: the product column (m,) that was shown and its reward (m,)."""
         self._fitted.clear()
         columns = product.astype(np.int64)
-        design, own = self._design(shown, columns), _with_level(shown.x)
         folds, blocks = self.fold_of(shown.unit), shown.block.astype(np.int64)
-        for fold, block in sorted(set(zip(folds.tolist(), blocks.tolist(), strict=True))):
-            here = (folds == fold) & (blocks == block)
-            cell = (fold, block)
-            self._gram[cell] += design[here].T @ design[here]
-            self._moment[cell] += design[here].T @ reward[here]
-            for column in np.unique(columns[here]).tolist():
-                rows = here & (columns == column)
-                self._own_gram[cell][column] += own[rows].T @ own[rows]
-                self._own_moment[cell][column] += own[rows].T @ reward[rows]
-                self._own_design[cell][column] += own[rows].T @ design[rows]
+        cells = (folds * self.shape.blocks + blocks) * len(self.shape.products) + columns
+        order = np.argsort(cells, kind="stable")
+        starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
+        design, own = self._design(shown, columns)[order], _with_level(shown.x)[order]
+        rewards, named = reward[order], cells[order][starts].tolist()
+        for start, end, number in zip(starts.tolist(), [*starts[1:].tolist(), cells.size], named, strict=True):
+            at, column = divmod(number, len(self.shape.products))
+            cell, rows = divmod(at, self.shape.blocks), slice(start, end)
+            self._gram[cell] += design[rows].T @ design[rows]
+            self._moment[cell] += design[rows].T @ rewards[rows]
+            self._own_gram[cell][column] += own[rows].T @ own[rows]
+            self._own_moment[cell][column] += own[rows].T @ rewards[rows]
+            self._own_design[cell][column] += own[rows].T @ design[rows]
 
     def expected(self, shown: Shown) -> Floats:
         """(m, products) expected reward of every product at each slot's place, had it been shown there."""
         folds, blocks = self.fold_of(shown.unit), shown.block.astype(np.int64)
         products, places = len(self.shape.products), self.shape.places
         own, expected = _with_level(shown.x), np.zeros((len(shown.x), products))
-        for fold, block in sorted(set(zip(folds.tolist(), blocks.tolist(), strict=True))):
-            here = (folds == fold) & (blocks == block)
-            shared, apart = self._fit(fold, block)
+        cells = folds * self.shape.blocks + blocks
+        for cell in np.unique(cells).tolist():
+            here = np.flatnonzero(cells == cell)
+            shared, apart = self._fit(*divmod(cell, self.shape.blocks))
             levels = shared[None, :products] + shared[products + shown.place[here].astype(np.int64)][:, None]
             common = shown.x[here] @ shared[products + places :]
             expected[here] = levels + common[:, None] + own[here] @ apart.T

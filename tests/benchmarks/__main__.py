@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bank, index, judging, ladder, log, reasons, rules, states
+from tests.benchmarks import bank, coverage, index, judging, ladder, log, reasons, rules, states
 
 ALL = {
     "bank": bank.main,
+    "coverage": coverage.main,
     "index": index.main,
     "judging": judging.main,
     "ladder": ladder.main,

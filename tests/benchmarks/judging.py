@@ -1,27 +1,33 @@
 """Off-policy estimates: their speed against the plainest numpy of the same sums, and the gate's error rates.
 
-Run: python -m tests.benchmarks judging; parts of it with JUDGING=speed,stream,gate.
+Run: python -m tests.benchmarks judging; parts of it with JUDGING=speed,stream,gate, and streams of other lengths
+with MILLIONS=1,10,100. The tables of the last full run lie beside this file (judging.txt).
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from bandits import estimators
 from bandits.batches import Batch
 from bandits.evaluation import ESTIMATORS, Panel, chosen
 from bandits.gate import Terms, ruled
 from recsys.vocabulary import Floats
+from serving.judged_table import judge_table
 from tests.gate_worlds import CHAMPION, Log, candidate_worth, green
 
 ROUNDS, PRODUCTS = 1_000_000, 10
-STREAMED = (1_000_000, 10_000_000, 100_000_000)
-BATCH = 250_000
 NAMES = ("ips", "snips", "dr")
 TERMS = Terms(margin=0.05)
 
@@ -66,35 +72,56 @@ def speed() -> None:
 
     np.testing.assert_allclose(plain(), ours(), rtol=1e-9)
     np.testing.assert_allclose(plain(), panelled(), rtol=1e-9)
-    base = _seconds(plain)
-    print(f"{ROUNDS:,} rounds × {PRODUCTS} products; IPS, SNIPS and DR")
-    print(f"{'':44} {'s':>7} {'rounds/s':>12} {'speed':>6}")
-    for name, work in (
+    ways = (
         ("the plainest numpy of the sums", plain),
         ("checked contributions", ours),
         ("a panel: clustered intervals, diagnostics", panelled),
-    ):
-        took = _seconds(work)
-        print(f"{name:44} {took:>7.3f} {ROUNDS / took:>12,.0f} {base / took:>6.2f}")
+    )
+    took = _in_turn([work for _, work in ways], times=9)
+    print(f"{ROUNDS:,} rounds × {PRODUCTS} products; IPS, SNIPS and DR")
+    print(f"{'':44} {'s':>7} {'rounds/s':>12} {'speed':>6}")
+    for (name, _), seconds in zip(ways, took, strict=True):
+        print(f"{name:44} {seconds:>7.3f} {ROUNDS / seconds:>12,.0f} {took[0] / seconds:>6.2f}")
     print(f"peak memory {_peak():,.0f} MiB\n")
 
 
 def stream() -> None:
-    """A panel over generated batches: cost by round, and memory that stays."""
-    print(f"batches of {BATCH:,} rounds of 200,000 units, streamed through one panel (generation not counted)")
-    print(f"{'rounds':>12} {'s':>8} {'rounds/s':>12} {'peak MiB':>9}")
-    rng = np.random.default_rng(2)
-    made = [_batch(rng, n=BATCH)[0] for _ in range(4)]  # met again and again: a log as long as one likes
-    for rounds in STREAMED:
-        panel = Panel("target@1", chosen(ESTIMATORS, names=NAMES))
-        started = time.perf_counter()
-        for batch in _again(made, times=rounds // BATCH):
-            panel.add(batch)
-        verdicts = panel.verdicts()
-        took = time.perf_counter() - started
-        assert verdicts[0].diagnostics.n == rounds
-        print(f"{rounds:>12,} {took:>8.1f} {rounds / took:>12,.0f} {_peak():>9,.0f}")
+    """Parquet files of a million rounds, read again and again: cost by round, and memory that stays."""
+    sizes = [int(each) for each in os.environ.get("MILLIONS", "1,10").split(",")]
+    print("Parquet files of 1,000,000 rounds of 200,000 units, judged as `recsys evaluate --log` does; peak by process")
+    print(f"{'rounds':>12} {'':44} {'s':>8} {'rounds/s':>12} {'peak MiB':>9}")
+    with tempfile.TemporaryDirectory() as folder:
+        plain, full = Path(folder) / "plain.parquet", Path(folder) / "full.parquet"
+        _write(np.random.default_rng(2), plain=plain, full=full)
+        for path, what in (
+            (plain, "weights alone: IPS, SNIPS"),
+            (full, "distributions, a reward model in a first pass"),
+        ):
+            for millions in sizes:
+                with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as aside:
+                    took, peak = aside.submit(_streamed, path, millions).result()
+                rounds = millions * ROUNDS
+                print(f"{rounds:>12,} {what:44} {took:>8.1f} {rounds / took:>12,.0f} {peak:>9,.0f}", flush=True)
     print()
+
+
+def _streamed(path: Path, millions: int) -> tuple[float, float]:
+    """(seconds, peak MiB) of judging a file so many times over."""
+    started = time.perf_counter()
+    found = judge_table([path] * millions, policies=["new"])
+    took = time.perf_counter() - started
+    assert found.rounds == millions * ROUNDS
+    return took, _peak()
+
+
+def _write(rng: np.random.Generator, *, plain: Path, full: Path) -> None:
+    batch, _ = _batch(rng, n=ROUNDS)
+    columns = {"unit": batch.unit, "reward": batch.reward, "propensity": batch.propensity}
+    pl.DataFrame(columns | {"new": batch.target}).write_parquet(plain)
+    start = datetime(2026, 3, 2, tzinfo=UTC)
+    made = pl.datetime_range(start, start + timedelta(days=60), interval="5s", eager=True)[:ROUNDS]
+    more = {"made_at": made, "shown": batch.shown, "logged_pmf": batch.logged_pmf, "new": batch.target_pmf}
+    pl.DataFrame(columns | more).with_columns(pl.col("shown").cast(pl.Int64)).write_parquet(full)
 
 
 def gate() -> None:
@@ -113,10 +140,10 @@ def gate() -> None:
     alone = sum(passes(Log.of(rng, n=4_000), share=margin, towards=0, look=1) for _ in range(2_000))
     told("candidates exactly at the margin pass", alone, 2_000)
     families = 0
-    for _ in range(500):
+    for _ in range(2_000):
         log = Log.of(rng, n=4_000)
         families += any(passes(log, share=margin, towards=k % 2, look=k) for k in range(1, 11))
-    told("of ten at the margin on one split, at least one passes", families, 500)
+    told("of ten at the margin on one split, at least one passes", families, 2_000)
     for n in (1_000, 2_000, 5_000):
         better = sum(passes(Log.of(rng, n=n), share=1.15, towards=3, look=1) for _ in range(300))
         told(f"better by 15 % and much alike, taken 17 %, {n:,} rounds", better, 300)
@@ -157,19 +184,15 @@ def _batch(rng: np.random.Generator, *, n: int) -> tuple[Batch, Floats]:
     return batch, model
 
 
-def _again(made: list[Batch], *, times: int) -> Iterator[Batch]:
-    for number in range(times):
-        yield made[number % len(made)]
-
-
-def _seconds(work: Callable[[], object], *, times: int = 5) -> float:
-    """The fastest of some runs."""
-    found = []
+def _in_turn(works: Sequence[Callable[[], object]], *, times: int) -> list[float]:
+    """The fastest run of each; in turn, so that a slow moment of the machine strikes all alike."""
+    found = [float("inf")] * len(works)
     for _ in range(times):
-        started = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - started)
-    return min(found)
+        for row, work in enumerate(works):
+            started = time.perf_counter()
+            work()
+            found[row] = min(found[row], time.perf_counter() - started)
+    return found
 
 
 def _peak() -> float:
