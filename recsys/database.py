@@ -154,6 +154,23 @@ api_keys = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
 )
+former_keys = Table(  # secrets that a rotation replaced and that still open for a while
+    "former_keys",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("name", String(80), nullable=False, index=True),
+    Column("until", BigInteger, nullable=False),  # machine time
+)
+trail = Table(  # who did what to this installation
+    "trail",
+    metadata,
+    Column("number", _big, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("by", String(80), nullable=False),
+    Column("action", String(80), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("status", Integer, nullable=False),
+)
 leases = Table(
     "leases",
     metadata,

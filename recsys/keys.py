@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from recsys import database as db
 from recsys.database import Database
@@ -22,6 +22,11 @@ from recsys.errors import Conflict, InvalidConfiguration, NotFound
 from recsys.records import micros, moment
 
 _BY_DIGEST = select(db.api_keys).where(db.api_keys.c.digest == bindparam("shown"))  # built once: on the hot path
+_BY_FORMER = (
+    select(db.api_keys, db.former_keys.c.until)
+    .join(db.former_keys, db.former_keys.c.name == db.api_keys.c.name)
+    .where(db.former_keys.c.digest == bindparam("shown"))
+)
 
 
 class Scope(StrEnum):
@@ -68,7 +73,7 @@ class Keys:
         if unknown or not scopes:
             wrong = f'"{unknown[0]}" is no scope' if unknown else "a key needs a scope"
             raise InvalidConfiguration(f"{wrong}: choose from {', '.join(Scope)}")
-        secret = f"rk_{secrets.token_urlsafe(32)}"
+        secret = _new_secret()
         now = datetime.now(UTC)
         row = {
             "name": name,
@@ -87,13 +92,38 @@ class Keys:
         """The key in force behind a secret, None for any other."""
         digest = _digest(secret)
         row = self._database.first(_BY_DIGEST, {"shown": digest})
-        if row is None or not secrets.compare_digest(row.digest, digest):
+        if row is None:
+            row = self._database.first(_BY_FORMER, {"shown": digest})  # replaced by a rotation, not yet over
+            if row is None or row.until <= micros(datetime.now(UTC)):
+                return None
+        elif not secrets.compare_digest(row.digest, digest):
             return None
         key = _key(row)
         return key if key.state == "in force" else None
 
+    def rotate(self, name: str, *, overlap: timedelta) -> str:
+        """Give a key a new secret and return it; the old one opens for `overlap` more.
+
+        The key keeps its name, so that requests repeated under either secret are the same requests, and its
+        scopes and end. Raises `NotFound`, or `Conflict` for a key that is not in force.
+        """
+        secret, now = _new_secret(), datetime.now(UTC)
+        with self._database.writing() as connection:
+            row = connection.execute(select(db.api_keys).where(db.api_keys.c.name == name)).first()
+            if row is None:
+                raise NotFound(f"no key is named {name}")
+            if (state := _key(row).state) != "in force":
+                raise Conflict(f"{name} is {state}: make a new key instead of rotating it")
+            connection.execute(delete(db.former_keys).where(db.former_keys.c.until <= micros(now)))
+            if overlap:
+                former = {"digest": row.digest, "name": name, "until": micros(now + overlap)}
+                connection.execute(insert(db.former_keys), former)
+            fresh = update(db.api_keys).where(db.api_keys.c.name == name).values(digest=_digest(secret))
+            connection.execute(fresh)
+        return secret
+
     def revoke(self, name: str) -> None:
-        """End a key at once, everywhere; the first revocation stands. Raises `NotFound`."""
+        """End a key at once, everywhere, under every secret it has; the first revocation stands. Raises `NotFound`."""
         first = func.coalesce(db.api_keys.c.revoked_at, micros(datetime.now(UTC)))
         with self._database.writing() as connection:
             done = connection.execute(update(db.api_keys).where(db.api_keys.c.name == name).values(revoked_at=first))
@@ -109,6 +139,10 @@ class Keys:
         """Whether any key was ever made."""
         with self._database.reading() as connection:
             return bool(connection.execute(select(func.count()).select_from(db.api_keys)).scalar())
+
+
+def _new_secret() -> str:
+    return f"rk_{secrets.token_urlsafe(32)}"
 
 
 def _digest(secret: str) -> str:

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,18 +16,17 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.errors import RecsysError
+from serving.around import Admitted, Bounded, Measured, problem_answer
 from serving.bootstrap import Service
 from serving.console import SignInFirst, console
 from serving.misfits import Misfit
 from serving.openapi import complete
-from serving.problems import MEDIA_TYPE, pointer, problem, status_of
-from serving.routes import api, open_routes
+from serving.problems import pointer, status_of
+from serving.routes import api, open_routes, personal
 from serving.steering_routes import steering
 
-LARGEST_BODY = 1 << 20  # 1 MiB
 TIDY_SECONDS = 3600.0
 logger = logging.getLogger(__name__)
 
@@ -51,14 +49,16 @@ def create_app(service: Service) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},  # ours is enough
     )
     app.state.service = service
-    app.add_middleware(_Bounded)
-    app.add_middleware(_Measured, service=service)  # the outer one: what is too large is counted too
+    app.add_middleware(Bounded)
+    app.add_middleware(Admitted, most=service.home.settings.most_in_flight)
+    app.add_middleware(Measured, service=service)  # the outer one: what is refused is counted too
     app.add_exception_handler(RecsysError, _told_error)
     app.add_exception_handler(RequestValidationError, _told_misfit)
     app.add_exception_handler(HTTPException, _told_http)
     app.add_exception_handler(SignInFirst, _to_sign_in)
     app.add_exception_handler(Exception, _told_accident)
     app.include_router(api)
+    app.include_router(personal)
     app.include_router(steering)
     app.include_router(open_routes)
     app.include_router(console(service))
@@ -117,31 +117,26 @@ async def _docs() -> HTMLResponse:
 # -- errors: problem documents, never a value a caller sent -------------------------------------
 
 
-def _problem(status: int, detail: str, **given: Any) -> Response:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else {}
-    return Response(problem(status, detail, **given), status_code=status, media_type=MEDIA_TYPE, headers=headers)
-
-
 async def _told_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RecsysError)
     status = status_of(error)
     if status == 500:
         logger.error("%s: %s", request.url.path.split("/")[1:3], type(error).__name__)
-        return _problem(500, "this request met a fault of ours; it was counted")
+        return problem_answer(500, "this request met a fault of ours; it was counted")
     errors = [{"pointer": pointer(error.at), "detail": str(error)}] if isinstance(error, Misfit) else []
-    return _problem(status, str(error), errors=errors)
+    return problem_answer(status, str(error), errors=errors)
 
 
 async def _told_misfit(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [{"pointer": pointer(fault["loc"]), "detail": str(fault["msg"])} for fault in error.errors()[:20]]
     first = f"{faults[0]['pointer'] or 'the body'}: {faults[0]['detail']}"
-    return _problem(422, first, errors=faults)
+    return problem_answer(422, first, errors=faults)
 
 
 async def _told_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    answer = _problem(error.status_code, str(error.detail))
+    answer = problem_answer(error.status_code, str(error.detail))
     answer.headers.update(error.headers or {})
     return answer
 
@@ -152,64 +147,4 @@ async def _to_sign_in(request: Request, error: Exception) -> Response:
 
 async def _told_accident(request: Request, error: Exception) -> Response:
     logger.error("unexpected %s", type(error).__name__)
-    return _problem(500, "this request met a fault of ours; it was counted")
-
-
-# -- around every request -----------------------------------------------------------------------
-
-
-class _Bounded:
-    """Refuses bodies over 1 MiB, by their declared length or while they arrive."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.isdigit():
-            await _problem(400, "Content-Length is not a whole number")(scope, receive, send)
-            return
-        if len(declared) > 18 or int(declared) > LARGEST_BODY:
-            await _problem(413, "a request body holds at most 1 MiB")(scope, receive, send)
-            return
-        taken = 0
-
-        async def bounded() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > LARGEST_BODY:
-                raise HTTPException(413, "a request body holds at most 1 MiB")
-            return message
-
-        await self._app(scope, bounded, send)
-
-
-class _Measured:
-    """Counts and times each request by its route's pattern, never by its path."""
-
-    def __init__(self, app: ASGIApp, *, service: Service) -> None:
-        self._app = app
-        self._telemetry = service.telemetry
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 500
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            route = getattr(scope.get("route"), "path", "unknown")
-            self._telemetry.requests.labels(route, str(status)).inc()
-            self._telemetry.latency.labels(route).observe(time.perf_counter() - started)
+    return problem_answer(500, "this request met a fault of ours; it was counted")

@@ -31,6 +31,7 @@ from recsys.register import Register
 from recsys.rewards import Rewards
 from recsys.rulebook import load_book
 from recsys.steering import Known
+from recsys.trail import Trail
 from serving.explanations import Explainer
 from serving.intake import Intake
 from serving.ladder import Ladder
@@ -70,6 +71,7 @@ class Installation:
     live: LivePolicies
     explainer: Explainer
     orders: Orders
+    trail: Trail
 
     @property
     def rewards(self) -> Rewards:
@@ -137,6 +139,7 @@ def compose(
         live=LivePolicies(settings.artefacts, recipes=recipes),
         explainer=Explainer(reasonfile.load(settings.reasons)),
         orders=Orders(database, log=log, clock=clock, file=settings.folder / "steering.json"),
+        trail=Trail(database),
     )
 
 
@@ -206,6 +209,11 @@ class Service:
     def log(self) -> EventLog:
         """The event log."""
         return self.home.log
+
+    @property
+    def trail(self) -> Trail:
+        """Who did what to this installation."""
+        return self.home.trail
 
     @property
     def clock(self) -> Clock:

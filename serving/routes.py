@@ -45,6 +45,7 @@ from serving.security import Caller, Unauthorised
 from serving.settings import LOOPBACK
 from serving.slates import Ask
 from serving.telling import RulesTold, read_story
+from serving.traced import Traced, note_caller
 
 PATIENCE_SECONDS = 5.0  # how long an answer without a deadline waits to become durable
 _WAITING_SHARE = 0.7  # of a deadline: what is left is for the rung below, and for the way back
@@ -80,7 +81,9 @@ def needs(scope: Scope) -> Any:
 
     async def admitted(request: Request) -> Call:  # on the loop: a thread would cost more than the short look-up
         service, began = service_of(request), time.monotonic()
-        return Call(service.gate.caller(request.headers.get("authorization", ""), scope=scope), service, began)
+        caller = service.gate.caller(request.headers.get("authorization", ""), scope=scope)
+        note_caller(request, caller)
+        return Call(caller, service, began)
 
     return Depends(admitted)
 
@@ -89,6 +92,7 @@ Recommends = Annotated[Call, needs(Scope.RECOMMEND)]
 Audits = Annotated[Call, needs(Scope.AUDIT)]
 
 api = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS)
+personal = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS, route_class=Traced)  # one person's record
 open_routes = APIRouter(tags=["health"])
 
 
@@ -194,7 +198,7 @@ async def put_customers(body: CustomersRequest, call: Recommends) -> Response:
     )
 
 
-@api.get(
+@personal.get(
     "/decisions/{decision_id}", operation_id="get_decision", response_model=ReceiptOut,
     summary="The whole record of one decision",
     responses={404: {"model": Problem, "description": "no such decision"}},

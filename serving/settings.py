@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     clock: Literal["wall", "simulated"] = "wall"
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)  # processes that answer, on one port
+    most_in_flight: int = Field(default=512, ge=1)  # requests a worker answers at once; the next are told to come back
     holdout_share: float = Field(default=0.02, ge=0, lt=1)
     uniform_share: float = Field(default=0.01, ge=0, lt=1)  # the slice that keeps evaluation possible
     candidates: int = Field(default=50, ge=1)  # proposed by retrieval where more than 100 are eligible

@@ -26,9 +26,10 @@ from serving.steering_schemas import (
     SwitchOut,
     Why,
 )
+from serving.traced import Traced
 
 Orders = Annotated[Call, needs(Scope.ADMIN)]
-steering = APIRouter(prefix="/v1", tags=["steering"], responses=PROBLEMS)
+steering = APIRouter(prefix="/v1", tags=["steering"], responses=PROBLEMS, route_class=Traced)
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "no such override"}}
 _TAKEN: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "the id names another override"}}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
 
@@ -30,12 +33,18 @@ class Telemetry:
         self.ignored = Counter(
             "recsys_context_keys_ignored", "Keys inside context that are not known", registry=registry
         )
-        self.swaps = Gauge("recsys_policy_swaps", "Snapshots swapped in since the start", registry=registry)
-        self.refusals = Gauge(
-            "recsys_artefact_refusals", "Damaged artefacts refused since the start", registry=registry
-        )
-        self.commits = Gauge("recsys_log_commits", "Durable commits since the start", registry=registry)
+        self.swaps = _summed("recsys_policy_swaps", "Snapshots swapped in since the start", registry)
+        self.refusals = _summed("recsys_artefact_refusals", "Damaged artefacts refused since the start", registry)
+        self.commits = _summed("recsys_log_commits", "Durable commits since the start", registry)
 
     def text(self) -> bytes:
-        """The Prometheus exposition."""
-        return generate_latest(self.registry)
+        """The Prometheus exposition: of this process, or of all workers of its port together."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+
+
+def _summed(name: str, what: str, registry: CollectorRegistry) -> Gauge:
+    return Gauge(name, what, registry=registry, multiprocess_mode="livesum")

@@ -19,7 +19,7 @@ FLOORS = {
 }
 STORES = ("database", "eventlog", "customers", "profiles", "activities", "contacts", "register", "keys", "leases",
           "quarantine", "readmarks", "secrets_of_home", "suppression", "orders", "kept",
-          "promotions")  # fmt: skip
+          "promotions", "trail")  # fmt: skip
 DOORS = {
     "torch": {"embeddings/two_tower.py", "embeddings/losses.py", "embeddings/training.py", "embeddings/encoding.py"},
     "faiss": {"embeddings/index.py"},
@@ -29,7 +29,7 @@ DOORS = {
     "altair": {"serving/charts.py", "serving/bank_sheet.py"},
     "vl_convert": {"serving/charts.py", "serving/dashboard.py", "serving/bank_sheet.py"},
     "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/console.py",
-                "serving/steering_routes.py", "serving/openapi.py"},
+                "serving/steering_routes.py", "serving/openapi.py", "serving/traced.py"},
     "pydantic": {"serving/schemas.py", "serving/settings.py", "serving/steering_schemas.py"},
 }  # fmt: skip
 

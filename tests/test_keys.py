@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from recsys import database as db
 from recsys.database import Database, sqlite_url
@@ -115,3 +115,32 @@ def test_a_token_opens_once_and_in_time(database: Database) -> None:
     assert consume_once(database, token="early", now=99) is None
     assert consume_once(database, token="late", now=100) is None
     assert consume_once(database, token="\ud800", now=0) is None
+
+
+def test_a_rotated_key_opens_under_both_secrets_until_the_overlap_ends(keys: Keys, database: Database) -> None:
+    old = keys.create("app", scopes=["recommend"])
+    new = keys.rotate("app", overlap=timedelta(hours=1))
+    assert old != new
+    assert [key.name for secret in (old, new) if (key := keys.check(secret)) is not None] == ["app", "app"]
+    with database.writing() as connection:
+        connection.execute(update(db.former_keys).values(until=0))
+    assert keys.check(old) is None
+    assert keys.check(new) is not None
+
+
+def test_a_rotation_without_overlap_ends_the_old_secret_at_once(keys: Keys) -> None:
+    old = keys.create("app", scopes=["recommend"])
+    keys.rotate("app", overlap=timedelta(0))
+    assert keys.check(old) is None
+
+
+def test_revoking_ends_every_secret_of_a_key(keys: Keys) -> None:
+    secrets = [keys.create("app", scopes=["recommend"])]
+    secrets += [keys.rotate("app", overlap=timedelta(days=7)) for _ in range(2)]
+    assert all(keys.check(secret) for secret in secrets)
+    keys.revoke("app")
+    assert not any(keys.check(secret) for secret in secrets)
+    with pytest.raises(Conflict, match="make a new key"):
+        keys.rotate("app", overlap=timedelta(0))
+    with pytest.raises(NotFound, match="no key is named web"):
+        keys.rotate("web", overlap=timedelta(0))

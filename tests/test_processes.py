@@ -372,3 +372,41 @@ def test_nothing_but_loopback_is_served_before_a_key_exists(tmp_path: Path) -> N
         assert child.process.wait(60) == 2
         child.finish()
         assert "before a key exists" in "".join(child.said)
+
+
+def test_workers_share_a_port_add_up_what_they_count_and_are_started_again(tmp_path: Path) -> None:
+    apply_products(tmp_path)
+    database = Database(f"sqlite:///{tmp_path / 'recsys.db'}").create()
+    key = Keys(database).create("backend", scopes=[Scope.RECOMMEND])
+    database.close()
+    with started(tmp_path, "serve", "--workers", "2", "--port", "0") as child:
+        url = child.wait_for_url()
+        until(lambda: len(_alive(child.process.pid)) == 3)
+        headers = {"Authorization": f"Bearer {key}"}
+
+        def decide(n: int) -> None:
+            with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+                for turn in range(20):
+                    client.post("/v1/recommendations", json=_body(f"c-{n}-{turn}")).raise_for_status()
+
+        callers = [threading.Thread(target=decide, args=(n,)) for n in range(6)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        told = [_counted(httpx.get(f"{url}/metrics").text) for _ in range(4)]
+        assert told == [120.0] * 4  # whichever worker answers
+        before = set(_alive(child.process.pid))
+        time.sleep(3.5)  # a worker that ends at once would end everything
+        os.kill(max(before), signal.SIGKILL)
+        until(lambda: len(_alive(child.process.pid)) == 3 and set(_alive(child.process.pid)) != before)
+        decide(9)
+        assert _counted(httpx.get(f"{url}/metrics").text) == 140.0
+        assert child.stop(signal.SIGTERM) == 0
+        assert not _alive(child.process.pid)
+
+
+def _counted(exposition: str) -> float:
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in exposition.splitlines() if line[:23] == "recsys_decisions_total{"
+    )

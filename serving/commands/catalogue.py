@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
 
-from recsys.errors import InvalidCatalogue
+from recsys.errors import InvalidCatalogue, StoreUnavailable
 from serving import settings
 from serving.bootstrap import compose
+from serving.commands.switches import who
 from serving.offer import apply_catalogue
 
 
@@ -27,6 +29,8 @@ def apply(file: Path) -> None:
         raise InvalidCatalogue(f"{file}: cannot be read ({type(error).__name__})") from None
     chosen = settings.load()
     published = apply_catalogue(chosen.artefacts, text=text, where=file.name)
+    with contextlib.suppress(StoreUnavailable):  # what is in force is in force, also while nothing can be noted
+        compose(chosen).trail.note(by=who(), action="apply_catalogue", subject=published.digest[:12])
     click.echo(f"{published.manifest['products']} products are in force ({published.digest[:12]})")
 
 

@@ -1,4 +1,4 @@
-"""`recsys keys`: create, list and revoke keys."""
+"""`recsys keys`: create, list, rotate and revoke keys."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import click
 from recsys.errors import InvalidConfiguration
 from recsys.keys import Keys, Scope
 from recsys.rewards import duration
-from serving import settings
-from serving.bootstrap import compose
+from serving.commands.switches import opened, who
 
 
 @click.group
@@ -25,13 +24,16 @@ def command() -> None:
 @click.option("--expires", help="how long it holds, such as 90d (default: until revoked)")
 def create(name: str, scopes: tuple[str, ...], expires: str | None) -> None:
     """Make a key and print it: the only time it is shown."""
-    click.echo(_keys().create(name, scopes=list(scopes), expires_in=_lasting(expires)))
+    home = opened()
+    secret = Keys(home.database).create(name, scopes=list(scopes), expires_in=_lasting(expires))
+    home.trail.note(by=who(), action="create_key", subject=f"{name}: {' '.join(sorted(scopes))}")
+    click.echo(secret)
 
 
 @command.command("list")
 def list_() -> None:
     """Every key without its secret."""
-    keys = _keys().all()
+    keys = Keys(opened().database).all()
     if not keys:
         click.echo("no keys yet: recsys keys create --name NAME --scope SCOPE")
     for key in keys:
@@ -42,13 +44,22 @@ def list_() -> None:
 @command.command
 @click.argument("name")
 def revoke(name: str) -> None:
-    """End the key NAME at once, on every worker."""
-    _keys().revoke(name)
+    """End the key NAME at once, on every worker, under every secret it has."""
+    home = opened()
+    Keys(home.database).revoke(name)
+    home.trail.note(by=who(), action="revoke_key", subject=name)
     click.echo(f"{name} is revoked")
 
 
-def _keys() -> Keys:
-    return Keys(compose(settings.load()).database)
+@command.command
+@click.argument("name")
+@click.option("--overlap", default="7d", show_default=True, help="how long the old secret still opens; 0s ends it now")
+def rotate(name: str, overlap: str) -> None:
+    """Give the key NAME a new secret and print it: the only time it is shown. Name and scopes stay."""
+    home = opened()
+    secret = Keys(home.database).rotate(name, overlap=duration(overlap))
+    home.trail.note(by=who(), action="rotate_key", subject=name)
+    click.echo(secret)
 
 
 def _lasting(expires: str | None) -> timedelta | None:
