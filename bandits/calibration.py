@@ -39,7 +39,8 @@ def draws(pmf: Floats | None, shown: ArrayLike | None) -> tuple[Floats, Floats, 
     if pmf.ndim != 2 or columns.shape != (len(pmf),) or (columns.size and columns.max() >= pmf.shape[1]):
         raise InvalidTable("expected a pmf of rounds × products and each round's drawn column", where="calibration")
     drawn = np.bincount(columns, minlength=pmf.shape[1]).astype(np.float64)
-    return drawn, pmf.sum(axis=0), (pmf * (1.0 - pmf)).sum(axis=0)
+    expected = np.ones(len(pmf)) @ pmf
+    return drawn, expected, np.maximum(expected - np.einsum("ij,ij->j", pmf, pmf), 0.0)
 
 
 def calibrated(drawn: Floats, expected: Floats, variance: Floats, *, names: Sequence[str]) -> tuple[Miscalibrated, ...]:

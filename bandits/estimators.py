@@ -74,7 +74,7 @@ def snips_terms(*, reward: ArrayLike, propensity: ArrayLike, target: ArrayLike) 
     """The terms of `snips`: (n, 2) weight × reward, weight."""
     table = checked("snips", reward=reward, propensity=propensity, target=target)
     weight = table["target"] / table["propensity"]
-    return Terms(RATIO, np.stack([weight * table["reward"], weight], axis=1), "snips")
+    return Terms(RATIO, np.stack([weight * table["reward"], weight]).T, "snips")
 
 
 def dm(*, q_target: ArrayLike) -> Floats:
@@ -110,7 +110,7 @@ def sndr_terms(
     table = checked("sndr", reward=reward, propensity=propensity, target=target, q_logged=q_logged, q_target=q_target)
     weight = table["target"] / table["propensity"]
     residual = weight * (table["reward"] - table["q_logged"])
-    return Terms(PLUS_RATIO, np.stack([table["q_target"], residual, weight], axis=1), "sndr")
+    return Terms(PLUS_RATIO, np.stack([table["q_target"], residual, weight]).T, "sndr")
 
 
 def switch_dr(

@@ -27,11 +27,14 @@ class Form:
 
     def contributions(self, terms: Floats, *, where: str = "contributions") -> Floats:
         """(n,) linearised contributions of (n, k) terms; raises `InvalidTable` where the estimate is undefined."""
-        means = terms.mean(axis=0)
+        means = np.array([column.mean() for column in terms.T])
         value = float(self.value(means))
         if not np.isfinite(value):
             raise InvalidTable("the target policy never draws what was logged: no weight is above 0", where=where)
-        return np.asarray(value + (terms - means) @ self.gradient(means))
+        found = np.full(len(terms), value)
+        for column, mean, slope in zip(terms.T, means, self.gradient(means), strict=True):
+            found += slope * (column - mean)
+        return found
 
 
 MEAN = Form(("contribution",), lambda m: np.asarray(m[..., 0]), lambda m: np.ones(1))

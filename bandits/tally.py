@@ -93,7 +93,7 @@ def _apart(logged: Floats | None, shown: ArrayLike | None, drew: ArrayLike | Non
     given, columns = np.asarray(drew, dtype=np.float64), np.asarray(shown, dtype=np.int64)
     if not given.shape == columns.shape == logged.shape[:1]:
         raise InvalidTable("expected the propensity and the drawn column of each distribution", where="diagnostics")
-    said = np.take_along_axis(logged, columns[:, None], axis=1)[:, 0]
+    said = logged[np.arange(columns.size), columns]
     return np.asarray(np.abs(said / given - 1.0))
 
 
