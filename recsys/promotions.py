@@ -7,9 +7,10 @@ the same days: asked again it spends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import EllipsisType
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select
@@ -69,21 +70,40 @@ class Promotions:
             rows = connection.execute(select(db.promotions).order_by(db.promotions.c.number))
             return [_promotion(row) for row in rows]
 
-    def name(self, promotion: Promotion) -> None:
-        """Append a promotion."""
-        with self._database.writing() as connection:
-            _append(connection, promotion)
+    def name(self, promotion: Promotion, *, while_: Promotion | EllipsisType | None = ...) -> None:
+        """Append a promotion; with `while_` only where that (or, as None, nothing) is still the champion in force.
 
-    def roll_back(self, *, first: tuple[str, str], by: str, reason: str, now: datetime) -> Promotion:
-        """Name the champion before the one in force again; before all of them stands `first` (recipe, digest).
-
-        Raises `Conflict` where there was none before.
+        Raises `Conflict` where another became champion, or an override ended, since that was read.
         """
         with self._database.writing() as connection:
-            standing = _standing(connection, role=CHAMPION, now=now)
-            current = standing[0].recipe if standing else first[0]
-            before = [(each.recipe, each.digest) for each in standing if each.recipe != current]
-            if not before and first[0] != current:
+            if while_ is not ... and _in_force(connection, role=CHAMPION, now=promotion.at) != while_:
+                raise Conflict(
+                    f"the champion changed while {promotion.recipe} was heard, so what was shown is of another: "
+                    "hear it again"
+                )
+            _append(connection, promotion)
+
+    def roll_back(
+        self,
+        *,
+        first: tuple[str, str],
+        by: str,
+        reason: str,
+        now: datetime,
+        known: Collection[tuple[str, str]] | None = None,
+    ) -> Promotion:
+        """Name the champion before the one in force again; before all of them stands `first` (recipe, digest).
+
+        `known` are the recipes as they stand: what was approved otherwise is passed over. Raises `Conflict`
+        where there was none before.
+        """
+        with self._database.writing() as connection:
+            standing = [(each.recipe, each.digest) for each in _standing(connection, role=CHAMPION, now=now)]
+            if known is not None:
+                standing = [each for each in standing if each in known]
+            current = standing[0] if standing else first
+            before = [each for each in standing if each[0] != current[0]]
+            if not before and first[0] != current[0]:
                 before = [first]
             if not before:
                 raise Conflict("there is no earlier champion to return to")

@@ -54,6 +54,9 @@ class Tracker(Protocol):
     def mirror(self, role: str, *, name: str, evidence: str, tags: Mapping[str, str]) -> None:
         """Let the alias `role` name a version made from the run `evidence`. The pointer elsewhere is the truth."""
 
+    def mirrored(self, role: str) -> Mapping[str, str]:
+        """The tags of the version that the alias `role` names, its recipe among them; empty where there is none."""
+
     def run(
         self, name: str, *, experiment: str, parameters: Mapping[str, Parameter], tags: Mapping[str, str] | None = None
     ) -> AbstractContextManager[Run]:
@@ -99,10 +102,16 @@ class MemoryTracker:
     def __init__(self) -> None:
         self.runs: list[MemoryRun] = []
         self.aliases: dict[str, tuple[str, str]] = {}  # role → recipe, run
+        self.tags: dict[str, dict[str, str]] = {}  # role → of its version
 
     def mirror(self, role: str, *, name: str, evidence: str, tags: Mapping[str, str]) -> None:
         """An alias kept in `aliases`."""
         self.aliases[role] = (name, evidence)
+        self.tags[role] = {"recipe": name, **tags}
+
+    def mirrored(self, role: str) -> Mapping[str, str]:
+        """What `mirror` was told last."""
+        return self.tags.get(role, {})
 
     @contextmanager
     def run(
@@ -187,6 +196,13 @@ class MlflowTracker:
             description=f"{role}: {name}",
         )
         self._client.set_registered_model_alias(REGISTERED, role, str(version.version))
+
+    def mirrored(self, role: str) -> Mapping[str, str]:
+        """The tags of the version under an alias."""
+        try:
+            return dict(self._client.get_model_version_by_alias(REGISTERED, role).tags)
+        except MlflowException:
+            return {}
 
     def _experiment_id(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)

@@ -25,7 +25,7 @@ from recsys.errors import InvalidConfiguration, RecsysError, StoreUnavailable
 from recsys.eventlog import EventLog
 from recsys.layers import Layers
 from recsys.orders import Orders
-from recsys.promotions import Promotions
+from recsys.promotions import Promotion, Promotions
 from recsys.quarantine import Quarantine
 from recsys.register import Register
 from recsys.rewards import Rewards
@@ -91,11 +91,25 @@ class Installation:
     def champion(self) -> str:
         """The recipe that serves by default: the one promoted last, else that of the settings.
 
-        A champion that the recipes do not know any more gives way to the settings' one.
+        A champion that the recipes do not know any more, or only as something that was not approved, gives way to
+        the settings' one.
         """
         promoted = self.promotions.champion(now=self.clock.now())
-        known = promoted is not None and any(recipe.name == promoted.recipe for recipe in self.recipes)
-        return promoted.recipe if promoted is not None and known else self.settings.champion
+        return promoted.recipe if promoted is not None and self.approved(promoted) else self.settings.champion
+
+    def estranged(self) -> str:
+        """A sentence where the champion that was approved is not the one that serves; "" where it is."""
+        promoted = self.promotions.champion(now=self.clock.now())
+        if promoted is None or self.approved(promoted):
+            return ""
+        return (
+            f"{promoted.recipe} was approved as champion, but {self.settings.recipes.name} has changed it since: "
+            f"{self.settings.champion} serves until the changed recipe is promoted"
+        )
+
+    def approved(self, promotion: Promotion) -> bool:
+        """Whether the recipe that was promoted still stands as it was approved, to the last option."""
+        return any((each.name, each.digest) == (promotion.recipe, promotion.digest) for each in self.recipes)
 
     def layers(self) -> Layers:
         """Experiments and hold-out as they stand in the database."""
@@ -268,6 +282,8 @@ class Service:
         missing, notes = [], []
         try:
             self.log.last_position()
+            if estranged := self.home.estranged():
+                notes.append(estranged)
         except RecsysError:
             missing.append("the database does not answer")
         if not self.offers.current.catalogue.products:

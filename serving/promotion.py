@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
+from types import EllipsisType
 
 from bandits.recipe import Recipe
 from recsys import keys
-from recsys.promotions import Promotion
+from recsys.promotions import CHAMPION, Promotion
+from recsys.scorecards import Scorecard
 from recsys.tracking import Parameter, Tracker
 from serving import charts
 from serving.bootstrap import Installation
@@ -70,6 +72,21 @@ def evidence_of(found: Heard, *, tracker: Tracker, approver: str) -> str:
         return run.run_id
 
 
+def read_out_evidence(recipe: Recipe, card: Scorecard, *, tracker: Tracker, approver: str, sentence: str) -> str:
+    """Write the read-out that crowns a recipe down; the run's id."""
+    experiment = card.experiment.experiment_id
+    parameters: dict[str, Parameter] = {
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest,
+        "read_out": experiment,
+        "approver": approver,
+    }
+    with tracker.run(f"{recipe.name} crowned by {experiment}", experiment=EXPERIMENT, parameters=parameters) as run:
+        run.file("scorecard.json", json.dumps(card.to_json(), indent=1))
+        run.file("read_out.txt", sentence + "\n")
+        return run.run_id
+
+
 def promoted(
     home: Installation,
     recipe: Recipe,
@@ -80,18 +97,42 @@ def promoted(
     evidence: str,
     tracker: Tracker,
     expires_at: datetime | None = None,
+    while_: Promotion | EllipsisType | None = ...,
 ) -> Promotion:
-    """Name a recipe for a role, and let the tracker mirror it with its evidence."""
+    """Name a recipe for a role, and let the tracker mirror it with its evidence.
+
+    With `while_`, the champion that it was heard against, raises `Conflict` where that is no longer in force.
+    """
     promotion = Promotion(role, recipe.name, recipe.digest, by, reason, evidence, home.clock.now(), expires_at)
-    home.promotions.name(promotion)
+    home.promotions.name(promotion, while_=while_)
     mirrored(promotion, tracker=tracker)
     return promotion
+
+
+def mended(home: Installation, *, tracker: Tracker) -> list[str]:
+    """Let every alias follow its pointer where it does not: after a crash between the two, or an override's end.
+
+    The roles that were mended.
+    """
+    now, found = home.clock.now(), []
+    champion = home.promotions.champion(now=now)
+    tags = tracker.mirrored(CHAMPION)
+    if champion is None and tags and tags["recipe"] != home.settings.champion:
+        recipe = next(each for each in home.recipes if each.name == home.settings.champion)
+        by_default = Promotion(CHAMPION, recipe.name, recipe.digest, "settings", "no promotion is in force", "", now)
+        mirrored(by_default, tracker=tracker)
+        found.append(CHAMPION)
+    for standing in (champion, home.promotions.challenger(now=now)):
+        if standing is not None and tracker.mirrored(standing.role).get("at") != standing.at.isoformat():
+            mirrored(standing, tracker=tracker)
+            found.append(standing.role)
+    return found
 
 
 def mirrored(promotion: Promotion, *, tracker: Tracker) -> None:
     """Let the tracker's alias follow; the run that stands behind it is made where there is none."""
     evidence = promotion.evidence
-    tags = {"digest": promotion.digest, "by": promotion.by, "reason": promotion.reason}
+    tags = {"digest": promotion.digest, "by": promotion.by, "reason": promotion.reason, "at": promotion.at.isoformat()}
     if not evidence:
         name = f"{promotion.recipe} named {promotion.role}"
         with tracker.run(name, experiment=EXPERIMENT, parameters={"recipe": promotion.recipe}, tags=tags) as run:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +24,7 @@ from recsys.tracking import MemoryTracker, MlflowTracker
 from serving import bootstrap, settings
 from serving.bootstrap import compose
 from serving.commands import promote
+from serving.promotion import mended
 from tests import builders
 from tests.builders import START
 from tests.conftest import Recsys
@@ -238,3 +244,103 @@ def test_mlflow_mirrors_roles_with_their_runs(tmp_path: Path) -> None:
     version = tracker._client.get_model_version_by_alias("recsys", "champion")
     assert (version.tags["recipe"], version.run_id) == ("popularity", evidence)
     assert tracker._client.get_model_version_by_alias("recsys", "challenger").tags["recipe"] == "bandit"
+
+
+def test_mrm_3_two_promotions_at_once_cannot_both_be_heard_against_the_same_champion(tmp_path: Path) -> None:
+    """Each in a thread with a database of its own; whoever comes second is told, and nothing is written for them."""
+    url = sqlite_url(tmp_path / "x.db")
+    store = Promotions(Database(url).create())
+    standing = store.champion(now=START)
+    barrier = threading.Barrier(4)
+
+    def name(recipe: str) -> str:
+        mine = Promotions(Database(url).create())
+        barrier.wait()
+        try:
+            mine.name(Promotion(CHAMPION, recipe, "d", "x", "y", "", START), while_=standing)
+        except Conflict as conflict:
+            return str(conflict)
+        return "named"
+
+    with ThreadPoolExecutor(4) as threads:
+        told = list(threads.map(name, ("one", "two", "three", "four")))
+    assert told.count("named") == 1
+    assert sum("the champion changed while" in each for each in told) == 3
+    assert len(store.history()) == 1
+
+
+def test_mrm_3_a_recipe_changed_after_its_approval_does_not_serve_under_it(
+    recsys: Recsys, home: Path, tracker: MemoryTracker
+) -> None:
+    home.mkdir()
+    recipes = settings.load().recipes.read_text(encoding="utf-8")
+    (home / "recipes.toml").write_text(recipes)
+    (home / "settings.toml").write_text(f'champion = "uniform"\nrecipes = "{home / "recipes.toml"}"\n')
+    done = recsys("promote", "bandit", "--approve-key", key("grace"), "--override", "quarter end", "--expires", "14d")
+    assert done.code == 0, done.err
+    assert compose(settings.load()).champion() == "bandit"
+    name = 'name = "bandit"'
+    assert name in recipes
+    (home / "recipes.toml").write_text(recipes.replace(name, name + "\nshares_traffic = true", 1))
+    changed = compose(settings.load())
+    assert changed.champion() == "uniform"
+    assert "bandit was approved as champion, but recipes.toml has changed it since" in changed.estranged()
+    assert changed.estranged() in bootstrap.serve(changed).readiness()[1]
+    assert "there is no earlier champion" in recsys("promote", "--rollback").sentence
+
+
+def test_aliases_that_were_left_behind_are_mended_by_the_next_promotion(
+    recsys: Recsys, home: Path, tracker: MemoryTracker
+) -> None:
+    """A crash between the pointer and its mirror, and an override that ended."""
+    home.mkdir()
+    (home / "settings.toml").write_text('champion = "uniform"\n')
+    installation = compose(settings.load())
+    recipe = next(each for each in installation.recipes if each.name == "popularity")
+    now = installation.clock.now()
+    installation.promotions.name(
+        Promotion(CHAMPION, recipe.name, recipe.digest, "grace", "why", "", now, now + timedelta(days=1))
+    )
+    assert tracker.aliases == {}
+    done = recsys("promote", "popularity")
+    assert "MLflow named another champion: mended" in done.err
+    assert tracker.aliases["champion"][0] == "popularity"
+    assert "mended" not in recsys("promote", "popularity").err
+    late = compose(settings.load(), clock=FixedClock(now + timedelta(days=2)))
+    assert mended(late, tracker=tracker) == [CHAMPION]
+    assert tracker.aliases["champion"][0] == "uniform"
+    assert mended(late, tracker=tracker) == []
+
+
+KILLED = """
+import os, signal, sys
+from recsys import promotions
+from serving import promotion
+from serving.cli import main
+
+def die(*args, **given):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[1] == "before":
+    promotions._append = die
+else:
+    promotion.mirrored = die
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("when", "champion"), [("before", "uniform"), ("after", "bandit")])
+def test_a_promotion_that_is_killed_happened_wholly_or_not_at_all(
+    recsys: Recsys, home: Path, tracker: MemoryTracker, when: str, champion: str
+) -> None:
+    home.mkdir()
+    (home / "settings.toml").write_text('champion = "uniform"\n')
+    grace = key("grace")
+    asked = ["promote", "bandit", "--approve-key", grace, "--override", "quarter end", "--expires", "14d"]
+    ended = subprocess.run([sys.executable, "-c", KILLED, when, *asked], check=False, capture_output=True, timeout=120)
+    assert ended.returncode == -signal.SIGKILL
+    assert compose(settings.load()).champion() == champion
+    assert recsys(*asked).code == 0
+    assert compose(settings.load()).champion() == "bandit"
+    assert tracker.aliases["champion"][0] == "bandit"

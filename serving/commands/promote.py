@@ -15,14 +15,15 @@ from recsys.keys import Key, Keys
 from recsys.metrics import default_metrics
 from recsys.promotions import CHALLENGER, CHAMPION
 from recsys.rewards import duration
-from recsys.scorecards import roll_up
+from recsys.scorecards import Scorecard, roll_up
+from recsys.tracking import Tracker
 from serving import inventory, settings
 from serving.bootstrap import Installation, compose
 from serving.commands.moments import MOMENT
 from serving.hearing import heard, splits_of
 from serving.judged_policies import known_outcome
 from serving.leading import calm_the_collector
-from serving.promotion import evidence_of, mirrored, objections, promoted, ramp_of
+from serving.promotion import evidence_of, mended, mirrored, objections, promoted, ramp_of, read_out_evidence
 from serving.tracked import tracker_of
 
 
@@ -75,14 +76,25 @@ def command(
     approver = None if approve_key is None else Keys(home.database).check(approve_key)
     if approve_key is not None and approver is None:
         raise Misuse("the approve key is not known, has expired or was revoked")
+    tracker = tracker_of(home.settings)
+    for role in mended(home, tracker=tracker):
+        click.echo(f"MLflow named another {role}: mended", err=True)
     if rollback:
         if recipe or experiment_id or reason:
             raise Misuse("--rollback stands alone: it returns to the last champion, whichever that was")
-        _roll_back(home, by=approver.name if approver else "the command line")
+        _roll_back(home, tracker=tracker, by=approver.name if approver else "the command line")
         return
     chosen = _recipe(home, recipe)
     if experiment_id or reason:
-        _crown(home, chosen, approver=approver, experiment_id=experiment_id, reason=reason, expires=expires)
+        _crown(
+            home,
+            chosen,
+            tracker=tracker,
+            approver=approver,
+            experiment_id=experiment_id,
+            reason=reason,
+            expires=expires,
+        )
         return
     if expires:
         raise Misuse("--expires belongs to --override")
@@ -90,6 +102,7 @@ def command(
         home,
         chosen,
         approver,
+        tracker=tracker,
         surface=surface,
         days=(since, until),
         margin=margin,
@@ -104,6 +117,7 @@ def _gate(
     recipe: Recipe,
     approver: Key | None,
     *,
+    tracker: Tracker,
     surface: str | None,
     days: tuple[datetime | None, datetime | None],
     margin: float,
@@ -113,6 +127,7 @@ def _gate(
 ) -> None:
     entry = inventory.load(home.settings.inventory).get(recipe.name)
     where = surface or (entry.surfaces[0] if entry and entry.surfaces else "home")
+    in_force = home.promotions.champion(now=home.clock.now())
     champion = _recipe(home, home.champion())
     if champion.name == recipe.name:
         raise Misuse(f"{recipe.name} is the champion already")
@@ -133,7 +148,6 @@ def _gate(
         outcome=counted,
         say=lambda sentence: click.echo(sentence, err=True),
     )
-    tracker = tracker_of(home.settings)
     evidence = evidence_of(found, tracker=tracker, approver="" if approver is None else approver.name)
     click.echo(json.dumps(found.to_json() | {"run": evidence}) if as_json else found.told())
     if rehearse:
@@ -141,7 +155,16 @@ def _gate(
     if not found.ruling.passed or approver is None:
         raise Refused(f"{recipe.name} is refused; {champion.name} stays champion (evidence: run {evidence})")
     said = f"passed the gate against {champion.name} on {where}"
-    promoted(home, recipe, role=CHALLENGER, by=approver.name, reason=said, evidence=evidence, tracker=tracker)
+    promoted(
+        home,
+        recipe,
+        role=CHALLENGER,
+        by=approver.name,
+        reason=said,
+        evidence=evidence,
+        tracker=tracker,
+        while_=in_force,
+    )
     if not as_json:
         click.echo(
             f"\n{recipe.name} is challenger. Try it in an experiment (recsys experiments create FILE):"
@@ -153,6 +176,7 @@ def _crown(
     home: Installation,
     recipe: Recipe,
     *,
+    tracker: Tracker,
     approver: Key | None,
     experiment_id: str | None,
     reason: str | None,
@@ -163,7 +187,8 @@ def _crown(
     if against := list(objections(entry, recipe=recipe, surface=where, approver=approver, home=home)):
         raise Refused(f"{recipe.name} is refused: {'; '.join(against)}")
     assert approver is not None
-    until = None
+    in_force = home.promotions.champion(now=home.clock.now())
+    until, evidence = None, ""
     if reason is not None:
         if experiment_id:
             raise Misuse("choose --experiment or --override: evidence, or a named exception")
@@ -173,17 +198,25 @@ def _crown(
     else:
         if expires:
             raise Misuse("--expires belongs to --override")
-        reason = _read_out(home, recipe, experiment=home.register.experiment(experiment_id or ""))
-    tracker = tracker_of(home.settings)
+        reason, card = _read_out(home, recipe, experiment=home.register.experiment(experiment_id or ""))
+        evidence = read_out_evidence(recipe, card, tracker=tracker, approver=approver.name, sentence=reason)
     named = promoted(
-        home, recipe, role=CHAMPION, by=approver.name, reason=reason, evidence="", tracker=tracker, expires_at=until
+        home,
+        recipe,
+        role=CHAMPION,
+        by=approver.name,
+        reason=reason,
+        evidence=evidence,
+        tracker=tracker,
+        expires_at=until,
+        while_=in_force,
     )
     end = "" if named.expires_at is None else f" until {named.expires_at:%Y-%m-%d %H:%M} UTC"
     click.echo(f"{recipe.name} is champion{end}: {reason}")
 
 
-def _read_out(home: Installation, recipe: Recipe, *, experiment: Experiment) -> str:
-    """The sentence of an experiment that crowns a recipe; raises `Refused` where it does not."""
+def _read_out(home: Installation, recipe: Recipe, *, experiment: Experiment) -> tuple[str, Scorecard]:
+    """The sentence of an experiment that crowns a recipe, and its scorecard; raises `Refused` where it does not."""
     variants = {variant.name: variant.recipe for variant in experiment.variants}
     if experiment.state not in ("stopped", "decided"):
         raise Refused(f"{experiment.experiment_id} is {experiment.state}: stop it before its read-out decides")
@@ -197,16 +230,20 @@ def _read_out(home: Installation, recipe: Recipe, *, experiment: Experiment) -> 
         raise Refused(f"{experiment.experiment_id} does not crown {recipe.name}: {ours[0].judgement.sentence}")
     if card.alarms:
         raise Refused(f"{experiment.experiment_id} does not crown {recipe.name}: {card.alarms[0]}")
-    return f"{experiment.experiment_id}: {ours[0].judgement.sentence}"
+    return f"{experiment.experiment_id}: {ours[0].judgement.sentence}", card
 
 
-def _roll_back(home: Installation, *, by: str) -> None:
+def _roll_back(home: Installation, *, tracker: Tracker, by: str) -> None:
     first = _recipe(home, home.settings.champion)
     back = home.promotions.roll_back(
-        first=(first.name, first.digest), by=by, reason=f"rolled back from {home.champion()}", now=home.clock.now()
+        first=(first.name, first.digest),
+        by=by,
+        reason=f"rolled back from {home.champion()}",
+        now=home.clock.now(),
+        known={(recipe.name, recipe.digest) for recipe in home.recipes},
     )
     click.echo(f"{back.recipe} is champion again")
-    mirrored(back, tracker=tracker_of(home.settings))
+    mirrored(back, tracker=tracker)
 
 
 def _recipe(home: Installation, name: str | None) -> Recipe:
