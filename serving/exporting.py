@@ -175,12 +175,26 @@ def _parquet(table: str, rows: list[Row]) -> bytes:
 
 def _put(path: Path, content: bytes) -> bool:
     """Write a file whole or not at all; whether it is new or changed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*"):  # by an export that was killed
+        if not _running(left.suffix[1:]):
+            left.unlink(missing_ok=True)
     if path.exists() and path.read_bytes() == content:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     staged.write_bytes(content)
     staged.replace(path)
+    return True
+
+
+def _running(process: str) -> bool:
+    """Whether a process of this number is there."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
     return True
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from bandits.gate import Terms
 from recsys.clocks import FixedClock
 from recsys.database import Database, sqlite_url
 from recsys.errors import Conflict
@@ -24,6 +25,7 @@ from recsys.tracking import MemoryTracker, MlflowTracker
 from serving import bootstrap, settings
 from serving.bootstrap import compose
 from serving.commands import promote
+from serving.hearing import question_of
 from serving.promotion import mended
 from tests import builders
 from tests.builders import START
@@ -93,12 +95,20 @@ def test_a_better_recipe_becomes_challenger_with_its_evidence(
         "cancellations",
         "value to 25 to 39",
     }
-    again = recsys("promote", "bandit", "--approve-key", key("grace-2"), *MARGIN, "--json")
-    assert json.loads(again.out)["look"] == 1  # the same question at the same days spends nothing
-    other = recsys(
-        "promote", "bandit", "--approve-key", key("grace-3"), "--outcome", "tapped", "--margin", "0.2", "--json"
-    )
-    assert json.loads(other.out)["look"] == 2
+
+
+def test_the_same_question_is_the_same_look_and_another_margin_is_another(home: Path) -> None:
+    bandit, popularity, uniform = compose(settings.load()).recipes[:3]
+    asked = question_of(bandit, uniform, Terms(margin=0.1), "tapped")
+    assert asked == question_of(bandit, uniform, Terms(margin=0.1), "tapped")
+    others = [
+        question_of(bandit, uniform, Terms(margin=0.2), "tapped"),
+        question_of(bandit, uniform, Terms(margin=0.1), None),
+        question_of(popularity, uniform, Terms(margin=0.1), "tapped"),
+        question_of(bandit, popularity, Terms(margin=0.1), "tapped"),
+        question_of(replace(bandit, shares_traffic=True), uniform, Terms(margin=0.1), "tapped"),
+    ]
+    assert len({asked, *others}) == 6
 
 
 @pytest.mark.parametrize(
@@ -153,8 +163,10 @@ def test_a_recipe_without_evidence_is_refused_with_reasons(recsys: Recsys, home:
 
 
 def test_an_override_is_champion_until_it_expires_and_rollback_returns(
-    recsys: Recsys, lived: Path, tracker: MemoryTracker
+    recsys: Recsys, home: Path, tracker: MemoryTracker
 ) -> None:
+    home.mkdir()
+    (home / "settings.toml").write_text('champion = "uniform"\n')
     grace = key("grace")
     done = recsys("promote", "bandit", "--approve-key", grace, "--override", "quarter end", "--expires", "14d")
     assert done.code == 0, done.err

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
+import sqlglot
 
 from recsys import joining
 from recsys.eventlog import Entry
@@ -96,11 +101,64 @@ def test_the_dictionary_names_every_column_and_the_queries_run(recsys: Recsys, l
     rounds, slots = read(tmp_path / "out", "rounds"), read(tmp_path / "out", "slots")
     joined = rounds.join(slots, on=["decision_id", "slot"]).filter(pl.col("slot") == 1)
     assert joined.height == 150
-    duckdb = pytest.importorskip("duckdb")
-    query = described().partition("-- DuckDB")[2].partition(";")[0].partition("\n")[2]
-    [(even, logged, n)] = duckdb.sql(query.replace("OUT", str(tmp_path / "out"))).fetchall()
+    [(even, logged, n)] = duckdb.sql(query_of("DuckDB").replace("OUT", str(tmp_path / "out"))).fetchall()
     assert n == 150
     assert even == pytest.approx(logged)  # it was an even choice
+
+
+def query_of(engine: str) -> str:
+    """The example query for an engine, as `recsys export --describe` prints it."""
+    return described().partition(f"-- {engine}")[2].partition(";")[0].partition("\n")[2]
+
+
+def test_the_query_for_bigquery_is_its_sql_and_says_the_same(recsys: Recsys, lived: World, tmp_path: Path) -> None:
+    """There is no BigQuery here: its own grammar reads the query, which is then run, translated, by DuckDB."""
+    recsys("export", "--out", tmp_path / "out")
+    query = query_of("BigQuery")
+    for table in ("rounds", "slots"):
+        assert f"`project.recsys.{table}`" in query
+        duckdb.sql(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM '{tmp_path}/out/{table}/*/*.parquet'")
+        query = query.replace(f"`project.recsys.{table}`", table)
+    [translated] = sqlglot.transpile(query, read="bigquery", write="duckdb", error_level=sqlglot.ErrorLevel.RAISE)
+    [found] = duckdb.sql(translated).fetchall()
+    [same] = duckdb.sql(query_of("DuckDB").replace("OUT", str(tmp_path / "out"))).fetchall()
+    assert found == pytest.approx(same)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing"])
+def test_a_damaged_file_is_written_again_and_the_others_stay(
+    recsys: Recsys, lived: World, tmp_path: Path, damage: bytes
+) -> None:
+    out = tmp_path / "out"
+    recsys("export", "--out", out)
+    before = bytes_of(out)
+    broken = next(out.glob("decisions/*/*.parquet"))
+    broken.write_bytes(damage)
+    (broken.parent / ".part.parquet.99999999").write_bytes(b"left by an export that was killed")
+    again = json.loads(recsys("export", "--out", out, "--json").out)
+    assert again["files"] == 1
+    assert bytes_of(out) == before
+    assert not list(out.rglob(".part*"))
+
+
+@pytest.mark.processes
+def test_an_export_that_is_killed_leaves_whole_files_and_the_next_ends_it(
+    recsys: Recsys, lived: World, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    recsys("export", "--out", whole)
+    child = subprocess.Popen([sys.executable, "-m", "serving.cli", "export", "--out", killed])
+    deadline = time.monotonic() + 60.0
+    while not list(killed.rglob("*.parquet")) and time.monotonic() < deadline and child.poll() is None:
+        time.sleep(0.001)
+    child.kill()
+    child.wait(30)
+    wanted = bytes_of(whole)
+    left = bytes_of(killed)
+    assert left
+    assert all(wanted[name] == content for name, content in left.items())
+    recsys("export", "--out", killed)
+    assert bytes_of(killed) == wanted
 
 
 @pytest.mark.parametrize(
