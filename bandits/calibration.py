@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bandits.tabled import checked_columns
 from recsys.errors import InvalidTable
 from recsys.tails import normal_two_sided
 from recsys.vocabulary import Floats
@@ -35,9 +36,9 @@ def draws(pmf: Floats | None, shown: ArrayLike | None) -> tuple[Floats, Floats, 
     """(A,) each: how often each column was drawn, what the pmf expects, and the variance of that."""
     if pmf is None or shown is None:
         return np.zeros(0), np.zeros(0), np.zeros(0)
-    columns = np.asarray(shown, dtype=np.int64)
-    if pmf.ndim != 2 or columns.shape != (len(pmf),) or (columns.size and columns.max() >= pmf.shape[1]):
+    if pmf.ndim != 2 or np.shape(shown) != (len(pmf),):
         raise InvalidTable("expected a pmf of rounds × products and each round's drawn column", where="calibration")
+    columns = checked_columns("shown", shown, below=pmf.shape[1], where="calibration")
     drawn = np.bincount(columns, minlength=pmf.shape[1]).astype(np.float64)
     expected = np.ones(len(pmf)) @ pmf
     return drawn, expected, np.maximum(expected - np.einsum("ij,ij->j", pmf, pmf), 0.0)

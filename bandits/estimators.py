@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bandits.forms import MEAN, PLUS_RATIO, RATIO, Form
-from bandits.tabled import checked, refuse
+from bandits.tabled import checked, checked_columns, refuse
 from recsys.errors import InvalidTable, Misuse
 from recsys.vocabulary import Bools, Floats
 
@@ -162,14 +162,17 @@ def mips(
     With E = A and the identity it is IPS; with one column it is the mean reward.
     """
     table = checked("mips", reward=reward)
-    columns = np.asarray(shown, dtype=np.int64)
+    refuse(~(embedding >= 0.0), "embedding holds chances, from 0", where="mips")
+    columns = checked_columns("shown", shown, below=embedding.shape[1], where="mips")
+    if columns.shape != table["reward"].shape:
+        raise InvalidTable(f"{columns.size} shown for {table['reward'].size} rewards", where="mips")
     for name, pmf in (("logged", logged), ("target", target), ("eligible", eligible)):
         if pmf.shape != (columns.size, embedding.shape[0]):
             raise InvalidTable(
                 f"{name} must be rounds × products, {columns.size} × {embedding.shape[0]}, got {pmf.shape}",
                 where="mips",
             )
-    refuse((columns < 0) | (columns >= embedding.shape[1]), "shown names no column of the embedding", where="mips")
+        refuse(~((pmf >= 0.0) & np.isfinite(pmf)), f"{name} must be finite and from 0", where="mips")
     likelihood = embedding[:, columns].T * eligible  # (n, A) p(e shown | a)
     by_logger = (_masked(logged, eligible, name="logged") * likelihood).sum(axis=1)
     by_target = (_masked(target, eligible, name="target") * likelihood).sum(axis=1)
@@ -183,7 +186,8 @@ def counted_embedding(*, products: ArrayLike, columns: ArrayLike, shape: tuple[i
     `shape` is (products, embedding columns).
     """
     counts = np.zeros(shape)
-    np.add.at(counts, (np.asarray(products, dtype=np.int64), np.asarray(columns, dtype=np.int64)), 1.0)
+    rows = checked_columns("products", products, below=shape[0], where="counted embedding")
+    np.add.at(counts, (rows, checked_columns("columns", columns, below=shape[1], where="counted embedding")), 1.0)
     totals = counts.sum(axis=1, keepdims=True)
     return np.asarray(np.where(totals > 0.0, counts / np.maximum(totals, 1.0), 1.0 / shape[1]))
 

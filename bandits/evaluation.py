@@ -150,7 +150,8 @@ class Verdict:
         return weighs and not self.diagnostics.interval_allowed
 
     def __str__(self) -> str:
-        told = f"{self.interval.estimate:.5f} [not enough evidence]" if self.refused else str(self.interval)
+        known = "undefined" if np.isnan(self.interval.estimate) else f"{self.interval.estimate:.5f}"
+        told = f"{known} [not enough evidence]" if self.refused else str(self.interval)
         return f"{self.policy} {self.estimator} {told}"
 
 
@@ -170,6 +171,10 @@ class Panel(Generic[Rows]):
     paired: bool = False  # a difference of two policies, which may lie outside what a round can earn
     _sums: UnitSums | None = None  # the terms of all estimators, side by side
     _tally: Tally | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.level < 1.0:
+            raise Misuse(f"a level lies in (0, 1), got {self.level}")
 
     def add(self, batch: Rows) -> None:
         """Take in some rounds. Raises `InvalidTable` with their rows, or `Misuse`."""

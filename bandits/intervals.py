@@ -40,8 +40,9 @@ def normal(contributions: Floats, *, level: float = 0.95, unit: ArrayLike | None
     >>> str(normal(np.array([0.0, 1.0, 0.0, 1.0])))
     '0.5000 [-0.0658, 1.0658]'
     """
+    contributions = np.asarray(contributions, dtype=np.float64)
     if contributions.ndim != 1 or not contributions.size:
-        raise InvalidTable("no contributions: an interval needs at least one", where="normal interval")
+        raise InvalidTable("expected a row of at least one contribution", where="normal interval")
     _check(contributions, level=level, where="normal interval")
     mean = float(contributions.mean())
     sums = _sums(contributions - mean, unit)

@@ -44,7 +44,7 @@ def empirical_bernstein(
     rewards = table["reward"]
     refuse((rewards < 0.0) | (rewards > 1.0), "reward must be in [0, 1]", where="confidence sequence")
     weight = table["target"] / table["propensity"]
-    alpha = (1.0 - level) / 2.0
+    alpha = _error_of(level) / 2.0
     low = lower_bound(weight * rewards, alpha=alpha)
     high = 1.0 - lower_bound(weight * (1.0 - rewards), alpha=alpha)
     rows = np.arange(1, weight.size + 1)
@@ -71,6 +71,8 @@ def lower_bound(x: Floats, *, alpha: float) -> Floats:
     """
     if x.ndim != 1 or not x.size or not np.isfinite(x).all() or x.min() < 0.0:
         raise InvalidTable("expected at least one finite number, none below 0", where="confidence sequence")
+    if not 0.0 < alpha < 1.0:
+        raise InvalidTable(f"alpha lies in (0, 1), got {alpha}", where="confidence sequence")
     rows = np.arange(1, x.size + 1)
     sums = np.cumsum(x)
     before = np.concatenate([[0.0], sums[:-1]])
@@ -92,7 +94,10 @@ def asymptotic(contributions: Floats, *, planned: int, level: float = 0.95) -> S
     """
     if contributions.ndim != 1 or contributions.size < 2:
         raise InvalidTable("expected at least two contributions", where="confidence sequence")
-    alpha = 1.0 - level
+    refuse(~np.isfinite(contributions), "contributions must be finite", where="confidence sequence")
+    if planned < 1:
+        raise InvalidTable(f"planned is a number of rows from 1, got {planned}", where="confidence sequence")
+    alpha = _error_of(level)
     rows = np.arange(1, contributions.size + 1)
     means = np.cumsum(contributions) / rows
     variance = np.maximum(np.cumsum(contributions**2) / rows - means**2, 0.0)
@@ -101,3 +106,9 @@ def asymptotic(contributions: Floats, *, planned: int, level: float = 0.95) -> S
     reach = np.sqrt(variance * 2.0 * mixed / (rows**2 * rho) * np.log(np.sqrt(mixed) / alpha))
     reach[variance == 0.0] = math.inf
     return Sequence(means, means - reach, means + reach, level)
+
+
+def _error_of(level: float) -> float:
+    if not 0.0 < level < 1.0:
+        raise InvalidTable(f"a level lies in (0, 1), got {level}", where="confidence sequence")
+    return 1.0 - level

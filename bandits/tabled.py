@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from recsys.errors import InvalidTable
 from recsys.vocabulary import Bools, Floats
 
 _ROUNDING = 1e-9
+SUMS_TO_ONE = 1e-6  # how far a distribution may miss 1: a log may keep it in single precision
 
 
 def checked(where: str, *, dimensions: int = 1, before: int = 0, **columns: ArrayLike) -> Mapping[str, Floats]:
@@ -29,6 +30,26 @@ def checked(where: str, *, dimensions: int = 1, before: int = 0, **columns: Arra
     for name, column in table.items():
         _check(name, column, where=where, before=before)
     return table
+
+
+def checked_pmfs(name: str, pmf: Floats, *, where: str, before: int = 0) -> Floats:
+    """The (n, A) distributions themselves; raises `InvalidTable` naming the rows that are none."""
+    if pmf.ndim != 2 or not pmf.shape[1]:
+        raise InvalidTable(f"{name} must be rounds × products, got shape {pmf.shape}", where=where)
+    if len(pmf):
+        low, off = float(pmf.min()), float(np.abs(pmf @ np.ones(pmf.shape[1]) - 1.0).max())  # nan where any is
+        if not (low >= 0.0 and off <= SUMS_TO_ONE):
+            wrong = ~(pmf.min(axis=1) >= 0.0) | ~(np.abs(pmf.sum(axis=1) - 1.0) <= SUMS_TO_ONE)
+            refuse(wrong, f"{name} is no distribution (numbers from 0 that sum to 1)", where=where, before=before)
+    return pmf
+
+
+def checked_columns(name: str, columns: ArrayLike, *, below: int, where: str, before: int = 0) -> NDArray[np.int64]:
+    """(n,) whole numbers from 0 to `below`; raises `InvalidTable` naming the rows that are none."""
+    given = _column(name, columns, dimensions=1, where=where)
+    wrong = ~((given >= 0.0) & (given < below) & (given == np.floor(given)))
+    refuse(wrong, f"{name} is no column of the {below} there are", where=where, before=before)
+    return given.astype(np.int64)
 
 
 def refuse(bad: Bools, why: str, *, where: str, before: int = 0) -> None:

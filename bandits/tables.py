@@ -29,7 +29,7 @@ import polars as pl
 from bandits.batches import Batch
 from bandits.once import Once
 from bandits.reward_model import RewardModel, Shape, Shown
-from bandits.tabled import checked, refuse
+from bandits.tabled import checked, checked_columns, checked_pmfs, refuse
 from bandits.unit_sums import UnitKeys, keys_of
 from recsys.errors import InvalidTable
 from recsys.vocabulary import Floats
@@ -183,8 +183,7 @@ class RoundTable:
             return None, None
         pmf = _matrix(frame["logged_pmf"], before=before)
         shown = frame["shown"].to_numpy().astype(np.float64)
-        outside = (shown < 0) | (shown >= pmf.shape[1]) | (shown != np.floor(shown))
-        refuse(outside, f"shown is no column of the {pmf.shape[1]} of logged_pmf", where=_WHERE, before=before)
+        checked_columns("shown", shown, below=pmf.shape[1], where=_WHERE, before=before)
         return pmf, shown
 
     def _target(
@@ -211,11 +210,7 @@ class RoundTable:
 
 def _matrix(column: pl.Series, *, before: int) -> Floats:
     """(n, A) of a column of distributions, each checked to be one."""
-    found = _numbers(column, before=before)
-    wrong = ~np.isfinite(found).all(axis=1) | (found.min(axis=1, initial=0.0) < 0.0)
-    wrong |= np.abs(found.sum(axis=1) - 1.0) > 1e-6
-    refuse(wrong, f"{column.name} is no distribution (numbers from 0 that sum to 1)", where=_WHERE, before=before)
-    return found
+    return checked_pmfs(column.name, _numbers(column, before=before), where=_WHERE, before=before)
 
 
 def _numbers(column: pl.Series, *, before: int) -> Floats:

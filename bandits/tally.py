@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bandits.calibration import draws
-from bandits.tabled import checked
+from bandits.tabled import checked, checked_pmfs
 from recsys.errors import InvalidTable
 from recsys.vocabulary import Bools, Floats
 
@@ -53,6 +53,10 @@ class Tally:
         `slots` of them, one after another, make a round: their weights hang together, those of rounds do not.
         """
         table = checked("diagnostics", reward=reward, propensity=propensity, target=target)
+        for name, pmf in (("logged_pmf", logged_pmf), ("target_pmf", target_pmf)):
+            if pmf is not None:
+                checked_pmfs(name, pmf, where="diagnostics")
+        drawn, expected, variance = draws(logged_pmf, shown)
         weight = table["target"] / table["propensity"]
         earned = np.abs(weight * table["reward"])
         supported = logged_pmf is not None and target_pmf is not None
@@ -66,12 +70,14 @@ class Tally:
         sums += [0 if logged_pmf is None else len(logged_pmf), lost, of_round.size, (of_round**2).sum(), other]
         sums += [np.count_nonzero(apart > _SAME), apart.size]
         greatest = [weight.max(), off_policy, rewards.max(), -rewards.min(), apart.max(initial=0.0)]
-        drawn, expected, variance = draws(logged_pmf, shown)
         return cls(
             np.array(sums, dtype=np.float64), np.array(greatest), _classes(weight), drawn, expected, variance, supported
         )
 
     def __add__(self, other: Tally) -> Tally:
+        if self.drawn.size != other.drawn.size:
+            sizes = f"{self.drawn.size} and {other.drawn.size}"
+            raise InvalidTable(f"batches over {sizes} product columns do not add", where="diagnostics")
         return Tally(
             self.sums + other.sums,
             np.maximum(self.greatest, other.greatest),

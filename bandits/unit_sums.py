@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bandits.forms import Form
 from bandits.intervals import Interval
+from recsys.errors import InvalidTable
 from recsys.tails import normal_quantile
 from recsys.vocabulary import Floats
 
@@ -46,7 +47,9 @@ class UnitSums:
 
     @classmethod
     def of(cls, terms: Floats, *, unit: UnitKeys) -> UnitSums:
-        """Of (n, k) terms, one row a round."""
+        """Of (n, k) terms, one row a round; raises `InvalidTable` where units and rounds are not as many."""
+        if unit.shape != (len(terms),):
+            raise InvalidTable(f"{unit.size} units for {len(terms)} rounds", where="units")
         keys, rows = np.unique(unit, return_inverse=True)
         sums = np.stack([np.bincount(rows, weights=column, minlength=keys.size) for column in terms.T], axis=1)
         counts = np.asarray(np.bincount(rows, minlength=keys.size), dtype=np.float64)
@@ -78,7 +81,7 @@ class UnitSums:
         """The linearised normal interval, clustered by unit: what `intervals.normal` gives of the contributions."""
         means, units = self.means(), self.keys.size
         estimate = float(form.value(means))
-        if units < 2:
+        if units < 2 or not np.isfinite(estimate):  # a ratio without any weight says nothing
             return Interval(estimate, -np.inf, np.inf, units, level)
         deviations = (self.sums - self.counts[:, None] * means) @ form.gradient(means)
         error = float(np.sqrt((deviations**2).sum() * units / (units - 1))) / self.n

@@ -36,7 +36,7 @@ def rows_of(judged: Judged) -> list[dict[str, Any]]:
             "policy": verdict.policy,
             "estimator": verdict.estimator,
             "compared": verdict in judged.differences,
-            "estimate": verdict.interval.estimate,
+            "estimate": verdict.interval.estimate if math.isfinite(verdict.interval.estimate) else None,
             "low": _known(verdict.interval.low, verdict),
             "high": _known(verdict.interval.high, verdict),
             "level": verdict.interval.level,
@@ -95,7 +95,7 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
     head = ("policy", "estimator", "estimate", f"{rows[0]['level']:.0%} interval", "units")
     lines = [
         head,
-        *((r["policy"], r["estimator"], f"{r['estimate']:.5g}", _bounds(r), f"{r['units']:,}") for r in rows),
+        *((r["policy"], r["estimator"], _estimate(r), _bounds(r), f"{r['units']:,}") for r in rows),
     ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
@@ -143,6 +143,10 @@ def _diagnosed(judged: Judged) -> list[str]:
 
 def _known(bound: float, verdict: Verdict) -> float | None:
     return None if verdict.refused or not math.isfinite(bound) else bound
+
+
+def _estimate(row: Mapping[str, Any]) -> str:
+    return "undefined" if row["estimate"] is None else f"{row['estimate']:.5g}"
 
 
 def _bounds(row: Mapping[str, Any]) -> str:

@@ -56,11 +56,13 @@ def test_a_target_beyond_the_loggers_support_is_refused_with_its_share() -> None
     log = log_of(2)
     closed = log["logged_pmf"].copy()
     closed[:, 3] = 0.0
+    closed /= closed.sum(axis=1, keepdims=True)
     d = diagnose(**(log | {"logged_pmf": closed}))
     assert d.unsupported == pytest.approx(0.25, abs=0.02)
     assert "support" in about(d)
     assert not d.interval_allowed
     little = log["target_pmf"] * [1.0, 1.0, 1.0, 0.08]
+    little /= little.sum(axis=1, keepdims=True)
     d = diagnose(**(log | {"logged_pmf": closed, "target_pmf": little}), products=PRODUCTS)
     assert [f.colour for f in d.findings if f.about == "support"] == ["amber"]
 
@@ -119,7 +121,7 @@ def test_a_draw_that_had_no_chance_is_never_calibrated() -> None:
     with pytest.raises(InvalidTable):
         calibration(np.ones((3, 2)), shown=[0, 1])
     with pytest.raises(InvalidTable, match="different shapes"):
-        diagnose(**(log_of(7, n=10) | {"target_pmf": np.ones((10, 2))}))
+        diagnose(**(log_of(7, n=10) | {"target_pmf": np.full((10, 2), 0.5)}))
 
 
 @pytest.mark.parametrize(("wrong", "colour"), [(0.02, "red"), (0.001, "amber"), (1e-8, None)])

@@ -121,7 +121,7 @@ def test_once_is_a_set_of_any_length() -> None:
         ("propensity", 1.7, r"propensity must be in \(0, 1\] \(row 1234\)"),
         ("reward", float("nan"), r"reward must be finite \(row 1234\)"),
         ("reward", None, r"reward is empty \(row 1234\)"),
-        ("shown", 4, r"shown is no column of the 4 of logged_pmf \(row 1234\)"),
+        ("shown", 4, r"shown is no column of the 4 there are \(row 1234\)"),
         ("logged_pmf", [0.5, 0.5, 0.5, 0.5], r"logged_pmf is no distribution .* \(row 1234\)"),
         ("logged_pmf", [0.5, 0.5], r"logged_pmf is not as long as in the other rows \(row 1234\)"),
         ("new", [float("nan"), 0.0, 0.0, 1.0], r"new is no distribution .* \(row 1234\)"),
