@@ -61,7 +61,7 @@ def sums(one: list[float], other: list[float]) -> UnitSums:
     return UnitSums.of(np.array([one, other]).T, unit=np.arange(len(one), dtype=np.uint64))
 
 
-def test_a_guardrail_is_green_red_or_unknown() -> None:
+def test_dut_2_a_guardrail_is_green_red_or_unknown() -> None:
     rng = np.random.default_rng(5)
     base = rng.random(4_000)
 

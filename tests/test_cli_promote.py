@@ -73,7 +73,7 @@ def key(name: str, *, scope: Scope = Scope.APPROVE) -> str:
     return Keys(compose(settings.load()).database).create(name, scopes=[scope])
 
 
-def test_a_better_recipe_becomes_challenger_with_its_evidence(
+def test_mrm_8_a_better_recipe_becomes_challenger_with_its_evidence(
     recsys: Recsys, lived: Path, tracker: MemoryTracker
 ) -> None:
     done = recsys("promote", "bandit", "--approve-key", key("grace"), *MARGIN)
@@ -133,7 +133,7 @@ def test_the_same_question_is_the_same_look_and_another_margin_is_another(home: 
         (("bandit", "--approve-key", "@grace", "--outcome", "liked"), '"liked" is no kind of outcome'),
     ],
 )
-def test_what_is_wrong_is_refused_in_one_sentence_and_nothing_changes(
+def test_mrm_1_mrm_3_what_is_wrong_is_refused_in_one_sentence_and_nothing_changes(
     recsys: Recsys, home: Path, tracker: MemoryTracker, arguments: tuple[str, ...], sentence: str
 ) -> None:
     home.mkdir()

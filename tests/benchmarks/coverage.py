@@ -1,6 +1,6 @@
 """How often intervals hold the truth, and whether planted faults of a log are seen: on the synthetic bank.
 
-Run: python -m tests.benchmarks coverage; parts of it with COVERAGE=intervals,sequences,faults, other numbers of
+Run: python -m tests.benchmarks coverage; parts of it with COVERAGE=intervals,sequences,faults,lives, other numbers of
 replications with REPLICATIONS=500. The table of the last full run lies beside this file (coverage.txt).
 """
 
@@ -13,7 +13,10 @@ import numpy as np
 
 from bandits import sequences
 from bandits.evaluation import ESTIMATORS, Panel, chosen
-from tests.judged_bank import CELLS, Population, lived, population
+from recsys.bank.logged import true_value
+from recsys.bank.logs import log_of
+from recsys.bank.slates import ArrayPolicy
+from tests.judged_bank import CELLS, LOGGING, Population, bank_of, lived, population
 from tests.planted import FAULTS, seen_of
 
 REPLICATIONS = int(os.environ.get("REPLICATIONS", "5000"))
@@ -24,8 +27,9 @@ BINS = ((0.0, 50.0), (50.0, 200.0), (200.0, np.inf))  # effective conversions: n
 
 def main() -> None:
     """Print one table a part."""
-    wanted = os.environ.get("COVERAGE", "intervals,sequences,faults").split(",")
-    for name, part in (("intervals", of_intervals), ("sequences", of_sequences), ("faults", of_faults)):
+    wanted = os.environ.get("COVERAGE", "intervals,sequences,faults,lives").split(",")
+    parts = {"intervals": of_intervals, "sequences": of_sequences, "faults": of_faults, "lives": of_lives}
+    for name, part in parts.items():
         if name in wanted:
             part()
 
@@ -94,7 +98,7 @@ def of_sequences() -> None:
         for column, what in enumerate(said):
             width = widths[:, column].mean() / people.truth
             print(f"{name + ': ' + what:50} {n:>7,} {kept[:, column].mean():>7.2%} {width:>30.2f}", flush=True)
-    held, looks = _learning_logger(log_of=population(log, CELLS["mild"]))
+    held, looks = _learning_logger(population(log, CELLS["mild"]))
     print(f"{'a logger that learns: empirical Bernstein':50} {looks:>7,} {held:>7.2%}\n")
 
 
@@ -103,9 +107,9 @@ def _held(bounds: sequences.Sequence, truth: float, looks: np.ndarray | None = N
     return not bool((wrong if looks is None else wrong & looks).any())
 
 
-def _learning_logger(*, log_of: Population, looks: int = 2_000) -> tuple[float, int]:
+def _learning_logger(people: Population, *, looks: int = 2_000) -> tuple[float, int]:
     """Each log is drawn by a policy that turns greedy on what it has itself seen; propensities stay known."""
-    people, rng, r = log_of, np.random.default_rng(8), np.arange(REPLICATIONS)
+    rng, r = np.random.default_rng(8), np.arange(REPLICATIONS)
     choices = people.logged.shape[1]
     counts, sums = np.ones((REPLICATIONS, choices)), np.full((REPLICATIONS, choices), 0.02)
     rows = np.zeros((3, REPLICATIONS, looks))
@@ -135,6 +139,28 @@ def of_faults(seeds: Sequence[int] = range(40)) -> None:
         which = sorted({about for each in seen for about in each})
         print(f"{fault or 'none':16} {sum(map(bool, seen)):>9}  {', '.join(which)}", flush=True)
     print()
+
+
+def of_lives(seeds: Sequence[int] = range(3), *, customers: int = 1_500, days: int = 28) -> None:
+    """What a judgement at logged states cannot see: fatigue, ownership and consent as the target would leave them.
+
+    The logging policy's bank and the target's meet the same dice; both values are exact expectations.
+    """
+    print(f"{len(seeds)} banks of {customers:,} customers and {days} days; points a visit to the home screen, exact")
+    print(
+        f"{'target':8} {'at logged states':>16} {'lived itself':>13} {'gap':>8} {'of what it gains on the logger':>31}"
+    )
+    for name, target in CELLS.items():
+        found = np.array([_lives(target, seed=seed, customers=customers, days=days) for seed in seeds]).mean(axis=0)
+        judged, lived_, logger = found
+        gain = (judged - lived_) / (judged - logger)
+        print(f"{name:8} {judged:>16.5f} {lived_:>13.5f} {judged / lived_ - 1.0:>8.1%} {gain:>31.0%}", flush=True)
+    print()
+
+
+def _lives(target: ArrayPolicy, *, seed: int, customers: int, days: int) -> tuple[float, float, float]:
+    logged, own = (log_of(bank_of(customers, seed=seed), days=days, policy=each) for each in (LOGGING, target))
+    return true_value(target, log=logged).mean, true_value(target, log=own).mean, true_value(LOGGING, log=logged).mean
 
 
 def _error(n: int) -> float:
