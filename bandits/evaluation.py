@@ -233,6 +233,6 @@ def conclusion(verdicts: Sequence[Verdict], *, logged: float) -> str:
     elif found.high < logged:
         said = f"{best.policy} would have earned less: {found.estimate:.4g}, {between}; {against}"
     else:
-        said = f"no difference is shown: {best.policy} would have earned {found.estimate:.4g}, {between}; {against}"
+        said = f"No difference is shown: {best.policy} would have earned {found.estimate:.4g}, {between}; {against}"
     warnings = [f.sentence for f in told.findings]
     return said + (f". But {'; '.join(warnings)}." if warnings else ".")

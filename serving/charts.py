@@ -8,6 +8,7 @@ carry style names (`zero`, `margin`, `band`) for the same reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -91,8 +92,8 @@ def forest(rows: Sequence[Mapping[str, Any]], *, logged: float) -> Spec:
     `rows` are those of `judged_report.rows_of`; without enough evidence a row is a hollow point and no interval.
     """
     own = [dict(row) | {"shown": f"{row['policy']} · {row['estimator']}"} for row in rows if not row["compared"]]
-    own = [row for row in own if row["estimator"] not in ("logged", "uplift")]
-    y = alt.Y("shown:N", title=None, sort=None, axis=alt.Axis(domain=False, ticks=False, labelLimit=260))
+    own = [row for row in own if row["estimator"] not in ("logged", "uplift") and row["estimate"] is not None]
+    y = alt.Y("shown:N", title=None, sort=[row["shown"] for row in own], axis=alt.Axis(domain=False, ticks=False, labelLimit=260))
     colour = alt.Color("policy:N", title=None, legend=alt.Legend(orient="top"))
     known = [row for row in own if row["low"] is not None]
     bars = alt.Chart(_data(known)).mark_bar(style="interval", height=5, cornerRadius=2, opacity=0.5)
@@ -112,16 +113,25 @@ def png(spec: Spec, *, width: int = 640) -> bytes:
     return vl_convert.vegalite_to_png(spec | {"width": width, "background": "white"}, scale=2)
 
 
-def chart(spec: Spec, *, width: int = 640) -> alt.LayerChart:
-    """A chart for a notebook, which shows it."""
-    return alt.LayerChart.from_dict(spec | {"width": width})
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A chart that a notebook shows as a picture, so that it is there without a network and wherever it is read."""
+
+    content: bytes
+
+    def _repr_png_(self) -> bytes:
+        return self.content
 
 
-def curves(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, by: str) -> alt.Chart:
+def picture(spec: Spec, *, width: int = 640) -> Picture:
+    """A chart for a notebook."""
+    return Picture(png(spec, width=width))
+
+
+def curves(rows: Sequence[Mapping[str, Any]], *, x: str, y: str, by: str) -> Spec:
     """A line for each `by`, for a notebook."""
     lines = alt.Chart(_data(rows)).mark_line(strokeWidth=2).encode(x=f"{x}:Q", y=f"{y}:Q", color=f"{by}:N")
-    drawn: alt.Chart = lines.properties(width=640, height=300)
-    return drawn
+    return _spec(lines, height=300)
 
 
 def html(spec: Spec) -> str:

@@ -92,7 +92,7 @@ def test_a_better_policy_is_said_to_be_better_and_little_evidence_says_nothing()
     logged = float(batch_of(5, lift=8.0).reward.mean())
     assert conclusion(better, logged=logged).startswith("new@1 would have earned more")
     same = batch_of(6)
-    assert "no difference" in conclusion(
+    assert "No difference" in conclusion(
         panel_of([replace(same, target=same.propensity, target_pmf=same.logged_pmf)]).verdicts(),
         logged=float(same.reward.mean()),
     )
