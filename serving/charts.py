@@ -93,7 +93,12 @@ def forest(rows: Sequence[Mapping[str, Any]], *, logged: float) -> Spec:
     """
     own = [dict(row) | {"shown": f"{row['policy']} · {row['estimator']}"} for row in rows if not row["compared"]]
     own = [row for row in own if row["estimator"] not in ("logged", "uplift") and row["estimate"] is not None]
-    y = alt.Y("shown:N", title=None, sort=[row["shown"] for row in own], axis=alt.Axis(domain=False, ticks=False, labelLimit=260))
+    y = alt.Y(
+        "shown:N",
+        title=None,
+        sort=[row["shown"] for row in own],
+        axis=alt.Axis(domain=False, ticks=False, labelLimit=260),
+    )
     colour = alt.Color("policy:N", title=None, legend=alt.Legend(orient="top"))
     known = [row for row in own if row["low"] is not None]
     bars = alt.Chart(_data(known)).mark_bar(style="interval", height=5, cornerRadius=2, opacity=0.5)
