@@ -18,10 +18,11 @@ from embeddings import bundle as bundles
 from embeddings.bundle import Blueprint, Reference
 from embeddings.encoding import Encoder
 from embeddings.evaluation import Recall, popularity_recall, recall
+from embeddings.fitting import Epoch, Weights, limited_threads
 from embeddings.index import ExactIndex
 from embeddings.interactions import TrainingSet
 from embeddings.product_facts import ProductFacts
-from embeddings.training import Epoch, TrainingConfig, Weights, limited_threads, train
+from embeddings.training import TrainingConfig, train
 from recsys.artefacts import Artefact, canonical
 from recsys.errors import InvalidConfiguration, InvalidTable, RecsysError
 from recsys.tracking import Parameter, Run, Tracker

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from embeddings.evaluation import recall
+from embeddings.fitting import Epoch, Schedule, Validated, fit
 from embeddings.interactions import TrainingSet
 from embeddings.losses import log_inclusion, sampled_softmax
 from embeddings.product_facts import ProductFacts
 from embeddings.two_tower import TwoTower, TwoTowerConfig
+from recsys.artefacts import canonical, digest_of
 from recsys.errors import InvalidConfiguration, InvalidTable
-
-Weights: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +50,6 @@ class TrainingConfig:
             raise InvalidConfiguration("training: learn_share lies within (0, 1), id_dropout within [0, 1]")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Epoch:
-    """One pass over the data. `weights` is there when this is the best epoch so far."""
-
-    number: int  # 1-based
-    loss: float  # mean over the pass, nats
-    validation_loss: float  # whole catalogue, later rows, nats
-    recall: float  # @k on the later rows
-    seconds: float
-    weights: Weights | None
-
-
 @dataclass(frozen=True, slots=True)
 class _Tensors:
     """A training set where torch wants it."""
@@ -87,52 +73,80 @@ class _Shelf:
 
 
 def train(
-    interactions: TrainingSet, *, products: ProductFacts, seed: int, config: TrainingConfig | None = None
+    interactions: TrainingSet,
+    *,
+    products: ProductFacts,
+    seed: int,
+    config: TrainingConfig | None = None,
+    checkpoint: Path | None = None,
 ) -> Iterator[Epoch]:
     """Yield an `Epoch` after each pass until the later rows stop improving.
 
     Deterministic on a CPU: the same inputs and seed give the same weights, bit for bit, whatever
-    else the process draws or computes between two epochs.
+    else the process draws or computes between two epochs, and whether or not it was killed in between
+    (`checkpoint`, see `fitting.fit`).
 
     Raises:
         InvalidTable: products that do not fit the interactions, or times that cannot be split.
+        Corrupt, InvalidConfiguration: a checkpoint that cannot be read, or is of another training.
     """
     config = config or TrainingConfig()
     if products.ids.ids != interactions.products.ids:
         raise InvalidTable("product facts and interactions name different products", where="training")
     learn, later = interactions.split(config.learn_share)
-    return _epochs(learn, later=later, products=products, seed=seed, config=config)
-
-
-def _epochs(
-    learn: TrainingSet, *, later: TrainingSet, products: ProductFacts, seed: int, config: TrainingConfig
-) -> Iterator[Epoch]:
-    dice = torch.Generator().manual_seed(seed)
-    network = _network(learn, products=products, config=config.network, seed=seed)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, foreach=True
+    pupil = _Pupil(
+        _network(learn, products=products, config=config.network, seed=seed),
+        _tensors(learn),
+        later,
+        _shelf(products, n_chosen=learn.product_counts),
+        torch.tensor(learn.product_counts / len(learn)),
+        config,
     )
-    data, shelf = _tensors(learn), _shelf(products, n_chosen=learn.product_counts)
-    popularity = torch.tensor(learn.product_counts / len(learn))
-    best, waited = float("inf"), 0
-    for number in range(1, config.epochs + 1):
-        started = time.perf_counter()
-        with limited_threads(config.threads):
-            loss = _one_pass(
-                network, optimiser, data=data, shelf=shelf, popularity=popularity, dice=dice, config=config
+    return fit(
+        pupil,
+        schedule=Schedule(
+            config.epochs,
+            config.patience,
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            threads=config.threads,
+        ),
+        seed=seed,
+        checkpoint=checkpoint,
+        key=digest_of(canonical([interactions.digest, asdict(config)])),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pupil:
+    """The two towers with what they learn from."""
+
+    network: TwoTower
+    data: _Tensors
+    later: TrainingSet
+    shelf: _Shelf
+    popularity: Tensor  # (P,) share of the choices
+    config: TrainingConfig
+
+    def losses(self, dice: np.random.Generator) -> Iterator[tuple[Tensor, int]]:
+        order = torch.tensor(dice.permutation(len(self.data.targets)))
+        for batch in _parts(order, size=self.config.batch):
+            targets = self.data.targets[batch]  # (B,)
+            rows, log_q = _sample(targets, popularity=self.popularity, config=self.config)  # (C,), (C,)
+            dropped = torch.rand(len(rows)) < self.config.id_dropout  # (C,)
+            id_rows = self.shelf.id_rows[rows].masked_fill(dropped, 0)
+            loss = sampled_softmax(
+                self.network.customer(self.data.facts[batch], history=self.data.history[batch]),
+                products=self.shelf.vectors(self.network, rows=rows, id_rows=id_rows),
+                targets=torch.searchsorted(rows, targets),
+                log_q=log_q,
+                temperature=self.config.temperature,
             )
-            validation_loss, found = _validated(network, later=later, shelf=shelf, config=config)
-        better = validation_loss < best
-        best, waited = (validation_loss, 0) if better else (best, waited + 1)
-        weights = weights_of(network) if better else None
-        yield Epoch(number, loss, validation_loss, found, time.perf_counter() - started, weights)
-        if waited >= config.patience:
-            return
+            yield loss, len(batch)
 
-
-def weights_of(network: TwoTower) -> Weights:
-    """A copy of the network's arrays by name."""
-    return {name: value.detach().numpy().copy() for name, value in network.state_dict().items()}
+    def validated(self) -> Validated:
+        loss, found = _validated(self.network, later=self.later, shelf=self.shelf, config=self.config)
+        return Validated(loss, found, quality=-loss)
 
 
 def _network(learn: TrainingSet, *, products: ProductFacts, config: TwoTowerConfig, seed: int) -> TwoTower:
@@ -151,43 +165,12 @@ def _network(learn: TrainingSet, *, products: ProductFacts, config: TwoTowerConf
     return network
 
 
-def _one_pass(
-    network: TwoTower,
-    optimiser: torch.optim.Optimizer,
-    *,
-    data: _Tensors,
-    shelf: _Shelf,
-    popularity: Tensor,
-    dice: torch.Generator,
-    config: TrainingConfig,
-) -> float:
-    total = 0.0
-    for batch in _parts(torch.randperm(len(data.targets), generator=dice), size=config.batch):
-        targets = data.targets[batch]  # (B,)
-        rows, log_q = _sample(targets, popularity=popularity, dice=dice, config=config)  # (C,), (C,)
-        dropped = torch.rand(len(rows), generator=dice) < config.id_dropout  # (C,)
-        loss = sampled_softmax(
-            network.customer(data.facts[batch], history=data.history[batch]),
-            products=shelf.vectors(network, rows=rows, id_rows=shelf.id_rows[rows].masked_fill(dropped, 0)),
-            targets=torch.searchsorted(rows, targets),
-            log_q=log_q,
-            temperature=config.temperature,
-        )
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        optimiser.step()
-        total += float(loss.detach()) * len(batch)
-    return total / len(data.targets)
-
-
-def _sample(
-    targets: Tensor, *, popularity: Tensor, dice: torch.Generator, config: TrainingConfig
-) -> tuple[Tensor, Tensor]:
+def _sample(targets: Tensor, *, popularity: Tensor, config: TrainingConfig) -> tuple[Tensor, Tensor]:
     """Sorted product rows (C,) that hold every target, and their log inclusion (C,)."""
     n_products = len(popularity)
     if n_products <= config.full_up_to:
         return torch.arange(n_products), torch.zeros(n_products)
-    even = torch.randint(n_products, (config.n_uniform,), generator=dice)
+    even = torch.randint(n_products, (config.n_uniform,))
     rows = torch.tensor(np.unique(torch.cat([targets, even]).numpy()))
     log_q = log_inclusion(popularity, n_batch=len(targets), n_uniform=config.n_uniform)
     return rows, log_q[rows]
@@ -230,14 +213,3 @@ def _shelf(products: ProductFacts, *, n_chosen: NDArray[np.int64]) -> _Shelf:
 
 def _parts(rows: Tensor, *, size: int) -> Iterator[Tensor]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
-
-
-@contextmanager
-def limited_threads(n: int) -> Iterator[None]:
-    """Let torch use `n` threads inside, and what it used before again after."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,11 +11,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from embeddings.fitting import Epoch
 from embeddings.identifiers import IdMap
 from embeddings.interactions import HISTORY_LENGTH, Interaction, TrainingSet
 from embeddings.nightly import train_bundle
 from embeddings.product_facts import ProductFacts
-from embeddings.training import Epoch
 from recsys import features
 from recsys.artefacts import Artefact
 from recsys.eventlog import EventLog

@@ -21,7 +21,8 @@ STORES = ("database", "eventlog", "customers", "profiles", "activities", "contac
           "quarantine", "readmarks", "secrets_of_home", "suppression", "orders", "kept",
           "promotions", "trail")  # fmt: skip
 DOORS = {
-    "torch": {"embeddings/two_tower.py", "embeddings/losses.py", "embeddings/training.py", "embeddings/encoding.py"},
+    "torch": {f"embeddings/{name}.py" for name in ("two_tower", "sequential", "losses", "fitting", "training",
+                                                  "sequence_training", "encoding")},
     "faiss": {"embeddings/index.py"},
     "vowpal_wabbit_next": {"bandits/vowpal.py"},
     "mlflow": {"recsys/tracking.py"},

@@ -12,9 +12,9 @@ import pytest
 from embeddings import bundle as bundles
 from embeddings.bundle import Blueprint, Bundle, Reference
 from embeddings.encoding import Encoder
+from embeddings.fitting import weights_of
 from embeddings.identifiers import IdMap
 from embeddings.index import ExactIndex
-from embeddings.training import weights_of
 from embeddings.two_tower import TwoTower, TwoTowerConfig
 from recsys.errors import ArtefactMissing, Corrupt, InvalidConfiguration, InvalidTable
 

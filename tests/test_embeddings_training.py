@@ -12,9 +12,10 @@ import torch
 
 from embeddings import bundle as bundles
 from embeddings.encoding import Encoder
+from embeddings.fitting import Epoch, limited_threads
 from embeddings.losses import log_inclusion, sampled_softmax
 from embeddings.nightly import BundleRefused, train_bundle
-from embeddings.training import Epoch, TrainingConfig, limited_threads, train
+from embeddings.training import TrainingConfig, train
 from embeddings.two_tower import TwoTower, TwoTowerConfig
 from recsys.artefacts import Artefact
 from recsys.errors import ArtefactMissing, InvalidConfiguration, InvalidTable

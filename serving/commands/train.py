@@ -6,7 +6,7 @@ import json
 
 import click
 
-from embeddings.training import Epoch
+from embeddings.fitting import Epoch
 from serving import settings
 from serving.bootstrap import compose
 from serving.nightly import train
