@@ -1,7 +1,7 @@
 """Weights, ids, product vectors and the reference of affinity, published and loaded as one.
 
 Nothing here knows torch: weights travel as plain arrays, and what a request needs (ids, vectors,
-reference) is read without them. `encoding.Encoder.of` turns the weights into a network again.
+reference) is read without them. `encoding.encoder_of` turns the weights into a network again.
 """
 
 from __future__ import annotations

@@ -75,6 +75,22 @@ class Histories:
             timed=happened_at is not None,
         )
 
+    @classmethod
+    def of_rows(
+        cls, history: NDArray[np.int32], *, product_rows: Rows | None, subjects: IdMap, n_products: int
+    ) -> Histories:
+        """Each row of padded subject rows + 1 (n, H), then its choice (n,), as a customer of its own; no times."""
+        lengths = (history > 0).sum(axis=1) + (product_rows is not None)
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        events = np.empty(starts[-1], dtype=np.int32)
+        last = np.zeros(len(events), dtype=np.bool_)
+        if product_rows is not None:
+            last[starts[1:] - 1] = True
+            events[last] = product_rows
+        events[~last] = history[history > 0] - 1
+        nobody = IdMap(tuple(map(str, range(len(history)))))
+        return cls(starts, events, np.arange(len(events)), nobody, subjects, n_products, timed=False)
+
     def __len__(self) -> int:
         return len(self.starts) - 1
 
@@ -161,6 +177,10 @@ class Histories:
         wanted = np.where(judged, self.subject_rows[np.maximum(last, 0)], -1).astype(np.int64)
         before = np.arange(self.n_events) < np.repeat(np.where(judged, last, self.starts[1:]), self.lengths)
         return self.kept(before), wanted
+
+    def with_customers(self, customers: IdMap, *, starts: Rows) -> Histories:
+        """The same events under a longer list of customers."""
+        return replace(self, customers=customers, starts=starts)
 
     def before(self, at: int) -> Bools:
         """(N,) the events that happened before an instant."""

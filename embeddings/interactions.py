@@ -8,7 +8,7 @@ let the outcome leak into its own cause (TRN-2, and metarank's `TrainBuffer`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embeddings.identifiers import IdMap
+from embeddings.masking import unmasked
 from recsys.artefacts import canonical
 from recsys.errors import InvalidTable
 from recsys.vocabulary import Bools, ProductId, Vector
@@ -82,7 +83,7 @@ class TrainingSet:
         fact_names: tuple[str, ...],
         history_length: int = HISTORY_LENGTH,
     ) -> TrainingSet:
-        """Build from columns of equal length n; `facts` is (n, F).
+        """Build from columns of equal length n; `facts` is (n, F). Sensitive subjects are left out (VUL-2).
 
         Raises:
             InvalidTable: nothing to learn from, columns that do not fit, facts that are not finite,
@@ -94,6 +95,7 @@ class TrainingSet:
             raise InvalidTable("there are none, so there is nothing to learn from", where=_WHERE)
         if {len(histories), len(tokens), len(happened_at)} != {n}:
             raise InvalidTable(f"columns differ in length; each must have {n} rows", where=_WHERE)
+        histories = [unmasked(history) for history in histories]
         subjects = IdMap(tuple(sorted({subject for history in histories for subject in history})))
         return cls(
             facts=checked_facts(facts, n_rows=n, n_facts=len(fact_names), where=_WHERE),
@@ -134,6 +136,17 @@ class TrainingSet:
             self.subjects,
             self.fact_names,
         )
+
+    def histories(self) -> list[tuple[str, ...]]:
+        """(n,) the subjects of each row, the oldest first."""
+        names = ("", *self.subjects.ids)
+        return [tuple(names[row] for row in rows if row) for rows in self.history.tolist()]
+
+    def products_first(self) -> TrainingSet:
+        """The same rows, with the products first among the subjects: the vocabulary of encoders of behaviour."""
+        subjects = self.products.appended(self.subjects.ids)
+        places = np.array([0, *(1 + subjects.rows(self.subjects.ids, where=_WHERE))], dtype=np.int32)
+        return replace(self, history=places[self.history], subjects=subjects)
 
     def split(self, share: float) -> tuple[TrainingSet, TrainingSet]:
         """(earlier, later) by time, about `share` of the rows in the first; one instant is never cut in two.

@@ -28,7 +28,8 @@ _PAIRS = 4_000_000  # counted at once: 100 MB
 class Popularity:
     """One list for all, by training counts."""
 
-    counts: Rows  # (P,)
+    chosen: Rows  # (P,)
+    counts = True
 
     @classmethod
     def of(cls, data: Histories) -> Popularity:
@@ -36,8 +37,8 @@ class Popularity:
         return cls(data.product_counts)
 
     def scores(self, histories: Histories) -> Vector:
-        """(b, P) log counts."""
-        return np.tile(np.log1p(self.counts).astype(np.float32), (len(histories), 1))
+        """(b, P) counts."""
+        return np.tile(self.chosen.astype(np.float32), (len(histories), 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Transitions:
 
     table: sparse.csr_matrix  # (S, P)
     config: TransitionsConfig
+    counts = True
 
     @classmethod
     def of(cls, data: Histories, *, config: TransitionsConfig | None = None) -> Transitions:
@@ -100,6 +102,7 @@ class Ease:
     weights: Vector  # (M, M) over the products that are common enough
     members: Rows  # (M,) their rows, all of them up to `DENSE_UP_TO`
     n_products: int
+    counts = False
 
     @classmethod
     def of(cls, data: Histories, *, penalty: float) -> Ease:

@@ -1,69 +1,91 @@
 """The nightly walk: split by time, train, encode, index, judge, and publish whole or not at all.
 
 The last tenth of the time span judges; the training never sees it. The gate: recall@5 on it, ranked
-over the whole catalogue, must reach nine tenths of popularity's. The tenth is room for noise on a few
-hundred customers, not for a bad model. The gate holds for the first bundle too: without a bundle
-everything works (no affinity, every eligible product a candidate), with a bad one a policy is misled.
+over the whole catalogue, must reach nine tenths of popularity's, and must not be significantly below that of
+the bundle in force on the same rows. The tenth is room for noise on a few hundred customers, not for a bad
+model. The gate holds for the first bundle too: without a bundle everything works (no affinity, every
+eligible product a candidate), with a bad one a policy is misled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from embeddings import bundle as bundles
-from embeddings.bundle import Blueprint, Reference
-from embeddings.encoding import Encoder
+from embeddings.bundle import Bundle, Reference
+from embeddings.bundling import Made, made, prepared, settings_of
+from embeddings.encoding import CustomerEncoder, encoder_of
 from embeddings.evaluation import Recall, popularity_recall, recall
-from embeddings.fitting import Epoch, Weights, limited_threads
+from embeddings.fitting import Epoch, limited_threads
 from embeddings.index import ExactIndex
 from embeddings.interactions import TrainingSet
 from embeddings.product_facts import ProductFacts
-from embeddings.training import TrainingConfig, train
+from embeddings.proxy import probed
+from embeddings.training import TrainingConfig
 from recsys.artefacts import Artefact, canonical
-from recsys.errors import InvalidConfiguration, InvalidTable, RecsysError
-from recsys.tracking import Parameter, Run, Tracker
+from recsys.errors import ArtefactMissing, InvalidTable, RecsysError
+from recsys.tracking import Run, Tracker
 from recsys.vocabulary import Bools
 
 GATE = 0.9  # of popularity's recall
 K = 5
+REGISTERED = "recsys-embeddings"
+"""The registered model whose versions are bundles that passed the gate."""
 _JUDGE_SHARE = 0.1
 _REFERENCE_ROWS = 2000  # customers and products whose cosines make the reference
+_CERTAIN = 2.0  # standard errors by which a new bundle must be below the one in force to be refused
 
 
 class BundleRefused(RecsysError):
-    """The new bundle ranks worse than popularity; the one in force, if any, stays."""
+    """The new bundle ranks worse than popularity or than the one in force, which stays."""
 
-    def __init__(self, found: float, *, popularity: float) -> None:
-        super().__init__(
-            f"bundle not published: recall@{K} {found:.3f} is below {GATE:g} of popularity's {popularity:.3f}"
+    def __init__(self, found: float, *, popularity: float, in_force: float | None = None) -> None:
+        bound = (
+            f"below {GATE:g} of popularity's {popularity:.3f}"
+            if in_force is None
+            else f"significantly below that of the bundle in force, {in_force:.3f}"
         )
+        super().__init__(f"bundle not published: recall@{K} {found:.3f} is {bound}")
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Recall@5 of the bundle and of popularity, on the same later rows."""
+    """Recall@5 of the bundle, of popularity and of the bundle in force, on the same later rows."""
 
     found: Recall
     popularity: Recall
     n_rows: int
+    in_force: Recall | None = None
+    slices: Mapping[str, float] | None = None
 
     @property
     def passed(self) -> bool:
         """Whether the gate opens."""
-        return self.found.mean >= GATE * self.popularity.mean
+        return self.found.mean >= GATE * self.popularity.mean and not self.worse
+
+    @property
+    def worse(self) -> bool:
+        """Whether the bundle in force is better by more than chance explains, customer by customer."""
+        if self.in_force is None:
+            return False
+        lost = Recall(K, self.in_force.per_customer - self.found.per_customer)
+        return lost.mean > _CERTAIN * lost.standard_error
 
     def metrics(self) -> dict[str, float]:
         """Numbers for the tracker and the manifest."""
-        return {
+        told = {
             "recall_at_5": self.found.mean,
             "recall_at_5_standard_error": self.found.standard_error,
             "popularity_recall_at_5": self.popularity.mean,
             "judged_rows": float(self.n_rows),
         }
+        if self.in_force is not None:
+            told["in_force_recall_at_5"] = self.in_force.mean
+        return told | dict(self.slices or {})
 
 
 def train_bundle(
@@ -76,62 +98,118 @@ def train_bundle(
     seed: int,
     config: TrainingConfig | None = None,
     eligible: Bools | None = None,
+    family: str = "two-tower",
+    traits: Mapping[str, Sequence[str]] | None = None,
+    checkpoint: Path | None = None,
     progress: Callable[[Epoch], None] = lambda _: None,
     experiment: str = "embeddings",
 ) -> Artefact:
     """Train on `interactions`, and publish the bundle under `root` if it passes the gate.
 
     `products` has the rows of `interactions.products`; `eligible` (n, P), where given, keeps what could
-    not have been shown out of the judged rankings, for the bundle and for popularity alike. The same
-    inputs and seed publish the same digest.
+    not have been shown out of the judged rankings, for the bundle and for popularity alike. `family` is one of
+    `bundling.FAMILIES`. `traits` are protected values by row, "" for unknown, which no encoder sees: how
+    well the vectors give them away is reported (FAIR-2). With a `checkpoint` a training that was killed goes on.
+    The same inputs and seed publish the same digest.
 
     Raises:
         InvalidTable: interactions that cannot be split by time, products or eligibility that do not fit them.
-        InvalidConfiguration: the learning rate is so high that nothing finite was learned.
+        InvalidConfiguration: no such family, or the learning rate is so high that nothing finite was learned.
         BundleRefused: the gate stayed shut (the run is tracked all the same).
     """
     config = config or TrainingConfig()
-    learn, judge = interactions.split(1 - _JUDGE_SHARE)
+    data = prepared(interactions, family=family)
+    learn, judge = data.split(1 - _JUDGE_SHARE)
     if len(np.unique(judge.customer_rows)) < 2:
         raise InvalidTable("one customer alone cannot judge a bundle; bring a longer log", where="training")
-    shown = _judged(eligible, interactions=interactions, judge=judge)
+    shown = _judged(eligible, interactions=data, judge=judge)
     parameters = {
-        "encoder": "two_tower",
+        "encoder": family,
         "seed": seed,
         "features_version": features_version,
         "data": interactions.digest,
         "n_interactions": len(interactions),
         "n_products": len(products),
-        **_settings(config),
+        **settings_of(family, config=config),
     }
-    with tracker.run("two_tower", experiment=experiment, parameters=parameters) as run:
-        weights, best = _best(learn, products=products, seed=seed, config=config, progress=progress, run=run)
-        blueprint = _blueprint(interactions, products=products, config=config)
+    with tracker.run(family, experiment=experiment, parameters=parameters) as run:
+        fitted = made(
+            learn,
+            family=family,
+            products=products,
+            seed=seed,
+            config=config,
+            told=_telling(run, progress=progress, k=config.k),
+            checkpoint=checkpoint,
+        )
         with limited_threads(config.threads):  # vectors too must not depend on the number of cores
-            encoder = Encoder(blueprint, weights=weights)
+            encoder = fitted.encoder()
             index = ExactIndex(encoder.encode_products(products), ids=products.ids)
             reference = _reference(encoder, index=index, data=learn)
-            judgement = _judgement(encoder, index=index, learn=learn, judge=judge, eligible=shown)
+            judgement = _judgement(
+                encoder,
+                index=index,
+                learn=learn,
+                judge=judge,
+                eligible=shown,
+                rival=_rival(root, features_version=features_version, products=products),
+            )
+            run.record(_proxies(encoder, data=data, traits=traits or {}))
         run.record(judgement.metrics())
-        run.file("judgement.json", canonical(judgement.metrics() | {"passed": judgement.passed, "best_epoch": best}))
+        told = judgement.metrics() | {"passed": judgement.passed, "best_epoch": fitted.best_epoch}
+        run.file("judgement.json", canonical(told))
         if not judgement.passed:
-            raise BundleRefused(judgement.found.mean, popularity=judgement.popularity.mean)
-        return bundles.publish(
-            root,
+            rival = judgement.in_force.mean if judgement.worse and judgement.in_force is not None else None
+            raise BundleRefused(judgement.found.mean, popularity=judgement.popularity.mean, in_force=rival)
+        artefact = _published(
+            fitted,
+            root=root,
             features_version=features_version,
             index=index,
-            n_chosen=interactions.product_counts,
+            interactions=data,
             reference=reference,
-            blueprint=blueprint,
-            weights=weights,
-            notes=judgement.metrics() | {"seed": seed, "best_epoch": best, "data": interactions.digest},
+            notes=judgement.metrics() | {"seed": seed, "best_epoch": fitted.best_epoch, "data": interactions.digest},
         )
+        run.file("bundle.json", canonical({"digest": artefact.digest, "encoder": family}))
+        tracker.register(REGISTERED, run_id=run.run_id, tags={"digest": artefact.digest, "encoder": family})
+        return artefact
 
 
-def _settings(config: TrainingConfig) -> dict[str, Parameter]:
-    """The configuration, flat, for the tracker."""
-    flat = {name: value for name, value in asdict(config).items() if name != "network"}
-    return flat | {f"network_{name}": value for name, value in asdict(config.network).items()}
+def _published(
+    fitted: Made,
+    *,
+    root: Path,
+    features_version: str,
+    index: ExactIndex,
+    interactions: TrainingSet,
+    reference: Reference,
+    notes: Mapping[str, float | int | str],
+) -> Artefact:
+    return bundles.publish(
+        root,
+        features_version=features_version,
+        index=index,
+        n_chosen=interactions.product_counts,
+        reference=reference,
+        blueprint=fitted.blueprint,
+        weights=fitted.weights,
+        notes=notes,
+    )
+
+
+def _telling(run: Run, *, progress: Callable[[Epoch], None], k: int) -> Callable[[Epoch], None]:
+    """Every epoch goes to the tracker and to the caller."""
+
+    def tell(epoch: Epoch) -> None:
+        numbers = {
+            "loss": epoch.loss,
+            "validation_loss": epoch.validation_loss,
+            f"recall_at_{k}_validation": epoch.recall,
+        }
+        run.record(numbers, step=epoch.number)
+        progress(epoch)
+
+    return tell
 
 
 def _judged(eligible: Bools | None, *, interactions: TrainingSet, judge: TrainingSet) -> Bools | None:
@@ -144,46 +222,23 @@ def _judged(eligible: Bools | None, *, interactions: TrainingSet, judge: Trainin
     return np.compress(later, eligible, axis=0)
 
 
-def _best(
-    learn: TrainingSet,
-    *,
-    products: ProductFacts,
-    seed: int,
-    config: TrainingConfig,
-    progress: Callable[[Epoch], None],
-    run: Run,
-) -> tuple[Weights, int]:
-    """Weights and number of the best epoch; every epoch is told to the caller and the tracker."""
-    best: tuple[Weights, int] | None = None
-    for epoch in train(learn, products=products, seed=seed, config=config):
-        numbers = {
-            "loss": epoch.loss,
-            "validation_loss": epoch.validation_loss,
-            f"recall_at_{config.k}_validation": epoch.recall,
-        }
-        run.record(numbers, step=epoch.number)
-        progress(epoch)
-        if epoch.weights is not None:
-            best = epoch.weights, epoch.number
-    if best is None:
-        raise InvalidConfiguration("training never reached a finite loss; lower the learning rate")
-    return best
-
-
-def _blueprint(interactions: TrainingSet, *, products: ProductFacts, config: TrainingConfig) -> Blueprint:
-    return Blueprint(
-        encoder="two_tower",
-        shape=asdict(config.network),
-        fact_names=interactions.fact_names,
-        subjects=interactions.subjects,
-        history_length=interactions.history.shape[1],
-        feature_names=products.names,
-        products=products.ids,
-    )
+def _rival(root: Path, *, features_version: str, products: ProductFacts) -> Bundle | None:
+    """The bundle in force, if it can be read, and knows every product that is judged."""
+    try:
+        bundle = bundles.load(root, features_version=features_version)
+    except (ArtefactMissing, RecsysError):
+        return None  # none, or one of another time: there is nothing to compare with
+    return bundle if all(id_ in bundle.products for id_ in products.ids.ids) else None
 
 
 def _judgement(
-    encoder: Encoder, *, index: ExactIndex, learn: TrainingSet, judge: TrainingSet, eligible: Bools | None
+    encoder: CustomerEncoder,
+    *,
+    index: ExactIndex,
+    learn: TrainingSet,
+    judge: TrainingSet,
+    eligible: Bools | None,
+    rival: Bundle | None,
 ) -> Judgement:
     found = recall(
         encoder.encode_rows(judge.facts, history=judge.history),
@@ -200,10 +255,49 @@ def _judgement(
         k=K,
         eligible=eligible,
     )
-    return Judgement(found, popularity, n_rows=len(judge))
+    in_force = None
+    if rival is not None:
+        in_force = recall(
+            encoder_of(rival).encode(judge.facts, judge.histories()),
+            vectors=rival.index.vectors[rival.products.rows(index.ids.ids, where="training")],
+            product_rows=judge.product_rows,
+            customer_rows=judge.customer_rows,
+            k=K,
+            eligible=eligible,
+        )
+    return Judgement(found, popularity, len(judge), in_force, _slices(found, learn=learn, judge=judge))
 
 
-def _reference(encoder: Encoder, *, index: ExactIndex, data: TrainingSet) -> Reference:
+def _slices(found: Recall, *, learn: TrainingSet, judge: TrainingSet) -> dict[str, float]:
+    """Recall@5 of customers who are new and known, and with short and long histories."""
+    customers, first = np.unique(judge.customer_rows, return_index=True)
+    known = np.isin(customers, learn.customer_rows)
+    busy = (judge.history[first] > 0).sum(axis=1) >= 10
+    groups = {"new_customers": ~known, "known_customers": known, "short_history": ~busy, "long_history": busy}
+    return {
+        f"recall_at_5_{name}": float(found.per_customer[members].mean())
+        for name, members in groups.items()
+        if members.any()
+    }
+
+
+def _proxies(encoder: CustomerEncoder, *, data: TrainingSet, traits: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """AUC of each protected value guessed from the latest vector of each customer."""
+    if not traits:
+        return {}
+    _, from_the_end = np.unique(data.customer_rows[::-1], return_index=True)
+    latest = len(data) - 1 - from_the_end  # (customers,)
+    vectors = encoder.encode_rows(data.facts[latest], history=data.history[latest])
+    told: dict[str, float] = {}
+    for trait, values in traits.items():
+        mine = np.asarray(values, dtype=np.str_)[latest]
+        for probe in probed(vectors[mine != ""], trait=trait, values=mine[mine != ""].tolist()):
+            told[f"proxy_auc_{trait}_{probe.value}"] = probe.auc
+            told[f"proxy_auc_{trait}_{probe.value}_standard_error"] = probe.standard_error
+    return told
+
+
+def _reference(encoder: CustomerEncoder, *, index: ExactIndex, data: TrainingSet) -> Reference:
     """Mean and spread of cosines over an even spread of customers and products."""
     rows = np.unique(np.linspace(0, len(data) - 1, num=_REFERENCE_ROWS).astype(np.int64))
     places = np.unique(np.linspace(0, len(index) - 1, num=_REFERENCE_ROWS).astype(np.int64))

@@ -29,6 +29,7 @@ class ProductFacts:
     names: tuple[str, ...]  # (G,) of the features
     features: Vector  # (P, G)
     words: NDArray[np.int32]  # (P, W) word bucket + 1, 0 is padding
+    texts: tuple[str, ...] = ()  # (P,) as they were
 
     @classmethod
     def of(
@@ -42,7 +43,7 @@ class ProductFacts:
         if len(texts) != len(ids):
             raise InvalidTable(f"{len(texts)} texts for {len(ids)} products", where="products")
         checked = checked_facts(features, n_rows=len(ids), n_facts=len(names), where="products")
-        return cls(IdMap(tuple(ids)), names, checked, hashed_words(texts))
+        return cls(IdMap(tuple(ids)), names, checked, hashed_words(texts), tuple(texts))
 
     @classmethod
     def of_products(cls, products: Sequence[Product], *, names: tuple[str, ...] | None = None) -> ProductFacts:

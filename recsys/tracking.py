@@ -57,6 +57,9 @@ class Tracker(Protocol):
     def mirrored(self, role: str) -> Mapping[str, str]:
         """The tags of the version that the alias `role` names, its recipe among them; empty where there is none."""
 
+    def register(self, model: str, *, run_id: str, tags: Mapping[str, str]) -> None:
+        """Make what a run left a new version of a registered model."""
+
     def run(
         self, name: str, *, experiment: str, parameters: Mapping[str, Parameter], tags: Mapping[str, str] | None = None
     ) -> AbstractContextManager[Run]:
@@ -103,6 +106,7 @@ class MemoryTracker:
         self.runs: list[MemoryRun] = []
         self.aliases: dict[str, tuple[str, str]] = {}  # role → recipe, run
         self.tags: dict[str, dict[str, str]] = {}  # role → of its version
+        self.registered: list[tuple[str, str, dict[str, str]]] = []  # model, run, tags
 
     def mirror(self, role: str, *, name: str, evidence: str, tags: Mapping[str, str]) -> None:
         """An alias kept in `aliases`."""
@@ -112,6 +116,10 @@ class MemoryTracker:
     def mirrored(self, role: str) -> Mapping[str, str]:
         """What `mirror` was told last."""
         return self.tags.get(role, {})
+
+    def register(self, model: str, *, run_id: str, tags: Mapping[str, str]) -> None:
+        """A version kept in `registered`."""
+        self.registered.append((model, run_id, dict(tags)))
 
     @contextmanager
     def run(
@@ -203,6 +211,13 @@ class MlflowTracker:
             return dict(self._client.get_model_version_by_alias(REGISTERED, role).tags)
         except MlflowException:
             return {}
+
+    def register(self, model: str, *, run_id: str, tags: Mapping[str, str]) -> None:
+        """A new version of `model` made from the artefacts of a run; the model is made when missing."""
+        if not self._client.search_registered_models(f"name = '{model}'"):
+            self._client.create_registered_model(model)
+        source = self._client.get_run(run_id).info.artifact_uri
+        self._client.create_model_version(model, source=str(source), run_id=run_id, tags=dict(tags))
 
     def _experiment_id(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)

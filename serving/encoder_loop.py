@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from embeddings import bundle as bundles
-from embeddings.encoding import Encoder
+from embeddings.encoding import CustomerEncoder, encoder_of
 from recsys import artefacts, features
 from recsys.clocks import Clock
 from recsys.customers import Customers
@@ -30,7 +30,7 @@ class EncoderLoop:
         self._customers = customers
         self._root = root
         self._clock = clock
-        self._encoder: Encoder | None = None
+        self._encoder: CustomerEncoder | None = None
         self._seen: str | None = None
         self._after = 0
         self.encoded = 0
@@ -65,7 +65,7 @@ class EncoderLoop:
             return
         self._seen = digest
         try:
-            self._encoder = Encoder.of(bundles.load(self._root, features_version=features.VERSION, digest=digest))
+            self._encoder = encoder_of(bundles.load(self._root, features_version=features.VERSION, digest=digest))
             self._after = 0
         except (RecsysError, OSError, KeyError, ValueError) as error:
             logger.error("bundle %s refused: %s", digest, type(error).__name__)

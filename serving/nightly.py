@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 
 from embeddings.fitting import Epoch
 from embeddings.identifiers import IdMap
@@ -82,7 +83,13 @@ def training_set(home: Installation) -> TrainingSet:
 
 
 def train(
-    home: Installation, *, tracker: Tracker, seed: int, progress: Callable[[Epoch], None] = lambda _: None
+    home: Installation,
+    *,
+    tracker: Tracker,
+    seed: int,
+    family: str = "two-tower",
+    checkpoint: Path | None = None,
+    progress: Callable[[Epoch], None] = lambda _: None,
 ) -> Artefact:
     """Train embeddings on the home's log and publish them if they pass the gate; raises as `train_bundle`."""
     return train_bundle(
@@ -92,6 +99,8 @@ def train(
         features_version=features.VERSION,
         tracker=tracker,
         seed=seed,
+        family=family,
+        checkpoint=checkpoint,
         progress=progress,
     )
 

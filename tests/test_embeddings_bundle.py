@@ -11,7 +11,7 @@ import pytest
 
 from embeddings import bundle as bundles
 from embeddings.bundle import Blueprint, Bundle, Reference
-from embeddings.encoding import Encoder
+from embeddings.encoding import TwoTowerEncoder
 from embeddings.fitting import weights_of
 from embeddings.identifiers import IdMap
 from embeddings.index import ExactIndex
@@ -50,8 +50,10 @@ def test_what_is_published_is_what_is_loaded(tmp_path: Path) -> None:
     assert read.n_chosen.tolist() == [0, 1, 2]
     assert read.index.vectors.tobytes() == written.index.vectors.tobytes()
     facts, histories = [[0.3], [2.0]], [["pay"], []]
-    assert (Encoder.of(read).encode(facts, histories) == Encoder.of(written).encode(facts, histories)).all()
-    assert Encoder.of(read).digest == read.digest
+    assert (
+        TwoTowerEncoder.of(read).encode(facts, histories) == TwoTowerEncoder.of(written).encode(facts, histories)
+    ).all()
+    assert TwoTowerEncoder.of(read).digest == read.digest
 
 
 def test_an_older_bundle_can_be_named(tmp_path: Path) -> None:

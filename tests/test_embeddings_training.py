@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from embeddings import bundle as bundles
-from embeddings.encoding import Encoder
+from embeddings.encoding import TwoTowerEncoder
 from embeddings.fitting import Epoch, limited_threads
 from embeddings.losses import log_inclusion, sampled_softmax
 from embeddings.nightly import BundleRefused, train_bundle
@@ -54,8 +54,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, world: World) -> Path:
 
 
 @pytest.fixture(scope="module")
-def encoder(home: Path) -> Encoder:
-    return Encoder.of(bundles.load(home, features_version="f-1"))
+def encoder(home: Path) -> TwoTowerEncoder:
+    return TwoTowerEncoder.of(bundles.load(home, features_version="f-1"))
 
 
 def test_planted_kinds_are_found_far_beyond_popularity(world: World, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_training_stops_when_later_rows_stop_improving(world: World) -> None:
     assert all(epoch.weights is None for epoch in epochs[best.number :])
 
 
-def test_a_cold_product_is_near_the_customers_of_its_kind(world: World, encoder: Encoder) -> None:
+def test_a_cold_product_is_near_the_customers_of_its_kind(world: World, encoder: TwoTowerEncoder) -> None:
     cold = products_of(np.arange(KINDS), prefix="launched-today")
     vectors = encoder.encode_products(cold)
     customers = encoder.encode(np.hstack([np.eye(KINDS), np.zeros((KINDS, 2))]), [["balance"]] * KINDS)
@@ -138,14 +138,14 @@ def test_a_cold_product_is_near_the_customers_of_its_kind(world: World, encoder:
     assert np.argmax(customers @ vectors.T, axis=1).tolist() == list(range(KINDS))
 
 
-def test_history_alone_tells_the_kind(world: World, encoder: Encoder) -> None:
+def test_history_alone_tells_the_kind(world: World, encoder: TwoTowerEncoder) -> None:
     unknown = np.full((KINDS, KINDS + 2), 1 / KINDS)
     customers = encoder.encode(unknown, [[f"subject-{kind}"] * 2 for kind in range(KINDS)])
     vectors = encoder.encode_products(products_of(np.arange(KINDS), prefix="new"))
     assert np.argmax(customers @ vectors.T, axis=1).tolist() == list(range(KINDS))
 
 
-def test_encoding_is_unit_float32_and_row_by_row(world: World, encoder: Encoder) -> None:
+def test_encoding_is_unit_float32_and_row_by_row(world: World, encoder: TwoTowerEncoder) -> None:
     facts, histories = world.interactions.facts[:300], [["subject-1", "never seen"], []] * 150
     together = encoder.encode(facts, histories)
     assert together.dtype == np.float32
@@ -155,7 +155,7 @@ def test_encoding_is_unit_float32_and_row_by_row(world: World, encoder: Encoder)
     assert encoder.encode(np.empty((0, facts.shape[1])), []).shape == (0, encoder.dim)
 
 
-def test_facts_the_encoder_cannot_read_are_refused(encoder: Encoder) -> None:
+def test_facts_the_encoder_cannot_read_are_refused(encoder: TwoTowerEncoder) -> None:
     with pytest.raises(InvalidTable, match=r"not finite \(row 1\)"):
         encoder.encode([[np.nan] * (KINDS + 2)], [[]])
     with pytest.raises(InvalidTable, match="shape"):
