@@ -127,7 +127,8 @@ class Ease:
 def matrix_of(data: Histories, *, values: Vector) -> sparse.csr_matrix:
     """(U, S) with `values` (N,) summed where a customer did a thing more than once."""
     shape = (len(data), len(data.subjects))
-    return sparse.csr_matrix((values, data.subject_rows, data.starts), shape=shape)
+    columns = data.subject_rows.copy()  # the matrix sorts its columns in place, and histories keep their order
+    return sparse.csr_matrix((values, columns, data.starts), shape=shape)
 
 
 def binary(data: Histories) -> sparse.csr_matrix:

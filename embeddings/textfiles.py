@@ -1,7 +1,7 @@
 """Readers of interaction files as public benchmarks publish them.
 
 ordered   one event a line, the oldest first: `user item`, `user item time` or `user item rating time`,
-          with spaces, tabs, commas or `::` between; a first line of words is a header
+          with spaces, tabs, commas or `::` between; a first line such as `user item` is a header
 sets      LightGCN's: `user item item item …`, one customer a line, in a file for training and one for test
 """
 
@@ -19,6 +19,11 @@ from recsys.errors import InvalidTable
 
 _BETWEEN = re.compile(r"::|[\s,;]+")
 _MOST_NAMED = 10
+_NAMES = frozenset(
+    f"{what}{end}"
+    for what in ("user", "item", "customer", "product", "time", "timestamp", "date", "rating", "sid", "uid", "iid")
+    for end in ("", "id", "_id", "s")
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +42,7 @@ def read_ordered(path: Path) -> Histories:
         InvalidTable: no such file, not UTF-8, lines of other widths, times that are no numbers; with line numbers.
     """
     lines = [(number, _BETWEEN.split(line)) for number, line in _lines(path)]
-    if len(lines) > 1 and _is_header(lines[0][1], following=lines[1][1]):
+    if len(lines) > 1 and _is_header(lines[0][1]):
         lines = lines[1:]
     if not lines:
         raise InvalidTable("the file has no interactions", where=path.name)
@@ -90,7 +95,7 @@ def _sets(path: Path) -> list[tuple[str, list[str]]]:
     lines = [_BETWEEN.split(line) for _, line in _lines(path)]
     if not lines:
         raise InvalidTable("the file has no interactions", where=path.name)
-    if len(lines) > 1 and _is_header(lines[0], following=lines[1]):
+    if len(lines) > 1 and _is_header(lines[0]):
         lines = lines[1:]
     found = [(words[0], words[1:]) for words in lines if len(words) > 1]
     if not found:
@@ -108,9 +113,9 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
 
-def _is_header(words: list[str], *, following: list[str]) -> bool:
-    """Words where the next line has numbers."""
-    return all(_number(word) is None for word in words) and any(_number(word) is not None for word in following)
+def _is_header(words: list[str]) -> bool:
+    """Whether a first line names its columns; ids that look like words are none."""
+    return all(word.split(":")[0].lower() in _NAMES for word in words)
 
 
 def _number(word: str) -> float | None:

@@ -7,9 +7,9 @@ before it.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
 from pathlib import Path
 
 from embeddings.fitting import Epoch
@@ -28,6 +28,8 @@ from serving.learner_loop import teaches
 
 POSITIVE = frozenset({"tapped", "opened"})
 _PAGE = 500
+_AGES = (25, 40, 60)
+_BANDS = ("under_25", "25_to_39", "40_to_59", "60_up")
 
 
 def positives(log: EventLog) -> Iterator[tuple[Decision, Outcome]]:
@@ -66,10 +68,14 @@ def _objected(log: EventLog) -> dict[Token, datetime]:
 
 def training_set(home: Installation) -> TrainingSet:
     """The home's positives as arrays. Raises `InvalidTable` where there are none."""
+    return _arrays(home, _interactions(home))
+
+
+def _interactions(home: Installation) -> list[Interaction]:
     catalogue = home.offers.current.catalogue
     found = [(decision, outcome) for decision, outcome in positives(home.log) if outcome.product_id in catalogue]
     histories = home.customers.subjects_before(sorted({str(decision.token) for decision, _ in found}))
-    interactions = [
+    return [
         Interaction(
             token=str(decision.token),
             facts=_facts(decision),
@@ -79,7 +85,24 @@ def training_set(home: Installation) -> TrainingSet:
         )
         for decision, outcome in found
     ]
-    return TrainingSet.of(interactions, products=IdMap(catalogue.ids), fact_names=features.CUSTOMER_NAMES)
+
+
+def _arrays(home: Installation, interactions: list[Interaction]) -> TrainingSet:
+    products = IdMap(home.offers.current.catalogue.ids)
+    return TrainingSet.of(interactions, products=products, fact_names=features.CUSTOMER_NAMES)
+
+
+def age_bands(home: Installation, tokens: Sequence[str], *, at: datetime) -> list[str]:
+    """(n,) the age band of each token's customer, "" where it is not known: for the proxy test alone (FAIR-2)."""
+    wanted, bands = set(tokens), dict[str, str]()
+    after = 0
+    while stale := home.customers.stale(after=after, history=1):
+        after = stale[-1].change
+        for each in stale:
+            if str(each.profile.token) in wanted and (born := each.profile.facts.get("date_of_birth")) is not None:
+                years = (at.date() - date.fromisoformat(str(born.value))).days / 365.25
+                bands[str(each.profile.token)] = _BANDS[bisect_right(_AGES, years)]
+    return [bands.get(token, "") for token in tokens]
 
 
 def train(
@@ -92,14 +115,17 @@ def train(
     progress: Callable[[Epoch], None] = lambda _: None,
 ) -> Artefact:
     """Train embeddings on the home's log and publish them if they pass the gate; raises as `train_bundle`."""
+    interactions = _interactions(home)
+    bands = age_bands(home, [each.token for each in interactions], at=home.clock.now())
     return train_bundle(
-        training_set(home),
+        _arrays(home, interactions),
         products=ProductFacts.of_products(home.offers.current.catalogue.products),
         root=home.settings.artefacts,
         features_version=features.VERSION,
         tracker=tracker,
         seed=seed,
         family=family,
+        traits={"age_band": bands},
         checkpoint=checkpoint,
         progress=progress,
     )

@@ -57,15 +57,19 @@ def test_mlflow_keeps_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(tracker._client, "get_experiment_by_name", lambda _: answers.pop(0))
         with tracker.run("fourth", experiment="tests", parameters={}) as fourth:
             fourth.record({"recall": 1.0}, step=3)
+    for _ in range(2):
+        tracker.register("vectors", run_id=fourth.run_id, tags={"digest": "abc"})
     with sqlite3.connect(store) as connection:
         runs = dict(connection.execute("SELECT name, status FROM runs"))
         curve = connection.execute("SELECT step, value FROM metrics WHERE key = 'recall' ORDER BY step").fetchall()
         parameters = dict(connection.execute("SELECT key, value FROM params"))
+        versions = connection.execute("SELECT name, version, run_id FROM model_versions").fetchall()
         experiments = {name for (name,) in connection.execute("SELECT name FROM experiments")}
     connection.close()
     assert runs == {"first": "FINISHED", "second": "FAILED", "third": "FINISHED", "fourth": "FINISHED"}
     assert curve == [(1, 0.25), (2, 0.5), (3, 1.0)]
     assert parameters == {"seed": "7", "learner": "vowpal", "rate": "0.5", "shared": "True"}
+    assert versions == [("vectors", 1, fourth.run_id), ("vectors", 2, fourth.run_id)]
     assert {"tests", "other"} <= experiments
     (summary,) = tmp_path.rglob("summary.txt")
     assert summary.read_text(encoding="utf-8") == "all is well — £5"
