@@ -107,6 +107,11 @@ class LinearPolicy(ChainedPolicy):
         x[:, : len(_HEAD)] = _heads(candidates)
         return self._chances(self._start + np.einsum("smd,md->sm", weights, x), candidates)
 
+    def norm(self) -> float:
+        """The largest Euclidean norm among the weights of a product, or of what products are like, at a stage."""
+        own, alike = np.linalg.norm(self._weights, axis=2), np.linalg.norm(self._alike, axis=1)
+        return float(max(own.max(initial=0.0), alike.max(initial=0.0)))
+
     def _chances(self, logits: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probabilities, with what the products' own features add; 0 for the null choice."""
         logits += np.array([self._like(candidate) for candidate in candidates]).reshape(-1, len(logits)).T

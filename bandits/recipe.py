@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from bandits.envelope import Envelope
 from bandits.exploration import Exploration
 from bandits.policy import Policy
 from recsys.artefacts import canonical, digest_of
@@ -38,6 +39,7 @@ class Recipe:
     options: Options = field(default_factory=lambda: MappingProxyType({}))
     exploration: Exploration = field(default_factory=Exploration)
     shares_traffic: bool = False  # learn from all traffic, or (by default) only from one's own
+    envelope: Envelope = field(default_factory=Envelope)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", self.name):
@@ -55,13 +57,16 @@ class Recipe:
     @property
     def plain(self) -> dict[str, Any]:
         """As JSON values."""
-        return {
+        plain = {
             "name": self.name,
             "learner": self.learner,
             "options": dict(self.options),
             "exploration": asdict(self.exploration),
             "shares_traffic": self.shares_traffic,
         }
+        if self.envelope != Envelope():  # left out at its defaults, under which every older recipe was approved
+            plain["envelope"] = asdict(self.envelope)
+        return plain
 
 
 class Learner(Protocol):
@@ -118,6 +123,8 @@ def _recipe(row: Mapping[str, Any], *, where: str) -> Recipe:
     _known(row, [f.name for f in fields(Recipe)], where=f"{where}: recipe {name}")
     exploration = row.get("exploration", {})
     _known(exploration, [f.name for f in fields(Exploration)], where=f"{where}: recipe {name}: exploration")
+    envelope = row.get("envelope", {})
+    _known(envelope, [f.name for f in fields(Envelope)], where=f"{where}: recipe {name}: envelope")
     options = row.get("options", {})
     if wrong := sorted(k for k, v in options.items() if isinstance(v, bool) or not isinstance(v, int | float | str)):
         raise InvalidConfiguration(f"{where}: recipe {name}: option {wrong[0]} must be a number or a text")
@@ -128,6 +135,7 @@ def _recipe(row: Mapping[str, Any], *, where: str) -> Recipe:
             MappingProxyType(dict(options)),
             Exploration(**exploration),
             bool(row.get("shares_traffic", False)),
+            Envelope(**envelope),
         )
     except TypeError as error:
         raise InvalidConfiguration(f"{where}: recipe {name}: {error}") from None

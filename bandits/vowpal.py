@@ -68,6 +68,10 @@ class VowpalPolicy(ChainedPolicy):
         result[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
         return result
 
+    def norm(self) -> float:
+        """The largest Euclidean norm among the stages' weights."""
+        return max(float(np.linalg.norm(weights.astype(np.float64))) for weights in self._weights)
+
     def _told(self, table: Table) -> Floats:
         sums = np.stack([np.add.reduceat(w[table.indices] * table.values, table.starts) for w in self._weights])
         return self._settings.probability(sums + self._settings.start)
@@ -177,22 +181,6 @@ def load_policy(recipe: Recipe, state: bytes, *, version: int) -> VowpalPolicy:
         exploration=recipe.exploration,
         lessons=header["taught"],
     )
-
-
-def context_matters(recipe: Recipe) -> bool:
-    """Self-test: taught that two products suit two contexts, the learner tells them apart.
-
-    Without crossed features the context has no effect and nothing warns (architecture.md, lessons).
-    """
-    chain = Chain(("tapped",), (-1,), (1.0,), {})
-    learner = VowpalLearner(recipe, chain=chain)
-    contexts = [Context(("payday", "travel"), values) for values in ((1.0, 0.0), (0.0, 1.0))]
-    products = [Candidate("pot"), Candidate("card")]
-    for i in range(200):
-        here, product = i % 2, i // 2 % 2
-        learner.teach(contexts[here], products[product], stage="tapped", label=float(here == product))
-    policy = learner.snapshot(0)
-    return all(int(policy.scores(context, products).argmax()) == i for i, context in enumerate(contexts))
 
 
 def _weights(workspace: Workspace[Any]) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     make_url,
     select,
     text,
@@ -41,8 +42,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
 from recsys.kept import KeptReader, Watchdog
 
-SCHEMA_VERSION = 2
-_STEPS = {1: "ALTER TABLE profiles ADD COLUMN told BIGINT NOT NULL DEFAULT 0"}  # from a version to the next
+SCHEMA_VERSION = 4
+_STEPS = {  # from a version to the next: a column that a table made since then has already
+    1: ("profiles", "told", "BIGINT NOT NULL DEFAULT 0"),
+    2: ("quarantine", "state", "VARCHAR(10) NOT NULL DEFAULT 'kept'"),
+    3: ("quarantine", "text", "TEXT NOT NULL DEFAULT '{}'"),
+}
 _APPEND_LOCK = 7_265_637  # any constant: the advisory lock that PostgreSQL writers share
 
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON")
@@ -136,6 +141,8 @@ quarantine = Table(
     Column("position", _big, nullable=False),
     Column("recipe", String(80), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("state", String(10), nullable=False, server_default="kept"),  # kept | released | dropped | passed
+    Column("text", Text, nullable=False, server_default="{}"),  # what it is, and who let it go
 )
 progress = Table(  # how far a process has read, and what it counted on the way
     "progress",
@@ -259,7 +266,9 @@ class Database:
                 raise Corrupt(f"the database has schema {found}; this version reads up to {SCHEMA_VERSION}")
             elif int(found) < SCHEMA_VERSION:
                 for version in range(int(found), SCHEMA_VERSION):
-                    connection.execute(text(_STEPS[version]))
+                    table, column, kind = _STEPS[version]
+                    if all(each["name"] != column for each in inspect(connection).get_columns(table)):
+                        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column} {kind}"))
                 connection.execute(update(meta).where(meta.c.name == "schema").values(value=str(SCHEMA_VERSION)))
         self.ready = True
         return self

@@ -25,7 +25,7 @@ from recsys.database import Database
 from recsys.entries import Entry, Receipt, Request, Status
 from recsys.errors import Corrupt, UnknownDecision
 from recsys.touches import DAY, KINDS, Memory
-from recsys.vocabulary import Decision, Event, Glance, Outcome
+from recsys.vocabulary import Decision, Event, Glance, Outcome, PermissionChange, Token
 
 __all__ = ["REQUEST_LIFE", "Entry", "EventLog", "Receipt", "Request", "Status"]
 
@@ -212,6 +212,15 @@ class EventLog:
             rows = connection.execute(select(db.events).where(db.events.c.key.in_(keys))).all()
             found = [self._event(row, connection) for row in rows]
         return {event.body.decision_id: event for event in found if isinstance(event.body, Decision)}
+
+    def permissions_of(self, token: Token, *, before: int) -> PermissionChange | None:
+        """A customer's last word on permissions before a position, None where there was none."""
+        table = db.events
+        its = (table.c.token == token) & (table.c.kind == "permissions") & (table.c.position < before)
+        with self._database.reading() as connection:
+            row = connection.execute(select(table).where(its).order_by(table.c.position.desc()).limit(1)).first()
+            body = None if row is None else self._event(row, connection).body
+        return body if isinstance(body, PermissionChange) else None
 
     def sequel(self, decision: Decision) -> list[Event]:
         """What was reported of a decision so far, in order: what was displayed, and its outcomes."""

@@ -30,6 +30,7 @@ __all__ = [
     "ADVICE_SENSITIVE",
     "CUSTOMER_NAMES",
     "GIVEN",
+    "KNOWN_VERSIONS",
     "MOMENT_NAMES",
     "USED_FACTS",
     "VERSION",
@@ -212,6 +213,9 @@ VERSION: str = sha256(
     "\n".join([*(f"{f.name}|{f.how}|{','.join(f.reads)}" for f in CUSTOMER + MOMENT), SEEN_LATELY]).encode()
 ).hexdigest()
 """Digest of the definition in words; logged with every decision (TRN-2)."""
+
+KNOWN_VERSIONS = frozenset({VERSION})
+"""Definitions whose contexts may teach: this one, and earlier ones that name nothing otherwise than it does."""
 
 _IMPERSONAL = frozenset(feature.name for feature in CUSTOMER + MOMENT if not feature.reads)
 ADVICE_SENSITIVE = "tag_advice_sensitive"

@@ -41,6 +41,7 @@ from recsys.vocabulary import (
     PermissionChange,
     Permissions,
     Reason,
+    Release,
     Slot,
     Switch,
     Token,
@@ -91,7 +92,10 @@ def encode(body: Body) -> Record:
         return Record("decision", f"decision:{body.decision_id}", body.token, _digest(text), text, parts)
     kind, key, token, fields = _plain_fields(body)
     text = _encoder.encode(fields)
-    return Record(kind, key, token, _digest(text), text, {})
+    digest = _digest(text)
+    if isinstance(body, Outcome) and body.source:  # told again by another key it is the same outcome
+        text = _encoder.encode([*fields, body.source])
+    return Record(kind, key, token, digest, text, {})
 
 
 def decode(kind: str, text: str, *, token: str, schema: int, lookup: Lookup) -> Body:
@@ -320,6 +324,9 @@ def _plain_fields(body: Body) -> tuple[str, str, str, Any]:
             return "override", f"override:{body.override_id}{end}", "", fields
         case Erasure():
             return "erasure", f"erasure:{body.erasure_id}", body.token, [body.erasure_id, body.stores]
+        case Release():
+            fields = [body.key, body.recipe, body.reason, body.by, body.decision_id, body.slot, body.stage]
+            return "release", f"release:{_digest(body.key)}", "", [*fields, body.happened]
         case _:  # decisions have a form of their own
             raise TypeError(f"{type(body).__name__} has no plain form")
 
@@ -329,7 +336,7 @@ def _read_display(f: list[Any], token: Token, lookup: Lookup) -> Display:
 
 
 def _read_outcome(f: list[Any], token: Token, lookup: Lookup) -> Outcome:
-    return Outcome(f[0], token, f[2], f[3], moment(f[4]), f[1], f[5])
+    return Outcome(f[0], token, f[2], f[3], moment(f[4]), f[1], f[5], f[6] if len(f) > 6 else "")
 
 
 def _read_permission_change(f: list[Any], token: Token, lookup: Lookup) -> PermissionChange:
@@ -352,6 +359,10 @@ def _read_erasure(f: list[Any], token: Token, lookup: Lookup) -> Erasure:
     return Erasure(f[0], token, tuple(f[1]))
 
 
+def _read_release(f: list[Any], token: Token, lookup: Lookup) -> Release:
+    return Release(*f)
+
+
 _READERS: dict[str, Callable[[Any, Token, Lookup], Body]] = {
     "decision": _read_decision,
     "display": _read_display,
@@ -360,6 +371,7 @@ _READERS: dict[str, Callable[[Any, Token, Lookup], Body]] = {
     "switch": _read_switch,
     "override": _read_override,
     "erasure": _read_erasure,
+    "release": _read_release,
 }
 
 # -- small forms -------------------------------------------------------------------------------

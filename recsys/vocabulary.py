@@ -347,6 +347,7 @@ class Outcome:
     happened_at: datetime
     decision_id: DecisionId | None = None
     amount_pence: int | None = None
+    source: str = ""  # the name of the key that reported it: who floods is known by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +413,24 @@ class Erasure:
     stores: tuple[str, ...]
 
 
-Body: TypeAlias = Decision | Display | Outcome | PermissionChange | Switch | Override | Erasure
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What was put aside may teach, or a snapshot that was held back be published: who said so, and why.
+
+    It stands in the log, so that what a learner knows stays a function of the log (MRM-4).
+    """
+
+    key: str  # of what stands in quarantine; one is released once
+    recipe: str  # "" is every recipe
+    reason: str
+    by: str
+    decision_id: DecisionId = ""  # "" for a snapshot
+    slot: int = 0  # 1-based
+    stage: str = ""
+    happened: bool = False
+
+
+Body: TypeAlias = Decision | Display | Outcome | PermissionChange | Switch | Override | Erasure | Release
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ COMMANDS = {
     "switches": "turn things off at once, and on again",
     "overrides": "pin, ban and boost products for a while",
     "keys": "create, list, rotate and revoke keys",
+    "quarantine": "what may not teach: look at it, release it, drop it",
     "trail": "who did what to this installation, and when",
     "evaluate": "judge policies from the log, or say why it cannot",
     "export": "the log as daily Parquet, for SQL in a warehouse",

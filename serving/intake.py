@@ -73,8 +73,10 @@ class Intake:
                 self._decisions.popitem(last=False)
         return known
 
-    def outcomes(self, items: Sequence[OutcomeIn], *, rewards: Rewards, catalogue: frozenset[ProductId]) -> Taken:
-        """Outcomes as entries."""
+    def outcomes(
+        self, items: Sequence[OutcomeIn], *, rewards: Rewards, catalogue: frozenset[ProductId], source: str = ""
+    ) -> Taken:
+        """Outcomes as entries; `source` names the key that reports them."""
         known = self._known([item.decision_id for item in items if item.decision_id is not None])
         tokens = self._customers.tokens([CustomerId(i.customer_id) for i in items if i.customer_id is not None])
         kinds = rewards.kinds | ALWAYS_KNOWN
@@ -95,6 +97,7 @@ class Intake:
                 item.happened_at,
                 item.decision_id,
                 item.amount_pence,
+                source,
             )
             taken.entries.append(Entry(body))
             taken.ids.append(item.outcome_id)

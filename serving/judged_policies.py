@@ -12,9 +12,9 @@ from recsys.errors import Misuse
 from recsys.facts import nearest
 from recsys.rewards import Rewards
 from serving.bootstrap import Installation
+from serving.curriculum import STILL
 from serving.intake import ALWAYS_KNOWN
 from serving.judging import Candidate
-from serving.learner_loop import STILL
 from serving.live_policy import policy_name
 from serving.relearning import relearned
 

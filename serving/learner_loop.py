@@ -2,9 +2,12 @@
 
 What a recipe has learned after position n is a function of the first n events and its
 configuration. So are the positions at which it publishes: after enough lessons, and not before
-enough business time. Each snapshot's manifest carries the position it has learned up to, the oldest
-decision still open and the counters, so a restart reads again from there, skips what was taught,
-and goes on to the same bytes. A lesson that may not teach goes to the quarantine with its reason.
+enough business time. Each snapshot's manifest carries the position it has learned up to and the one
+from which a restart must read again, to skip what was taught and go on to the same bytes.
+
+A lesson that may not teach goes to the quarantine with its reason. A snapshot that fails its canary
+rounds (bandits/canary.py) goes there too: the last good one stays in force and the recipe is frozen,
+until its canaries pass again or a person releases it, which is an event of the log as well.
 """
 
 from __future__ import annotations
@@ -17,28 +20,29 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bandits.impersonal import scores_of
+from bandits import canary
 from bandits.learner import from_state, make_learner
-from bandits.policy import Policy, checked_pmf
+from bandits.policy import Policy
 from bandits.recipe import Learner, Recipe
+from bandits.selftest import checked_recipe
 from recsys import artefacts
-from recsys.derivations import known_adult
-from recsys.errors import ArtefactMissing, Misuse, RecsysError
+from recsys.errors import ArtefactMissing, Misuse
 from recsys.eventlog import EventLog
-from recsys.joining import Counters, Joiner
-from recsys.quarantine import Quarantine, Refused, refused
+from recsys.joining import Counters
+from recsys.quarantine import PASSED, Quarantine, Refused, refused
 from recsys.readmarks import ReadMark
 from recsys.records import micros, moment
 from recsys.rewards import Rewards
-from recsys.vocabulary import Decision, Event, Lesson, PermissionChange, Token
+from recsys.vocabulary import Decision, Event, Release, Round
+from serving import tallies
+from serving.curriculum import STILL, Curriculum, Told, learns_from, teaches
+from serving.flooding import Bounds
 from serving.live_policy import STATE, policy_name
+from serving.tallies import Tally
 
 LEASE = "learner"
-STILL = ("uniform", "static")  # they never change: one snapshot is enough
 _PAGE = 2_000
-_TRIALS = 32  # latest taught decisions that a new snapshot must answer
+_CANARIES = 100  # latest decisions that may teach, on which a new snapshot must show itself
 logger = logging.getLogger(__name__)
 
 
@@ -60,6 +64,9 @@ class _Taught:
     since: int = 0  # lessons since the last snapshot
     published_at: datetime | None = None  # business time
     position: int = 0  # learned up to here
+    good: Policy | None = None  # the one published last
+    frozen: str = ""  # the quarantine's key of the snapshot that was held back, "" where none is
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(slots=True)
@@ -85,20 +92,22 @@ class LearnerLoop:
         quarantine: Quarantine,
         mark: ReadMark,
         cadence: Cadence,
+        bounds: Bounds = Bounds(),  # noqa: B008  frozen
     ) -> None:
         self._log = log
         self._root = root
         self._rewards = rewards
+        self._bounds_plain = [bounds.decisions, bounds.outcomes, bounds.window.total_seconds()]
         self._quarantine = quarantine
         self._cadence = cadence
         self._mark = mark
         self._marked, self._counted = mark.read()
-        self._taught = {name: self._resumed(recipe) for name, recipe in recipes.items()}
+        self._taught = {name: self._resumed(checked_recipe(recipe)) for name, recipe in recipes.items()}
         self._refused: list[Refused] = []
-        self._objected: set[Token] = set()
-        self._recent: deque[Decision] = deque(maxlen=_TRIALS)
+        self._recent: deque[tuple[int, Decision]] = deque(maxlen=_CANARIES)
         self.progress = Progress()
-        self._joiner = Joiner(rewards)
+        self._curriculum = Curriculum(rewards, bounds=bounds, past=log)
+        self._joiner = self._curriculum.joiner
         self._position = self._rewind()
 
     @property
@@ -129,7 +138,13 @@ class LearnerLoop:
     def counts(self) -> dict[str, int]:
         """What became of everything read so far, over all runs of this process."""
         learned = {f"lessons_{name}": taught.learner.taught for name, taught in self._taught.items()}
-        return asdict(self._joiner.counters) | learned | {"snapshots": sum(t.version for t in self._taught.values())}
+        frozen = {f"frozen_{name}": int(bool(taught.frozen)) for name, taught in self._learning()}
+        lessons = tallies.named({name: taught.tally for name, taught in self._learning()})
+        published = {"snapshots": sum(taught.version for taught in self._taught.values())}
+        return asdict(self._joiner.counters) | learned | frozen | lessons | published
+
+    def _learning(self) -> list[tuple[str, _Taught]]:
+        return [(name, taught) for name, taught in self._taught.items() if taught.recipe.learner not in STILL]
 
     def publish(self) -> None:
         """Publish every recipe that has learned something since its last snapshot (a warm start's end)."""
@@ -140,41 +155,70 @@ class LearnerLoop:
     # -- one event -----------------------------------------------------------------------------
 
     def _take(self, event: Event) -> None:
-        for told in self._joiner.feed(event):
-            if isinstance(told, Lesson):
+        for told in self._curriculum.feed(event):
+            if isinstance(told, Round):
+                self._close(told)
+            else:
                 self._teach(told, at=event.position)
+        if isinstance(event.body, Decision):
+            self._note_decision(event.body, at=event.position)
         if event.position == self._marked and self._counted:  # read again after a restart: count on from there
-            names = [each.name for each in fields(Counters)]
-            self._joiner.counters = Counters(**{name: self._counted[name] for name in names if name in self._counted})
-        if isinstance(event.body, PermissionChange):
-            self._note_objection(event.body)
+            self._recount()
         for taught in self._taught.values():
             if event.position > taught.position:
                 taught.position = event.position
-                if self._due(taught, now=event.recorded_at):
+                if taught.frozen and isinstance(event.body, Release) and event.body.key == taught.frozen:
+                    self._publish(taught, lifted=event.body)
+                elif self._due(taught, now=event.recorded_at):
                     self._publish(taught)
 
-    def _teach(self, lesson: Lesson, *, at: int) -> None:
-        decision = lesson.decision
-        if not teaches(decision) or decision.token in self._objected:
-            return
-        self._recent.append(decision)
-        for taught in self._taught.values():
-            if at <= taught.position or taught.recipe.learner in STILL or not is_traffic_of(taught.recipe, decision):
+    def _teach(self, told: Told, *, at: int) -> None:
+        lesson = told.lesson
+        if told.kind and told.only is None:
+            self._refused.append(refused(lesson, recipe="", reason=told.reason, kind=told.kind))
+            self.progress.quarantined += 1
+        for _, taught in self._learning():
+            if not learns_from(taught.recipe, told):
+                if told.only is None:
+                    taught.tally.end("superseded")
                 continue
-            try:
-                taught.learner.learn([lesson])
-            except Misuse as error:
-                self._refused.append(refused(lesson, recipe=taught.recipe.name, reason=str(error)))
-                self.progress.quarantined += 1
-                continue
-            taught.since += 1
-            self.progress.lessons += 1
+            state = "quarantined" if told.kind or not self._learned(told, taught, at=at) else "learned"
+            if told.only is None:
+                taught.tally.end(state)
+            elif state == "learned":
+                taught.tally.release()
 
-    def _note_objection(self, change: PermissionChange) -> None:
-        """An objection also leaves training, at once (MKT-2)."""
-        personal = change.permissions.in_app and change.permissions.objected_at is None
-        (self._objected.discard if personal else self._objected.add)(change.token)
+    def _learned(self, told: Told, taught: _Taught, *, at: int) -> bool:
+        """Whether a recipe learned a lesson, now or before its last snapshot."""
+        if at <= taught.position:
+            return True
+        try:
+            taught.learner.learn([told.lesson])
+        except Misuse as error:  # what this learner alone cannot take
+            self._refused.append(refused(told.lesson, recipe=taught.recipe.name, reason=str(error)))
+            self.progress.quarantined += 1
+            return False
+        taught.since += 1
+        self.progress.lessons += 1
+        return True
+
+    def _note_decision(self, decision: Decision, *, at: int) -> None:
+        if teaches(decision) and decision.context.names:
+            self._recent.append((at, decision))
+        for _, taught in self._learning():
+            taught.tally.promise(self._curriculum.promised[decision.decision_id])
+
+    def _close(self, told: Round) -> None:
+        """What a decision promised and did not tell will not come any more."""
+        if left := self._curriculum.promised.get(told.decision.decision_id, 0):
+            for _, taught in self._learning():
+                taught.tally.end("superseded", left)
+
+    def _recount(self) -> None:
+        names = [each.name for each in fields(Counters)]
+        self._joiner.counters = Counters(**{name: self._counted[name] for name in names if name in self._counted})
+        for name, counts in tallies.read(self._counted, self._taught).items():
+            self._taught[name].tally = Tally(counts)
 
     # -- publishing ------------------------------------------------------------------------------
 
@@ -183,15 +227,25 @@ class LearnerLoop:
             return False
         return taught.published_at is None or now - taught.published_at >= self._cadence.apart
 
-    def _publish(self, taught: _Taught) -> None:
-        """Cut a snapshot, try it, and move the pointer; a snapshot that fails its trial stays unpublished."""
-        self._flush()
+    def _publish(self, taught: _Taught, *, lifted: Release | None = None) -> None:
+        """Cut a snapshot, put it through its canary rounds, and move the pointer; or freeze, with an alert."""
         policy = taught.learner.snapshot(taught.version + 1)
-        if not all(_sound(policy, decision) for decision in self._recent):
-            self.progress.held_back[taught.recipe.name] += 1
-            taught.since = 0
-            logger.error("a snapshot of %s failed its trial: the last good one stays", taught.recipe.name)
+        found = canary.faults(
+            policy,
+            last=taught.good,
+            decisions=[decision for _, decision in self._recent],
+            envelope=taught.recipe.envelope,
+            **self._bounds(),
+        )
+        if any(not fault.liftable or lifted is None for fault in found):
+            self._freeze(taught, found)
             return
+        self._flush()
+        if taught.frozen:
+            by, why = (lifted.by, lifted.reason) if lifted is not None else ("recsys", "its canary rounds passed again")
+            self._quarantine.settle(taught.frozen, state=PASSED, by=by, why=why)
+            logger.warning("%s publishes again after it was frozen", taught.recipe.name)
+            taught.frozen = ""
         taught.version += 1
         taught.since = 0
         taught.published_at = self._joiner.watermark
@@ -202,17 +256,46 @@ class LearnerLoop:
             "version": taught.version,
             "policy": policy.name,
             "position": taught.position,
-            "open_from": self._joiner.open_from(taught.position),
+            "open_from": self._open_from(taught.position),
+            "bounds": self._bounds_plain,
             "watermark": None if self._joiner.watermark is None else micros(self._joiner.watermark),
             "lessons": taught.learner.taught,
         }
         artefacts.publish(
             self._root, policy_name(taught.recipe.name), files={STATE: taught.learner.state()}, manifest=manifest
         )
+        taught.good = policy
         self.progress.published[taught.recipe.name] += 1
 
+    def _freeze(self, taught: _Taught, found: tuple[canary.Fault, ...]) -> None:
+        """The last good snapshot stays in force; the first one held back stands in quarantine for a person."""
+        name, why = taught.recipe.name, "; ".join(fault.why for fault in found)
+        self.progress.held_back[name] += 1
+        taught.since = 0
+        logger.error("a snapshot of %s failed its canary rounds, the last good one stays: %s", name, why)
+        if not taught.frozen:
+            taught.frozen = f"snapshot:{name}@{taught.version + 1}:{taught.position}"
+            kind = "snapshot" if all(fault.liftable for fault in found) else "poison"
+            self._refused.append(Refused(taught.frozen, taught.position, name, why, kind))
+
+    def _bounds(self) -> dict[str, float]:
+        """What a slot's expected worth lies between."""
+        worths = [
+            stage.worth if stage.worth is not None else max(self._rewards.values.values(), default=1.0)
+            for stage in self._rewards.stages
+        ]
+        low = min(self._rewards.low, sum(min(worth, 0.0) for worth in worths))
+        return {"low": low, "high": max(self._rewards.high, sum(max(worth, 0.0) for worth in worths))}
+
+    def _open_from(self, position: int) -> int:
+        """Where a restart must begin to read: at what is open, what floods are counted from, and the canaries."""
+        oldest = self._recent[0][0] - 1 if self._recent else position
+        return self._curriculum.open_from(position, oldest=oldest)
+
     def _flush(self) -> None:
-        misfits = [Refused(f"event:{position}", position, "", reason) for position, reason in self._joiner.misfits]
+        misfits = [
+            Refused(f"event:{position}", position, "", reason, "outcome") for position, reason in self._joiner.misfits
+        ]
         if misfits or self._refused:
             self._quarantine.put([*misfits, *self._refused])
             self._joiner.misfits.clear()
@@ -227,9 +310,11 @@ class LearnerLoop:
             return _Taught(recipe, make_learner(recipe, self._rewards))
         state = artefacts.current(self._root, policy_name(recipe.name)).file(STATE)
         watermark = manifest["watermark"]
+        learner = from_state(recipe, state)
         return _Taught(
             recipe,
-            from_state(recipe, state),
+            learner,
+            good=learner.snapshot(manifest["version"]),
             version=manifest["version"],
             published_at=None if watermark is None else moment(watermark),
             position=manifest["position"],
@@ -240,7 +325,11 @@ class LearnerLoop:
             manifest = artefacts.current(self._root, policy_name(recipe.name)).manifest
         except ArtefactMissing:
             return None
-        same = manifest["recipe_digest"] == recipe.digest and manifest["rewards"] == self._rewards.digest
+        same = (
+            manifest["recipe_digest"] == recipe.digest
+            and manifest["rewards"] == self._rewards.digest
+            and manifest.get("bounds", self._bounds_plain) == self._bounds_plain
+        )
         return manifest if same else None
 
     def _rewind(self) -> int:
@@ -250,29 +339,3 @@ class LearnerLoop:
             manifest = self._manifest(taught.recipe)
             starts.append(0 if manifest is None else int(manifest["open_from"]))
         return min(starts, default=0)
-
-
-def _sound(policy: Policy, decision: Decision) -> bool:
-    """Whether a policy gives a distribution on a logged decision: the trial before it is published."""
-    open_ = np.ones(len(decision.candidates), dtype=np.bool_)
-    try:
-        scores = scores_of(policy, decision.context, decision.candidates)
-        checked_pmf(policy.pmf(scores, open_=open_), open_=open_, where="")
-    except (RecsysError, ArithmeticError, ValueError):
-        return False
-    return True
-
-
-def teaches(decision: Decision) -> bool:
-    """The hold-out, the broadcast path, unlogged answers and minors never teach (AGE-3).
-
-    Nor does a decision without a token: it was made while the profiles were away, and may be an objector's (MKT-2).
-    """
-    personal = decision.mode == "live" or decision.mode.startswith("fallback:")
-    return bool(decision.token) and personal and known_adult(decision.facts, at=decision.made_at)
-
-
-def is_traffic_of(recipe: Recipe, decision: Decision) -> bool:
-    """A recipe learns from what it decided itself, from the fallback's and the uniform slice, unless it shares."""
-    by = decision.policy.partition("@")[0]
-    return recipe.shares_traffic or by == recipe.name or by == "uniform"

@@ -24,7 +24,7 @@ from recsys.records import micros
 from recsys.tracking import Tracker
 from recsys.vocabulary import Decision, Outcome, PermissionChange, Token
 from serving.bootstrap import Installation
-from serving.learner_loop import teaches
+from serving.curriculum import teaches
 
 POSITIVE = frozenset({"tapped", "opened"})
 _PAGE = 500

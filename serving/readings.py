@@ -19,8 +19,9 @@ from recsys.readmarks import ReadMark
 from recsys.records import moment
 from recsys.scorecards import Scorecard, scorecard_of
 from serving.bootstrap import Service
+from serving.curriculum import STILL
 from serving.dashboard import Serving, Status
-from serving.learner_loop import LEASE, STILL
+from serving.learner_loop import LEASE
 from serving.live_policy import policy_name
 from serving.reading_out import ReadOut, read_out
 from serving.receipts import receipt_of

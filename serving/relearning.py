@@ -13,10 +13,9 @@ from bandits.learner import make_learner
 from bandits.policy import Policy
 from bandits.recipe import Recipe
 from recsys.errors import Misuse
-from recsys.joining import Joiner
-from recsys.vocabulary import Lesson, PermissionChange, Token
+from recsys.vocabulary import Round
 from serving.bootstrap import Installation
-from serving.learner_loop import STILL, is_traffic_of, teaches
+from serving.curriculum import STILL, Curriculum, learns_from
 
 
 def relearned(
@@ -27,20 +26,17 @@ def relearned(
     Raises `Misuse` where a recipe that learns found nothing to learn from.
     """
     learners = {recipe.name: make_learner(recipe, home.rewards) for recipe in recipes}
-    joiner, objected = Joiner(home.rewards), set[Token]()
+    curriculum = Curriculum(home.rewards, bounds=home.settings.bounds, past=home.log)
     for event in home.log.read(until=home.log.position_before(until)):
-        for each in joiner.feed(event):
-            if not isinstance(each, Lesson) or not teaches(each.decision) or each.decision.token in objected:
+        for each in curriculum.feed(event):
+            if isinstance(each, Round) or each.kind:
                 continue
             for recipe in recipes:
-                if recipe.learner not in STILL and is_traffic_of(recipe, each.decision):
+                if learns_from(recipe, each):
                     try:
-                        learners[recipe.name].learn([each])
+                        learners[recipe.name].learn([each.lesson])
                     except Misuse:  # the learner process puts such a lesson into quarantine
                         continue
-        if isinstance(event.body, PermissionChange):
-            allowed = event.body.permissions.in_app and event.body.permissions.objected_at is None
-            (objected.discard if allowed else objected.add)(event.body.token)
         told(event.position)
     for recipe in recipes:
         if recipe.learner not in STILL and not learners[recipe.name].taught:

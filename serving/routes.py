@@ -152,7 +152,11 @@ async def outcomes(body: OutcomesRequest, call: Recommends) -> Response:
     service = call.service
     offer = service.offers.current
     taken = await run_in_threadpool(
-        service.intake.outcomes, body.outcomes, rewards=offer.rewards, catalogue=frozenset(offer.catalogue.ids)
+        service.intake.outcomes,
+        body.outcomes,
+        rewards=offer.rewards,
+        catalogue=frozenset(offer.catalogue.ids),
+        source=call.caller.name,
     )
     return await _batch_answer(service, taken, name="outcome_id")
 

@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from recsys.database import sqlite_url
 from recsys.errors import InvalidConfiguration
+from serving.flooding import Bounds
 
 DEFAULT_HOME = Path("~/.recsys")
 PACKAGE = Path(__file__).parent
@@ -53,6 +54,8 @@ class Settings(BaseSettings):
     decision_life_minutes: int = Field(default=24 * 60, ge=1)
     publish_every_lessons: int = Field(default=2_000, ge=1)
     publish_every_minutes: int = Field(default=60, ge=1)  # of business time, between two snapshots of one recipe
+    decisions_per_customer: int = Field(default=200, ge=0)  # that teach in a day of business time; 0 is no bound
+    outcomes_per_key: int = Field(default=1_000_000, ge=0)  # that are believed in a day; 0 is no bound
     poll_seconds: float = Field(default=0.2, gt=0)
     privacy_notice: str = "2026-11"
 
@@ -102,6 +105,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL."""
         return self.database_url or sqlite_url(self.folder / "recsys.db")
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much one source may teach."""
+        return Bounds(self.decisions_per_customer, self.outcomes_per_key)
 
     @property
     def tracking(self) -> str:

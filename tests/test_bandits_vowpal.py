@@ -11,6 +11,7 @@ from bandits.chain import Chain
 from bandits.crossing import Crossing
 from bandits.learner import Recipe, load_policy, make_learner
 from bandits.regression import Settings
+from bandits.selftest import context_matters
 from recsys import rewards
 from recsys.errors import Corrupt, InvalidConfiguration, Misuse
 from recsys.vocabulary import NOTHING, Candidate, Context
@@ -22,7 +23,7 @@ KINDS = [{"loss": "logistic"}, {"loss": "squared"}, {"loss": "squared", "knots":
 
 @pytest.mark.parametrize("options", KINDS, ids=str)
 def test_context_matters(options: dict[str, float | str]) -> None:
-    assert vowpal.context_matters(Recipe("self-test", options=SMALL | options))
+    assert context_matters(Recipe("self-test", options=SMALL | options))
 
 
 @pytest.mark.parametrize("options", KINDS, ids=str)

@@ -19,7 +19,7 @@ import pytest
 
 from recsys.database import Database
 from recsys.keys import Keys, Scope
-from serving.learner_loop import teaches
+from serving.curriculum import teaches
 from tests.api.test_ladder import DEADLINE, published, rung
 from tests.service import apply_products, running, started
 from tests.steered import products_of, soon

@@ -49,6 +49,7 @@ def learner_of(home: Installation, *, only: str | None = None) -> LearnerLoop:
         quarantine=home.quarantine,
         mark=ReadMark(home.database, name=LEASE),
         cadence=Cadence(chosen.publish_every_lessons, timedelta(minutes=chosen.publish_every_minutes)),
+        bounds=chosen.bounds,
     )
 
 

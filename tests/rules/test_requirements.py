@@ -16,7 +16,7 @@ from recsys import features
 from recsys.facts import FACTS, STRAIN_FACTS
 from recsys.rewards import load as load_rewards
 from recsys.vocabulary import Permissions
-from serving.learner_loop import teaches
+from serving.curriculum import teaches
 from serving.nightly import positives
 from tests import builders
 from tests.rules.people import (
