@@ -36,18 +36,19 @@ def add(
     """
     known = _digests(connection, [each.activity_id for each in activities])
     verdicts: dict[str, str] = {}
-    fresh: list[Activity] = []
+    fresh: list[tuple[Activity, str]] = []
     for each in activities:
         before, now = known.get(each.activity_id), digest(each)
         if before is None:
             known[each.activity_id] = now
-            fresh.append(each)
+            fresh.append((each, now))
         verdict = "accepted" if before is None else "duplicate" if before == now else "conflict"
         if verdict == "conflict" or each.activity_id not in verdicts:
             verdicts[each.activity_id] = verdict
     if fresh:
-        connection.execute(insert(db.activities), [_row(each, token=tokens[each.customer_id]) for each in fresh])
-    return verdicts, sorted({tokens[each.customer_id] for each in fresh})
+        rows = [_row(each, now, token=tokens[each.customer_id]) for each, now in fresh]
+        connection.execute(insert(db.activities), rows)
+    return verdicts, sorted({tokens[each.customer_id] for each, _ in fresh})
 
 
 def latest_subjects(connection: Connection, tokens: Sequence[str], *, history: int) -> dict[str, tuple[str, ...]]:
@@ -92,10 +93,10 @@ def all_subjects(connection: Connection, tokens: Sequence[str]) -> dict[str, lis
     return found
 
 
-def _row(activity: Activity, *, token: Token) -> dict[str, object]:
+def _row(activity: Activity, its_digest: str, *, token: Token) -> dict[str, object]:
     return {
         "activity_id": activity.activity_id,
-        "digest": digest(activity),
+        "digest": its_digest,
         "token": token,
         "kind": activity.kind,
         "subject": activity.subject,

@@ -41,7 +41,7 @@ class ProfileRow:
 
     def as_facts(self) -> Mapping[str, Fact]:
         """The facts in the words of the house."""
-        times = {as_of: moment(as_of) for _, as_of in self.facts.values()}  # most hold since the same moment
+        times = {as_of: moment(as_of) for as_of in {as_of for _, as_of in self.facts.values()}}  # most share one
         return MappingProxyType({name: Fact(value, times[as_of]) for name, (value, as_of) in self.facts.items()})
 
 

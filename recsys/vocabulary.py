@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import accumulate, chain, compress
 from types import MappingProxyType
-from typing import NewType, TypeAlias
+from typing import NamedTuple, NewType, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +48,11 @@ class CommunicationClass(StrEnum):
     PROMO_PERSONALISED = "promo_personalised"
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing the bank knows of a customer, and since when. `value` None means "known to be none"."""
+class Fact(NamedTuple):
+    """One thing the bank knows of a customer, and since when. `value` None means "known to be none".
+
+    A tuple, since every request makes dozens of them.
+    """
 
     value: FactValue
     as_of: datetime

@@ -1,7 +1,7 @@
 """The whole loop on a synthetic bank: a first log, a warm start, then real processes behind HTTP.
 
-    in process    60 days under uniform choice within the rules: the first log
-    side by side  warm start of the learners, training of the embeddings
+    in process    60 days under uniform choice within the rules: the first log; beside it the learner, and near its
+                  end the training of embeddings on what came before
     processes     API, learner and encoder; 28 days of app traffic through HTTP, in an experiment
 
 One simulated clock, shared through a file, runs through all of it. Nothing of the engine is replaced:
@@ -113,18 +113,22 @@ def live(chosen: Settings, *, plan: Plan, children: Children, say: Callable[[str
         bank = Bank.create(customers=plan.customers, seed=plan.seed, start=START, catalogue=catalogue.ids)
     with _timed(phases, "first log", say=say, what=f"{plan.first_days} days under uniform choice within the rules"):
         children.start("learn", ["serving.cli", "learn"])  # learns as the log grows
-        first = _first_log(first_home, bank=bank, clock=clock, plan=plan)
+
+        def train() -> None:
+            until = ["--until", clock.now().isoformat()]
+            children.start("train", ["serving.cli", "train", "--seed", str(plan.seed), *until])
+
+        first = _first_log(first_home, bank=bank, clock=clock, plan=plan, train=train)
     first_home.database.close()
-    with _timed(phases, "warm start", say=say, what="learning the rest of the first log, and training embeddings"):
+    with _timed(phases, "warm start", say=say, what="training of embeddings, vectors, and the rest of the first log"):
         children.end("learn")
         children.start("learn-once", ["serving.cli", "learn", "--once"])
-        children.start("train", ["serving.cli", "train", "--seed", str(plan.seed)])
         try:
             children.wait("train")
         except RecsysError as error:  # a bundle that ranks worse than popularity is refused: go on without one
             say(str(error))
-        children.wait("learn-once")
         children.start("encode-once", ["serving.cli", "encode", "--once"])
+        children.wait("learn-once")
         children.wait("encode-once")
     home = compose(chosen, clock=clock)
     home.register.create(_experiment(clock.now(), plan=plan))
@@ -140,15 +144,18 @@ def live(chosen: Settings, *, plan: Plan, children: Children, say: Callable[[str
     return Run(plan, home, bank, first, traffic, judged, busy, quiet, phases)
 
 
-def _first_log(home: Installation, *, bank: Bank, clock: SimulatedClock, plan: Plan) -> Traffic:
-    """Days lived in process: the same recommender, the same log."""
+def _first_log(
+    home: Installation, *, bank: Bank, clock: SimulatedClock, plan: Plan, train: Callable[[], None]
+) -> Traffic:
+    """Days lived in process: the same recommender, the same log. `train` begins some days before the end."""
     layers = Layers(holdout_share=plan.holdout)
     recommender = recommender_of(home, layers=lambda: layers, new_id=_ids("decision", seed=plan.seed))
     traffic = Traffic(bank, InProcess(home, recommender=recommender, slots=SLOTS), clock, SLOTS)
 
     async def days() -> None:
-        async for _ in _bar(traffic.days(plan.first_days), total=plan.first_days):
-            pass
+        async for number, _ in _bar(traffic.days(plan.first_days), total=plan.first_days):
+            if number == max(1, plan.first_days * 5 // 6):  # the last days are lived while embeddings learn
+                train()
 
     asyncio.run(days())
     return traffic

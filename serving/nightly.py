@@ -32,15 +32,17 @@ _AGES = (25, 40, 60)
 _BANDS = ("under_25", "25_to_39", "40_to_59", "60_up")
 
 
-def positives(log: EventLog) -> Iterator[tuple[Decision, Outcome]]:
+def positives(log: EventLog, *, until: datetime | None = None) -> Iterator[tuple[Decision, Outcome]]:
     """Each first tap or opening of a decided product, with its decision; the hold-out never teaches.
 
-    Nothing that a customer did after an objection teaches (MKT-2). Reads every outcome and permission,
-    and then only the few decisions that were acted upon.
+    Nothing that a customer did after an objection teaches (MKT-2). Reads every outcome and permission that
+    was recorded before `until`, and then only the few decisions that were acted upon.
     """
-    objected = _objected(log)
+    objected = _objected(log, until=until)
     first: dict[tuple[str, str, str], Outcome] = {}
     for event in log.read(kinds=("outcome",)):
+        if until is not None and event.recorded_at >= until:
+            break
         body = event.body
         if isinstance(body, Outcome) and body.decision_id is not None and body.kind in POSITIVE:
             if body.token in objected and body.happened_at >= objected[body.token]:
@@ -55,10 +57,12 @@ def positives(log: EventLog) -> Iterator[tuple[Decision, Outcome]]:
     return ((decisions[each], outcome) for (each, _, _), outcome in first.items() if each in decisions)
 
 
-def _objected(log: EventLog) -> dict[Token, datetime]:
-    """Who objects now, and since when."""
+def _objected(log: EventLog, *, until: datetime | None) -> dict[Token, datetime]:
+    """Who objects then (or now), and since when."""
     since: dict[Token, datetime] = {}
     for event in log.read(kinds=("permissions",)):
+        if until is not None and event.recorded_at >= until:
+            break
         if isinstance(event.body, PermissionChange):
             since.pop(event.body.token, None)
             if event.body.permissions.objected_at is not None:
@@ -66,14 +70,16 @@ def _objected(log: EventLog) -> dict[Token, datetime]:
     return since
 
 
-def training_set(home: Installation) -> TrainingSet:
-    """The home's positives as arrays. Raises `InvalidTable` where there are none."""
-    return _arrays(home, _interactions(home))
+def training_set(home: Installation, *, until: datetime | None = None) -> TrainingSet:
+    """The home's positives before `until` as arrays. Raises `InvalidTable` where there are none."""
+    return _arrays(home, _interactions(home, until=until))
 
 
-def _interactions(home: Installation) -> list[Interaction]:
+def _interactions(home: Installation, *, until: datetime | None) -> list[Interaction]:
     catalogue = home.offers.current.catalogue
-    found = [(decision, outcome) for decision, outcome in positives(home.log) if outcome.product_id in catalogue]
+    found = [
+        (decision, outcome) for decision, outcome in positives(home.log, until=until) if outcome.product_id in catalogue
+    ]
     histories = home.customers.subjects_before(sorted({str(decision.token) for decision, _ in found}))
     return [
         Interaction(
@@ -110,12 +116,13 @@ def train(
     *,
     tracker: Tracker,
     seed: int,
+    until: datetime | None = None,
     family: str = "two-tower",
     checkpoint: Path | None = None,
     progress: Callable[[Epoch], None] = lambda _: None,
 ) -> Artefact:
-    """Train embeddings on the home's log and publish them if they pass the gate; raises as `train_bundle`."""
-    interactions = _interactions(home)
+    """Train embeddings on the home's log (before `until`) and publish them if they pass; raises as `train_bundle`."""
+    interactions = _interactions(home, until=until)
     bands = age_bands(home, [each.token for each in interactions], at=home.clock.now())
     return train_bundle(
         _arrays(home, interactions),

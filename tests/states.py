@@ -134,7 +134,7 @@ def twin_of(state: State) -> State:
     facts["household_id"] = Fact(f"h-{dice.randrange(1000)}", state.at)
     facts["app_platform"] = Fact(dice.choice(("ios", "android")), state.at)
     if state.profile.value("status") == "fincrime_hold":
-        facts["status"] = replace(facts["status"], value="active")  # no signal may tell the two apart (OPS-7)
+        facts["status"] = facts["status"]._replace(value="active")  # no signal may tell the two apart (OPS-7)
     said = tuple(each for each in state.happened if each.kind == DISMISSED)  # what a customer said counts everywhere
     silent = (Touched(each.kind, each.product_id, each.at, f"x-{n}") for n, each in enumerate(_burst(dice, state)))
     happened = (*said, *silent)
@@ -232,12 +232,12 @@ def _spoiled(dice: Random, facts: dict[str, Fact], at: datetime) -> None:
         case 0:
             del facts[name]
         case 1:
-            facts[name] = replace(facts[name], value=None)
+            facts[name] = facts[name]._replace(value=None)
         case 2 | 3:
             days = dice.choice((7, 31, 92, 366)) * DAY
-            facts[name] = replace(facts[name], as_of=at - days + dice.choice(EDGES))
+            facts[name] = facts[name]._replace(as_of=at - days + dice.choice(EDGES))
         case 4:
-            facts[name] = replace(facts[name], value=dice.choice((True, "", "0", -1, 0.5, ("x",))))
+            facts[name] = facts[name]._replace(value=dice.choice((True, "", "0", -1, 0.5, ("x",))))
 
 
 def _born(dice: Random, at: datetime) -> str:

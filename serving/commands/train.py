@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from recsys.errors import Misuse
 from recsys.tracking import Parameter, Tracker
 from serving import settings
 from serving.bootstrap import compose
+from serving.commands.moments import MOMENT
 from serving.nightly import train
 from serving.tracked import tracker_of
 
@@ -27,6 +29,7 @@ _SHOWN = ("hr", "recall", "ndcg")
     "--encoder", default=None, help="two-tower for the log, blend for a file; or one of " + ", ".join(ENCODERS)
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--until", type=MOMENT, help="learn from what was recorded before then, however the log goes on")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
 @click.option(
     "--interactions",
@@ -56,6 +59,7 @@ def command(
     encoder: str | None,
     *,
     seed: int,
+    until: datetime | None,
     as_json: bool,
     interactions: Path | None,
     protocol: str,
@@ -86,6 +90,7 @@ def command(
         compose(installed),
         tracker=tracker,
         seed=seed,
+        until=until,
         family=encoder or "two-tower",
         checkpoint=checkpoint,
         progress=_tell,
