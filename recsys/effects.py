@@ -1,21 +1,26 @@
 """Effects: the difference of two variants, with its interval. Functions of Moments, and of nothing else.
 
 Which to use (statistics.md 0 and 2): `welch` for means and `two_proportions` for shares when a test
-is read once, at its planned end; `sequential` when people look every day, which is what a page is
-for: its interval holds at every look at once. The relative lift is by the delta method everywhere.
+is read once, at its planned end; `at_look` when a test of planned size is read as it goes (recsys/looks.py);
+`sequential` where nobody has planned an end: its interval holds at every look at once. Differences of means,
+of ratios and adjusted by the time before are in recsys/differences.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recsys.errors import InvalidTable, Misuse
-from recsys.moments import Moments
-from recsys.tails import chi_square_tail, normal_quantile, normal_two_sided, student_quantile, student_two_sided
+from recsys.differences import Difference, of_means, squared_error
+from recsys.errors import Misuse
+from recsys.moments import Moments, Paired
+from recsys.splits import sequential_srm, srm
+from recsys.tails import normal_quantile, normal_two_sided, student_quantile, student_two_sided
 
-__all__ = ["PLANNED", "Effect", "Moments", "sequential", "srm", "two_proportions", "welch"]
+__all__ = [
+    "PLANNED", "Difference", "Effect", "Moments", "Paired", "at_look", "once", "sequential", "sequential_srm", "srm",
+    "two_proportions", "watched", "welch",
+]  # fmt: skip
 
 PLANNED = 5_000
 """Units of both variants at which a sequential interval is tightest, if nobody says otherwise."""
@@ -38,7 +43,7 @@ class Effect:
     n_control: int
     n_variant: int
     alpha: float
-    method: str  # welch | newcombe | sequential
+    method: str  # welch | newcombe | normal | sequential | group_sequential
 
 
 def welch(control: Moments, *, variant: Moments, alpha: float = 0.05) -> Effect:
@@ -50,7 +55,7 @@ def welch(control: Moments, *, variant: Moments, alpha: float = 0.05) -> Effect:
     >>> round(e.absolute, 3), round(e.p_value, 3)
     (1.0, 0.288)
     """
-    parts = _squared_error(control), _squared_error(variant)
+    parts = squared_error(control), squared_error(variant)
     error = math.sqrt(sum(parts))
     scale = parts[0] ** 2 / (control.n - 1) + parts[1] ** 2 / (variant.n - 1)
     df = sum(parts) ** 2 / scale if scale else float(control.n + variant.n - 2)
@@ -58,7 +63,8 @@ def welch(control: Moments, *, variant: Moments, alpha: float = 0.05) -> Effect:
     p_value = student_two_sided(difference / error, df=df) if error else float(difference == 0.0)
     width = student_quantile(1.0 - alpha / 2.0, df=df)
     arms = error * width, error * width
-    return _effect(control, variant=variant, arms=arms, width=width, p_value=p_value, alpha=alpha, method="welch")
+    read = of_means(control, variant=variant)
+    return _effect(read, arms=arms, width=width, p_value=p_value, alpha=alpha, method="welch")
 
 
 def two_proportions(control: Moments, *, variant: Moments, alpha: float = 0.05) -> Effect:
@@ -70,7 +76,7 @@ def two_proportions(control: Moments, *, variant: Moments, alpha: float = 0.05) 
     >>> round(e.low, 4), round(e.high, 4)
     (0.0524, 0.3339)
     """
-    _squared_error(control), _squared_error(variant)
+    squared_error(control), squared_error(variant)
     z = normal_quantile(1.0 - alpha / 2.0)
     (low_c, high_c), (low_v, high_v) = _wilson(control, z=z), _wilson(variant, z=z)
     down = math.hypot(variant.mean - low_v, high_c - control.mean)
@@ -79,7 +85,8 @@ def two_proportions(control: Moments, *, variant: Moments, alpha: float = 0.05) 
     error = math.sqrt(max(0.0, pooled * (1.0 - pooled)) * (1.0 / control.n + 1.0 / variant.n))
     p_value = normal_two_sided((variant.mean - control.mean) / error) if error else 1.0
     arms = down, up
-    return _effect(control, variant=variant, arms=arms, width=z, p_value=p_value, alpha=alpha, method="newcombe")
+    read = of_means(control, variant=variant)
+    return _effect(read, arms=arms, width=z, p_value=p_value, alpha=alpha, method="newcombe")
 
 
 def sequential(control: Moments, *, variant: Moments, planned: int = PLANNED, alpha: float = 0.05) -> Effect:
@@ -88,85 +95,62 @@ def sequential(control: Moments, *, variant: Moments, planned: int = PLANNED, al
     Half-width s·√(2(nρ²+1)/(n²ρ²)·log(√(nρ²+1)/α)), tightest at n = `planned` units of both variants
     (Waudby-Smith et al. 2021; statistics.md 1). The p-value is 1/e of the same mixture.
 
-    It assumes that units arrive and their number a unit is then fixed. Numbers that go on growing
-    (open-ended totals) are watched at a nearly constant n; the A/A test in tests/test_effects.py
-    measures both.
+    It assumes that units arrive and their number a unit is then fixed, which is why a metric has a window and
+    only units whose window has closed are read. Numbers that go on growing are watched at a nearly constant n;
+    the A/A test in tests/test_effects.py measures both.
     """
-    error = math.sqrt(_squared_error(control) + _squared_error(variant))
-    n = control.n + variant.n
+    return watched(of_means(control, variant=variant), planned=planned, alpha=alpha)
+
+
+def watched(difference: Difference, *, planned: int = PLANNED, alpha: float = 0.05) -> Effect:
+    """`sequential` for any difference: of means, of ratios, or adjusted by the time before."""
+    n = difference.n_control + difference.n_variant
     spread = n * _rho_squared(planned, alpha=alpha)
     width = math.sqrt(2.0 * (spread + 1.0) / spread * math.log(math.sqrt(spread + 1.0) / alpha))
-    difference = variant.mean - control.mean
-    z = difference / error if error else 0.0
+    z = difference.absolute / difference.error if difference.error else 0.0
     p_value = min(1.0, math.sqrt(spread + 1.0) * math.exp(-0.5 * z * z * spread / (spread + 1.0)))
-    arms = error * width, error * width
-    return _effect(control, variant=variant, arms=arms, width=width, p_value=p_value, alpha=alpha, method="sequential")
+    return _read(difference, width=width, p_value=p_value, alpha=alpha, method="sequential")
 
 
-def srm(counts: Sequence[int], *, shares: Sequence[float]) -> float:
-    """p-value of "units were split as planned" (sample ratio mismatch, chi-square; alarm below 0.001).
+def at_look(difference: Difference, *, bound: float, alpha: float = 0.05) -> Effect:
+    """A difference at one look of a planned test, `bound` standard errors to each side (recsys/looks.py).
 
-    Raises `Misuse` when a share is not positive or the lengths differ.
-
-    >>> srm([500, 500], shares=[0.5, 0.5])
-    1.0
-    >>> srm([1000, 1200], shares=[0.5, 0.5]) < 0.001
-    True
+    It is proven where the interval leaves 0 out. The p-value is of one look alone, for ordering, not for proof.
     """
-    if len(counts) != len(shares) or len(counts) < 2:
-        raise Misuse(f"srm: expected one share for each of at least two counts, got {len(counts)} and {len(shares)}")
-    if min(shares) <= 0.0 or min(counts) < 0:
-        raise Misuse("srm: every share must be above 0 and every count at least 0")
-    n, whole = sum(counts), math.fsum(shares)
-    if not n:
-        return 1.0
-    expected = [n * share / whole for share in shares]
-    distance = math.fsum((seen - e) ** 2 / e for seen, e in zip(counts, expected, strict=True))
-    return chi_square_tail(distance, df=len(counts) - 1)
+    z = difference.absolute / difference.error if difference.error else 0.0
+    return _read(difference, width=bound, p_value=normal_two_sided(z), alpha=alpha, method="group_sequential")
 
 
-def _squared_error(moments: Moments) -> float:
-    """Squared standard error of a mean."""
-    if moments.n < 2:
-        raise InvalidTable(f"an effect needs at least two units a variant, got {moments.n}", where="effects")
-    return moments.variance / moments.n
+def once(difference: Difference, *, alpha: float = 0.05) -> Effect:
+    """A difference at its only look, by the normal law."""
+    z = difference.absolute / difference.error if difference.error else 0.0
+    width = normal_quantile(1.0 - alpha / 2.0)
+    return _read(difference, width=width, p_value=normal_two_sided(z), alpha=alpha, method="normal")
+
+
+def _read(difference: Difference, *, width: float, p_value: float, alpha: float, method: str) -> Effect:
+    arm = width * difference.error
+    return _effect(difference, arms=(arm, arm), width=width, p_value=p_value, alpha=alpha, method=method)
 
 
 def _effect(
-    control: Moments,
-    *,
-    variant: Moments,
-    arms: tuple[float, float],
-    width: float,
-    p_value: float,
-    alpha: float,
-    method: str,
+    difference: Difference, *, arms: tuple[float, float], width: float, p_value: float, alpha: float, method: str
 ) -> Effect:
     """The effect whose absolute interval reaches `arms` down and up, and `width` standard errors relative."""
-    absolute = variant.mean - control.mean
-    relative, error = _relative_lift(control, variant=variant)
+    absolute, relative, reach = difference.absolute, difference.relative, width * difference.relative_error
     return Effect(
         absolute=absolute,
         low=absolute - arms[0],
         high=absolute + arms[1],
         relative=relative,
-        relative_low=None if relative is None else relative - width * error,
-        relative_high=None if relative is None else relative + width * error,
+        relative_low=None if relative is None else relative - reach,
+        relative_high=None if relative is None else relative + reach,
         p_value=p_value,
-        n_control=control.n,
-        n_variant=variant.n,
+        n_control=difference.n_control,
+        n_variant=difference.n_variant,
         alpha=alpha,
         method=method,
     )
-
-
-def _relative_lift(control: Moments, *, variant: Moments) -> tuple[float | None, float]:
-    """Relative lift and its standard error by the delta method; None where the control's mean is not positive."""
-    if control.mean <= 0.0:
-        return None, 0.0
-    ratio = variant.mean / control.mean
-    error = math.sqrt(_squared_error(variant) + ratio * ratio * _squared_error(control)) / control.mean
-    return ratio - 1.0, error
 
 
 def _wilson(moments: Moments, *, z: float) -> tuple[float, float]:

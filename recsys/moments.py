@@ -67,3 +67,59 @@ class Moments:
         2.0
         """
         return self.total * self.total / self.squares if self.squares else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Sums of two numbers a unit, y and x, that add like `Moments`: what a ratio or CUPED needs.
+
+    x is the denominator of a ratio, or what the unit did before its exposure.
+
+    >>> Paired.of(2.0, 1.0) + Paired.of(4.0, 3.0)
+    Paired(n=2, y=6.0, yy=20.0, x=4.0, xx=10.0, xy=14.0)
+    """
+
+    n: int = 0
+    y: float = 0.0
+    yy: float = 0.0
+    x: float = 0.0
+    xx: float = 0.0
+    xy: float = 0.0
+
+    @classmethod
+    def of(cls, y: float, x: float = 0.0) -> Paired:
+        """The sums of one unit."""
+        return cls(1, y, y * y, x, x * x, x * y)
+
+    @classmethod
+    def of_arrays(cls, y: ArrayLike, x: ArrayLike) -> Paired:
+        """The sums of (n,) units."""
+        a, b = np.asarray(y, dtype=np.float64).ravel(), np.asarray(x, dtype=np.float64).ravel()
+        return cls(a.size, float(a.sum()), float(a @ a), float(b.sum()), float(b @ b), float(a @ b))
+
+    def __add__(self, other: Paired) -> Paired:
+        return Paired(
+            self.n + other.n, self.y + other.y, self.yy + other.yy, self.x + other.x, self.xx + other.xx,
+            self.xy + other.xy,
+        )  # fmt: skip
+
+    def __sub__(self, other: Paired) -> Paired:
+        return Paired(
+            self.n - other.n, self.y - other.y, self.yy - other.yy, self.x - other.x, self.xx - other.xx,
+            self.xy - other.xy,
+        )  # fmt: skip
+
+    @property
+    def alone(self) -> Moments:
+        """The moments of y."""
+        return Moments(self.n, self.y, self.yy)
+
+    @property
+    def beside(self) -> Moments:
+        """The moments of x."""
+        return Moments(self.n, self.x, self.xx)
+
+    @property
+    def covariance(self) -> float:
+        """Sample covariance of y and x; 0 where fewer than two units."""
+        return (self.xy - self.x * self.y / self.n) / (self.n - 1) if self.n > 1 else 0.0
