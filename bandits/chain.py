@@ -3,6 +3,11 @@
 At a bank's base rates this form loses less value than a tap reward or a direct value reward and is
 least sensitive to its tuning (architecture.md, lessons; domain 3.9). A learner estimates each stage
 given the one before; a `Chain` multiplies and weighs.
+
+In the incremental form the chance of coming anyway, learned from what was not shown, is taken off the
+chance of opening once tapped: whoever taps a card for what they would have opened without it is moved by
+nothing. A part of the chance (`_KEPT`) always stays: a card prevents no opening, both chances are
+estimates, and a product that seemed worthless would never be shown again to be learned about.
 """
 
 from __future__ import annotations
@@ -15,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import InvalidConfiguration
-from recsys.rewards import SEEN, Rewards, Stage
+from recsys.rewards import SEEN, UNSHOWN, Rewards, Stage
 from recsys.vocabulary import NOTHING, Floats, ProductId
+
+_KEPT = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +34,32 @@ class Chain:
     parents: tuple[int, ...]  # row of the stage that must come first, -1 for "seen"
     worths: tuple[float | None, ...]  # None: the product's own points
     values: Mapping[ProductId, float]
+    less: tuple[int, ...] = ()  # row of the stage whose chance is taken off, -1 for none; () for none anywhere
 
     @classmethod
-    def of(cls, rewards: Rewards) -> Chain:
-        """The chain of a reward configuration."""
-        names = tuple(stage.name for stage in rewards.stages)
-        parents = tuple(-1 if stage.given == SEEN else names.index(stage.given) for stage in rewards.stages)
-        return cls(names, parents, tuple(stage.worth for stage in rewards.stages), dict(rewards.values))
+    def of(cls, rewards: Rewards, form: str = "attributed") -> Chain:
+        """The chain of a reward configuration in one of its forms (rewards.FORMS)."""
+        stages = rewards.taught(form)
+        names = tuple(stage.name for stage in stages)
+        parents = tuple(-1 if stage.given in (SEEN, UNSHOWN) else names.index(stage.given) for stage in stages)
+        anyway = next((row for row, stage in enumerate(stages) if stage.given == UNSHOWN), None)
+        less = tuple(
+            anyway if anyway is not None and row != anyway and stage.kind == stages[anyway].kind else -1
+            for row, stage in enumerate(stages)
+        )
+        worths = tuple(stage.worth for stage in stages)
+        return cls(names, parents, worths, dict(rewards.values), () if anyway is None else less)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Chain:
         """Back from `plain`."""
-        return cls(tuple(plain["stages"]), tuple(plain["parents"]), tuple(plain["worths"]), dict(plain["values"]))
+        return cls(
+            tuple(plain["stages"]),
+            tuple(plain["parents"]),
+            tuple(plain["worths"]),
+            dict(plain["values"]),
+            tuple(plain.get("less", ())),
+        )
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -48,6 +69,7 @@ class Chain:
             "parents": list(self.parents),
             "worths": list(self.worths),
             "values": dict(self.values),
+            **({"less": list(self.less)} if self.less else {}),
         }
 
     def row(self, stage: str) -> int:
@@ -71,7 +93,10 @@ class Chain:
         joint = np.empty_like(probabilities)
         total = np.zeros(len(products))
         for row, (parent, worth) in enumerate(zip(self.parents, self.worths, strict=True)):
-            joint[row] = probabilities[row] if parent < 0 else probabilities[row] * joint[parent]
+            chance = probabilities[row]
+            if self.less and self.less[row] >= 0:
+                chance = np.maximum(chance - probabilities[self.less[row]], _KEPT * chance)
+            joint[row] = chance if parent < 0 else chance * joint[parent]
             total += joint[row] * (own if worth is None else worth)
         total[~real] = 0.0
         return total

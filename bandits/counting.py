@@ -163,7 +163,7 @@ class StillLearner:
 
 def new(recipe: Recipe, rewards: Rewards) -> PopularityLearner | StillLearner:
     """A learner that knows nothing yet."""
-    chain = Chain.of(rewards)
+    chain = Chain.of(rewards, recipe.reward)
     if recipe.learner == "popularity":
         return PopularityLearner(recipe, chain=chain)
     return StillLearner(recipe, chain=chain)

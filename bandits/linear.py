@@ -266,7 +266,7 @@ class LinearLearner:
 
 def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
     """A learner that knows nothing yet."""
-    return LinearLearner(recipe, chain=Chain.of(rewards))
+    return LinearLearner(recipe, chain=Chain.of(rewards, recipe.reward))
 
 
 def _head(candidate: Candidate) -> tuple[float, float, float]:

@@ -24,6 +24,7 @@ from bandits.exploration import Exploration
 from bandits.policy import Policy
 from recsys.artefacts import canonical, digest_of
 from recsys.errors import InvalidConfiguration
+from recsys.rewards import FORMS
 from recsys.vocabulary import Candidate, Context, Lesson
 
 LEARNERS = ("linear", "vowpal", "popularity", "uniform", "static")
@@ -40,6 +41,7 @@ class Recipe:
     exploration: Exploration = field(default_factory=Exploration)
     shares_traffic: bool = False  # learn from all traffic, or (by default) only from one's own
     envelope: Envelope = field(default_factory=Envelope)
+    reward: str = "attributed"  # the form of the reward it is taught, one of recsys.rewards.FORMS
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", self.name):
@@ -47,6 +49,11 @@ class Recipe:
         if self.learner not in LEARNERS:
             raise InvalidConfiguration(
                 f'recipe {self.name}: "{self.learner}" is no learner: use one of {", ".join(LEARNERS)}'
+            )
+
+        if self.reward not in FORMS:
+            raise InvalidConfiguration(
+                f'recipe {self.name}: "{self.reward}" is no form of reward: use one of {", ".join(FORMS)}'
             )
 
     @property
@@ -63,6 +70,7 @@ class Recipe:
             "options": dict(self.options),
             "exploration": asdict(self.exploration),
             "shares_traffic": self.shares_traffic,
+            **({} if self.reward == "attributed" else {"reward": self.reward}),
         }
         if self.envelope != Envelope():  # left out at its defaults, under which every older recipe was approved
             plain["envelope"] = asdict(self.envelope)
@@ -136,6 +144,7 @@ def _recipe(row: Mapping[str, Any], *, where: str) -> Recipe:
             Exploration(**exploration),
             bool(row.get("shares_traffic", False)),
             Envelope(**envelope),
+            str(row.get("reward", "attributed")),
         )
     except TypeError as error:
         raise InvalidConfiguration(f"{where}: recipe {name}: {error}") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bandits.chain import Chain
 from bandits.impersonal import advice_sensitive
+from recsys.delays import MOST
 from recsys.errors import InvalidPropensity, Misuse
 from recsys.features import impersonal_candidate, impersonal_context
 from recsys.vocabulary import NOTHING, Candidate, Context, Lesson
@@ -25,16 +26,21 @@ class Taught:
     context: Context
     candidate: Candidate
     stage: int  # row in the chain
-    label: float  # in [0, 1]
+    label: float  # in [0, MOST]
 
 
 def checked(lesson: Lesson, *, chain: Chain) -> Taught:
     """Return what the lesson teaches, or raise `Misuse` saying why it may not."""
     decision, slot = lesson.decision, lesson.slot
-    where = f"decision {decision.decision_id}, slot {slot.number}"
+    where = f"decision {decision.decision_id}, " + ("not shown" if slot is None else f"slot {slot.number}")
     if not 0 <= lesson.row < len(decision.candidates):
         raise Misuse(f"{where}: row {lesson.row} of {len(decision.candidates)} candidates")
     candidate = decision.candidates[lesson.row]
+    label = float(lesson.label)
+    if slot is None:  # of what was not shown: nothing was drawn, so there is no propensity to check
+        if any(each.product_id == candidate.product_id for each in decision.slots):
+            raise Misuse(f"{where}: {candidate.product_id} was shown, and the lesson is of what was not")
+        return checked_values(decision.context, candidate, stage=lesson.stage, label=label, chain=chain)
     if candidate.product_id != slot.product_id:
         raise Misuse(f"{where}: the row holds {candidate.product_id}, the slot {slot.product_id}")
     if not 0.0 < slot.propensity <= 1.0:
@@ -43,7 +49,7 @@ def checked(lesson: Lesson, *, chain: Chain) -> Taught:
         raise Misuse(f"{where}: the record holds {len(decision.pmfs)} slots")
     if decision.pmfs[slot.number - 1, lesson.row] != slot.propensity:
         raise InvalidPropensity(f"{slot.propensity}, which is not the logged pmf's", where=where)
-    return checked_values(decision.context, candidate, stage=lesson.stage, label=float(lesson.happened), chain=chain)
+    return checked_values(decision.context, candidate, stage=lesson.stage, label=label, chain=chain)
 
 
 def checked_values(context: Context, candidate: Candidate, *, stage: str, label: float, chain: Chain) -> Taught:
@@ -51,8 +57,8 @@ def checked_values(context: Context, candidate: Candidate, *, stage: str, label:
     where = f"stage {stage}, product {candidate.product_id}"
     if candidate.product_id == NOTHING:
         raise Misuse(f"{where}: the null choice teaches nothing")
-    if not 0.0 <= label <= 1.0:
-        raise Misuse(f"{where}: expected a label in [0, 1], got {label}")
+    if not 0.0 <= label <= MOST:  # above 1: an outcome that stands for others still to come (recsys/delays.py)
+        raise Misuse(f"{where}: expected a label in [0, {MOST:g}], got {label}")
     if len(context.names) != len(context.values) or len(candidate.names) != len(candidate.values):
         raise Misuse(f"{where}: feature names and values do not pair")
     affinity = 0.0 if candidate.affinity is None else candidate.affinity

@@ -162,7 +162,7 @@ class VowpalLearner:
 
 def new(recipe: Recipe, rewards: Rewards) -> VowpalLearner:
     """A learner that knows nothing yet."""
-    return VowpalLearner(recipe, chain=Chain.of(rewards))
+    return VowpalLearner(recipe, chain=Chain.of(rewards, recipe.reward))
 
 
 def load_policy(recipe: Recipe, state: bytes, *, version: int) -> VowpalPolicy:

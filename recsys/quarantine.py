@@ -44,7 +44,7 @@ class Refused:
 
 def refused(lesson: Lesson, *, recipe: str, reason: str, kind: str = "poison") -> Refused:
     """A lesson and why it may not teach."""
-    decision_id, slot = lesson.decision.decision_id, lesson.slot.number
+    decision_id, slot = lesson.decision.decision_id, 0 if lesson.slot is None else lesson.slot.number
     key = f"{recipe}:{decision_id}:{slot}:{lesson.stage}"
     return Refused(key, lesson.position, recipe, reason, kind, decision_id, slot, lesson.stage, lesson.happened)
 

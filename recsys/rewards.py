@@ -4,6 +4,11 @@ A slot passes through stages (seen → tapped → opened; seen → dismissed), e
 window counted from the decision. A slot's reward is the sum of the worth of the stages that
 happened, signed (a dismissal costs) and bounded. Not yet known is not zero: a stage counts from
 `ripe_after`, when its window and the grace for late delivery have passed (domain 3.8, 3.9).
+
+What a recipe is taught of it is a *form* (`taught`). Who taps a card for what they were going to open
+anyway is credited to the card all the same, so the incremental form also learns, from openings that
+named no decision, what comes of its own accord, and takes it off (domain 3.9). A stage with a `horizon`
+is taught as what will have happened by then, of which its window shows a part (recsys/delays.py).
 """
 
 from __future__ import annotations
@@ -22,6 +27,12 @@ from recsys.tomls import Table, document, read_text
 from recsys.vocabulary import NOTHING, ProductId
 
 SEEN = "seen"
+UNSHOWN = "unshown"
+"""What the stage "anyway" is given: a candidate of the decision that its slate did not show."""
+ANYWAY = "anyway"
+FORMS = ("attributed", "incremental", "direct", "tapped")
+"""What a recipe may be taught: credited outcomes by stages; the same less what comes anyway; each outcome's worth
+straight from "seen"; or taps alone."""
 DEFAULT = Path(__file__).with_name("default_rewards.toml")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -36,6 +47,13 @@ class Stage:
     window: timedelta
     grace: timedelta
     worth: float | None  # None: the product's own value
+    horizon: timedelta | None = None  # outcomes are followed so long; the window shows a learned share of them
+    early: timedelta | None = None  # taught at this age, before the window has closed; needs a horizon
+
+    @property
+    def taught_after(self) -> timedelta:
+        """From the decision until the stage is taught."""
+        return self.ripe_after if self.early is None else self.early
 
     @property
     def ripe_after(self) -> timedelta:
@@ -53,6 +71,32 @@ class Rewards:
     high: float
     values: Mapping[ProductId, float] = field(default_factory=lambda: MappingProxyType({}))
     digest: str = ""
+    anyway: Stage | None = None  # openings that no card brought; no part of a slot's reward
+
+    def taught(self, form: str) -> tuple[Stage, ...]:
+        """The stages that a recipe of this form is taught; raises `InvalidConfiguration` where one is missing."""
+        match form:
+            case "attributed":
+                return self.stages
+            case "incremental":
+                if self.anyway is None:
+                    raise InvalidConfiguration("the incremental form needs [anyway] in the reward configuration")
+                return (*self.stages, self.anyway)
+            case "direct":
+                return tuple(_from_seen(stage) for stage in self.stages if stage.worth != 0.0)
+            case "tapped":
+                if taps := tuple(replace(stage, worth=1.0) for stage in self.stages if stage.kind == "tapped"):
+                    return taps
+                raise InvalidConfiguration("the tapped form needs a stage of the kind tapped")
+        raise InvalidConfiguration(f'"{form}" is no form of reward: use one of {", ".join(FORMS)}')
+
+    def teaching(self, forms: Iterable[str]) -> Rewards:
+        """The same configuration with every stage that recipes of these forms are taught, for joining lessons."""
+        known = {stage.name: stage for stage in self.stages}
+        for form in forms:
+            for stage in self.taught(form):
+                known.setdefault(stage.name, stage)
+        return replace(self, stages=tuple(known.values()))
 
     def worth(self, stage: Stage, product_id: ProductId) -> float:
         """Points for `stage` happening to `product_id`; 0 for the null choice."""
@@ -67,7 +111,7 @@ class Rewards:
     def with_values(self, values: Mapping[ProductId, float]) -> Rewards:
         """The same configuration over another catalogue's points; the digest covers both."""
         digest = digest_of(canonical([_described(self), dict(values)]))
-        return Rewards(self.version, self.stages, self.low, self.high, MappingProxyType(dict(values)), digest)
+        return replace(self, values=MappingProxyType(dict(values)), digest=digest)
 
     def counting(self, kind: str) -> Rewards:
         """The same stages and windows, but 1 for each slot with an outcome of this kind and nothing else.
@@ -122,11 +166,17 @@ def parse(text: str, *, where: str) -> Rewards:
     version = top.take("version", str, "a text", default="")
     low, high = _number(top, "low", default=0.0), _number(top, "high", default=1.0)
     stages = tuple(_stage(top.inside(row, what=_title(row))) for row in top.tables("stage"))
+    anyway = _anyway(top)
     top.done()
     _check_chain(stages, where=where)
     if not low < high:
         raise top.fail(f"low ({low:g}) must be below high ({high:g})")
-    return Rewards(version, stages, low, high).with_values({})
+    return Rewards(version, stages, low, high, anyway=anyway).with_values({})
+
+
+def _from_seen(stage: Stage) -> Stage:
+    """The same outcome straight from "seen", under a name of its own."""
+    return stage if stage.given == SEEN else replace(stage, name=f"{stage.name}|{SEEN}", given=SEEN)
 
 
 def _title(row: Mapping[str, object]) -> str:
@@ -142,8 +192,27 @@ def _stage(row: Table) -> Stage:
         _duration(row, "window"),
         _duration(row, "grace", default="0s"),
         None if row.row.get("worth") == "value" else _number(row, "worth"),
+        _duration(row, "horizon") if "horizon" in row.row else None,
+        _duration(row, "early") if "early" in row.row else None,
     )
     row.row.pop("worth", None)
+    if name == ANYWAY or stage.given == UNSHOWN:
+        raise row.fail(f"{ANYWAY} and {UNSHOWN} are taken: write [anyway] for what comes without a card")
+    if stage.horizon is not None and stage.horizon < stage.window:
+        raise row.fail("horizon must not be shorter than window")
+    if stage.early is not None and (stage.horizon is None or not timedelta(0) < stage.early <= stage.ripe_after):
+        raise row.fail("early lies within window and grace, and needs a horizon, or what comes later counts as none")
+    row.done()
+    return stage
+
+
+def _anyway(top: Table) -> Stage | None:
+    given = top.take("anyway", dict, "a table", default={})
+    if not given:
+        return None
+    row = top.inside(given, what=ANYWAY)
+    kind = row.take("kind", str, "an outcome kind", default="opened")
+    stage = Stage(ANYWAY, kind, UNSHOWN, _duration(row, "window"), _duration(row, "grace", default="0s"), 0.0)
     row.done()
     return stage
 
@@ -179,7 +248,11 @@ def _check_chain(stages: tuple[Stage, ...], *, where: str) -> None:
 
 
 def _described(rewards: Rewards) -> list[object]:
-    stages = [
-        [s.name, s.kind, s.given, s.window.total_seconds(), s.grace.total_seconds(), s.worth] for s in rewards.stages
-    ]
-    return [rewards.version, rewards.low, rewards.high, stages]
+    every = (*rewards.stages, *(() if rewards.anyway is None else (rewards.anyway,)))
+    return [rewards.version, rewards.low, rewards.high, [_plain(stage) for stage in every]]
+
+
+def _plain(stage: Stage) -> list[object]:
+    plain = [stage.name, stage.kind, stage.given, stage.window.total_seconds(), stage.grace.total_seconds()]
+    later = [None if each is None else each.total_seconds() for each in (stage.horizon, stage.early)]
+    return [*plain, stage.worth, *(later if any(later) else ())]

@@ -469,16 +469,22 @@ class Lesson:
     """(decision, slot, stage), taught once when that stage's window has closed.
 
     `happened` is whether the stage's outcome came inside its window. Not yet known is not zero:
-    before `ripe_at` there is no lesson.
+    before `ripe_at` there is no lesson. A lesson without a slot is about a candidate that was not shown.
     """
 
     decision: Decision
-    slot: Slot
-    row: int  # of the slot's product among decision.candidates
+    slot: Slot | None
+    row: int  # of the product among decision.candidates
     stage: str
     happened: bool
     ripe_at: datetime
     position: int  # of the decision
+    share: float = 1.0  # of the outcomes within the stage's horizon, those known by now: (0, 1]
+
+    @property
+    def label(self) -> float:
+        """What is taught: its expectation is the chance of the outcome by the stage's horizon."""
+        return 1.0 / self.share if self.happened else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ it is decided from the log up to the event at hand, so it is the same however th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,8 +18,8 @@ from bandits.teaching import checked
 from recsys.derivations import known_adult
 from recsys.errors import Misuse
 from recsys.features import KNOWN_VERSIONS
-from recsys.joining import Joiner
-from recsys.rewards import Rewards
+from recsys.joining import Joiner, unshown_row
+from recsys.rewards import UNSHOWN, Rewards
 from recsys.vocabulary import Decision, DecisionId, Event, Lesson, PermissionChange, Release, Round, Token
 from serving.flooding import Bounds, Flood
 
@@ -51,11 +51,13 @@ class Told:
 class Curriculum:
     """Feed it the log in position order; it tells each lesson once, and whether it may teach."""
 
-    def __init__(self, rewards: Rewards, *, bounds: Bounds, past: Past) -> None:
-        self.joiner = Joiner(rewards)
+    def __init__(self, rewards: Rewards, *, bounds: Bounds, past: Past, forms: Iterable[str] = ()) -> None:
+        teaching = rewards.teaching(forms)  # every stage that a recipe of these forms is taught
+        self.joiner = Joiner(teaching)
         self.promised: Counter[DecisionId] = Counter()  # lessons that each open decision may still tell
-        self._n_stages = len(rewards.stages)
-        self._chain = Chain.of(rewards)
+        self._n_unshown = sum(stage.given == UNSHOWN for stage in teaching.stages)
+        self._n_stages = len(teaching.stages) - self._n_unshown
+        self._chain = Chain.of(teaching)
         self._flood = Flood(bounds)
         self._past = past
         self._doubted: dict[DecisionId, str] = {}
@@ -76,7 +78,7 @@ class Curriculum:
             self._doubted.setdefault(*doubt)
         match event.body:
             case Decision():
-                self.promised[event.body.decision_id] = len(event.body.shown) * self._n_stages
+                self.promised[event.body.decision_id] = len(event.body.shown) * self._n_stages + self._n_unshown
             case PermissionChange():
                 self._note_objection(event.body)
             case Release() if event.body.decision_id:
@@ -129,6 +131,12 @@ def _personal(change: PermissionChange) -> bool:
 
 def lesson_of(decision: Decision, release: Release, *, position: int) -> Lesson | None:
     """The lesson that a release names; None where the decision never showed such a slot."""
+    if release.slot == 0:  # of what was not shown
+        unshown = unshown_row(decision, stage=release.stage)
+        at = decision.made_at
+        return (
+            None if unshown is None else Lesson(decision, None, unshown, release.stage, release.happened, at, position)
+        )
     slot = next((slot for slot in decision.shown if slot.number == release.slot), None)
     rows = [candidate.product_id for candidate in decision.candidates]
     if slot is None or slot.product_id not in rows:
@@ -146,9 +154,14 @@ def teaches(decision: Decision) -> bool:
     return bool(decision.token) and personal and known_adult(decision.facts, at=decision.made_at)
 
 
-def learns_from(recipe: Recipe, told: Told) -> bool:
-    """Whether a lesson is the recipe's: one of its traffic, or one that was released for it."""
-    mine = told.only in (None, "", recipe.name)
+def stages_of(recipe: Recipe, rewards: Rewards) -> frozenset[str]:
+    """The stages that a recipe is taught."""
+    return frozenset(stage.name for stage in rewards.taught(recipe.reward))
+
+
+def learns_from(recipe: Recipe, told: Told, *, stages: frozenset[str]) -> bool:
+    """Whether a lesson is the recipe's: of its stages, and of its traffic or released for it."""
+    mine = told.only in (None, "", recipe.name) and told.lesson.stage in stages
     return mine and recipe.learner not in STILL and is_traffic_of(recipe, told.lesson.decision)
 
 

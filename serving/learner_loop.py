@@ -35,7 +35,7 @@ from recsys.records import micros, moment
 from recsys.rewards import Rewards
 from recsys.vocabulary import Decision, Event, Release, Round
 from serving import tallies
-from serving.curriculum import STILL, Curriculum, Told, learns_from, teaches
+from serving.curriculum import STILL, Curriculum, Told, learns_from, stages_of, teaches
 from serving.flooding import Bounds
 from serving.live_policy import STATE, policy_name
 from serving.tallies import Tally
@@ -106,7 +106,9 @@ class LearnerLoop:
         self._refused: list[Refused] = []
         self._recent: deque[tuple[int, Decision]] = deque(maxlen=_CANARIES)
         self.progress = Progress()
-        self._curriculum = Curriculum(rewards, bounds=bounds, past=log)
+        self._stages = {name: stages_of(recipe, rewards) for name, recipe in recipes.items()}
+        forms = [recipe.reward for recipe in recipes.values()]
+        self._curriculum = Curriculum(rewards, forms=forms, bounds=bounds, past=log)
         self._joiner = self._curriculum.joiner
         self._position = self._rewind()
 
@@ -178,7 +180,7 @@ class LearnerLoop:
             self._refused.append(refused(lesson, recipe="", reason=told.reason, kind=told.kind))
             self.progress.quarantined += 1
         for _, taught in self._learning():
-            if not learns_from(taught.recipe, told):
+            if not learns_from(taught.recipe, told, stages=self._stages[taught.recipe.name]):
                 if told.only is None:
                     taught.tally.end("superseded")
                 continue

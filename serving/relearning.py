@@ -15,7 +15,7 @@ from bandits.recipe import Recipe
 from recsys.errors import Misuse
 from recsys.vocabulary import Round
 from serving.bootstrap import Installation
-from serving.curriculum import STILL, Curriculum, learns_from
+from serving.curriculum import STILL, Curriculum, learns_from, stages_of
 
 
 def relearned(
@@ -26,13 +26,15 @@ def relearned(
     Raises `Misuse` where a recipe that learns found nothing to learn from.
     """
     learners = {recipe.name: make_learner(recipe, home.rewards) for recipe in recipes}
-    curriculum = Curriculum(home.rewards, bounds=home.settings.bounds, past=home.log)
+    stages = {recipe.name: stages_of(recipe, home.rewards) for recipe in recipes}
+    forms = [recipe.reward for recipe in recipes]
+    curriculum = Curriculum(home.rewards, forms=forms, bounds=home.settings.bounds, past=home.log)
     for event in home.log.read(until=home.log.position_before(until)):
         for each in curriculum.feed(event):
             if isinstance(each, Round) or each.kind:
                 continue
             for recipe in recipes:
-                if learns_from(recipe, each):
+                if learns_from(recipe, each, stages=stages[recipe.name]):
                     try:
                         learners[recipe.name].learn([each.lesson])
                     except Misuse:  # the learner process puts such a lesson into quarantine
