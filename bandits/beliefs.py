@@ -4,7 +4,8 @@ A prediction is a logit: the sum over independent beliefs of their weights times
 moves the weights to where prior belief and likelihood agree (the mode, found on a line because only
 the prediction is told of), and takes from each covariance what the curvature there says was learned:
 assumed-density filtering with a Laplace step (Opper 1998; Minka 2001; Chapelle and Li 2011 with full
-covariances). No learning rate: early lessons move much, later ones little, by themselves.
+covariances). No learning rate: early lessons move much, later ones little, by themselves. A lesson's
+weight multiplies its likelihood.
 """
 
 from __future__ import annotations
@@ -50,11 +51,27 @@ class Belief:
         self.covariance = np.insert(np.insert(self.covariance, place, 0.0, axis=0), place, 0.0, axis=1)
         self.covariance[place, place] = deviation**2
 
+    def forget(self, kept: float, *, deviations: Floats) -> None:
+        """Keep this share of what lessons added to the prior's precision; the mean stays the best guess.
+
+        >>> belief = Belief(np.array([1.0]))
+        >>> belief.covariance[0, 0] = 0.25  # three lessons' worth beside a prior of one
+        >>> belief.forget(1 / 3, deviations=np.array([1.0]))
+        >>> round(float(belief.covariance[0, 0]), 9)
+        0.5
+        """
+        if not self.mean.size:
+            return
+        precision = kept * np.linalg.inv(self.covariance)
+        precision[np.diag_indices(deviations.size)] += (1.0 - kept) / deviations**2
+        covariance = np.linalg.inv(precision)
+        self.covariance[...] = (covariance + covariance.T) / 2.0
+
 
 Parts: TypeAlias = Sequence[tuple[Belief, Floats]]
 
 
-def learn(parts: Parts, *, start: float, label: float) -> None:
+def learn(parts: Parts, *, start: float, label: float, weight: float = 1.0) -> None:
     """Update every belief by one lesson: features `x` of each part, and `label` in [0, 1].
 
     >>> belief = Belief(np.array([1.0, 1.0]))
@@ -62,14 +79,16 @@ def learn(parts: Parts, *, start: float, label: float) -> None:
     >>> belief.mean.round(3), belief.covariance.diagonal().round(3)
     (array([0.401, 0.   ]), array([0.806, 1.   ]))
     """
+    if weight == 0.0:
+        return
     gains = [np.einsum("ij,j->i", belief.covariance, x) for belief, x in parts]
     before = start + math.fsum(float(belief.mean @ x) for belief, x in parts)
     spread = math.fsum(float(gain @ x) for gain, (_, x) in zip(gains, parts, strict=True))
-    chance = sigmoid(mode(before, spread=spread, label=label))
-    curvature = chance * (1.0 - chance)
+    chance = sigmoid(mode(before, spread=weight * spread, label=label))
+    curvature = weight * chance * (1.0 - chance)
     learned = curvature / (1.0 + curvature * spread)
     for gain, (belief, _) in zip(gains, parts, strict=True):
-        belief.mean += (label - chance) * gain
+        belief.mean += (weight * (label - chance)) * gain
         belief.covariance -= learned * (gain[:, None] * gain)
 
 

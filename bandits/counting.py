@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from bandits.baselines import Counts, PopularityPolicy, StaticPolicy, UniformPolicy
 from bandits.chain import Chain
+from bandits.forgetting import OPTIONS, Calendar, Forgetting
 from bandits.policy import Policy
 from bandits.recipe import Recipe
 from bandits.state import pack, unpack
-from bandits.teaching import checked, checked_values
+from bandits.teaching import Taught, checked, checked_values
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.rewards import Rewards
 from recsys.vocabulary import Candidate, Context, Lesson, ProductId
@@ -21,8 +23,8 @@ class PopularityLearner:
     kind = "popularity"
 
     def __init__(self, recipe: Recipe, *, chain: Chain) -> None:
-        if unknown := sorted(set(recipe.options) - {"by", "strength"}):
-            raise InvalidConfiguration(f"popularity has no option {unknown[0]}: use by, strength")
+        if unknown := sorted(set(recipe.options) - {"by", "strength", *OPTIONS}):
+            raise InvalidConfiguration(f"popularity has no option {unknown[0]}: use by, strength, {', '.join(OPTIONS)}")
         self.recipe = recipe
         self.chain = chain
         self._by = str(recipe.options.get("by", "taps"))
@@ -31,6 +33,8 @@ class PopularityLearner:
             raise InvalidConfiguration('popularity: by is "taps" or "value", and strength is above 0')
         self._counts: list[dict[ProductId, tuple[float, float]]] = [{} for _ in chain.stages]
         self._taught = 0
+        self._forgetting = Forgetting.of(recipe.options)
+        self._calendar = Calendar(self._forgetting)
 
     @property
     def taught(self) -> int:
@@ -40,18 +44,32 @@ class PopularityLearner:
     def learn(self, lessons: Sequence[Lesson]) -> int:
         """Check every lesson, then count each; how many taught. Raises `Misuse` before counting any."""
         for one in [checked(lesson, chain=self.chain) for lesson in lessons]:
-            self._count(one.stage, one.candidate.product_id, label=one.label)
+            self._count(one)
         return len(lessons)
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
+    def teach(
+        self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0
+    ) -> None:
         """One lesson without its decision; raises `Misuse` for poison."""
-        one = checked_values(context, candidate, stage=stage, label=label, chain=self.chain)
-        self._count(one.stage, candidate.product_id, label=label)
+        self._count(checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain))
 
-    def _count(self, stage: int, product: ProductId, *, label: float) -> None:
-        happened, taught = self._counts[stage].get(product, (0.0, 0.0))
-        self._counts[stage][product] = (happened + label, taught + 1.0)
+    def _count(self, one: Taught) -> None:
+        self._forget(one)
+        product, counts = one.candidate.product_id, self._counts[one.stage]
+        happened, taught = counts.get(product, (0.0, 0.0))
+        counts[product] = (happened + one.weight * one.label, taught + one.weight)
         self._taught += 1
+
+    def _forget(self, one: Taught) -> None:
+        if (kept := self._calendar.share(one)) < 1.0:
+            self._counts = [
+                {product: (happened * kept, taught * kept) for product, (happened, taught) in counts.items()}
+                for counts in self._counts
+            ]
+        if self._forgetting.by_lesson and one.candidate.product_id in self._counts[one.stage]:
+            happened, taught = self._counts[one.stage][one.candidate.product_id]
+            kept = self._forgetting.keep
+            self._counts[one.stage][one.candidate.product_id] = (happened * kept, taught * kept)
 
     def snapshot(self, version: int) -> PopularityPolicy:
         """An immutable policy cut from the counts as they are."""
@@ -75,16 +93,22 @@ class PopularityLearner:
     def state(self) -> bytes:
         """Chain and counts."""
         counts = [{product: list(pair) for product, pair in of_stage.items()} for of_stage in self._counts]
-        options = {"by": self._by, "strength": self._strength}
         return pack(
             {
                 "kind": self.kind,
-                "options": options,
+                "options": self._options,
                 "chain": self.chain.plain,
                 "counts": counts,
                 "taught": self._taught,
+                **self._calendar.plain,
             }
         )
+
+    @property
+    def _options(self) -> dict[str, float | str]:
+        """As they stand in a state; what forgets nothing reads as it did before there was forgetting."""
+        own: dict[str, float | str] = {"by": self._by, "strength": self._strength}
+        return own if self._forgetting == Forgetting() else own | asdict(self._forgetting)
 
     @classmethod
     def from_state(cls, recipe: Recipe, state: bytes) -> PopularityLearner:
@@ -93,10 +117,11 @@ class PopularityLearner:
         if header.get("kind") != cls.kind:
             raise Corrupt(f"the state holds a {header.get('kind')} learner, not {cls.kind}")
         learner = cls(recipe, chain=Chain.from_plain(header["chain"]))
-        if header["options"] != {"by": learner._by, "strength": learner._strength}:
+        if header["options"] != learner._options:
             raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")
         learner._counts = [{p: (pair[0], pair[1]) for p, pair in of_stage.items()} for of_stage in header["counts"]]
         learner._taught = header["taught"]
+        learner._calendar.day = header.get("day")
         return learner
 
 
@@ -129,9 +154,11 @@ class StillLearner:
         self._taught += len([checked(lesson, chain=self.chain) for lesson in lessons])
         return len(lessons)
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
+    def teach(
+        self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0
+    ) -> None:
         """One lesson without its decision; raises `Misuse` for poison."""
-        checked_values(context, candidate, stage=stage, label=label, chain=self.chain)
+        checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain)
         self._taught += 1
 
     def snapshot(self, version: int) -> Policy:

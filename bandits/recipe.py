@@ -82,7 +82,8 @@ class Learner(Protocol):
 
     Laws (tests/laws): a snapshot does not change when its learner goes on; learning, saving, loading
     and learning on equals learning undisturbed, to the last byte of `state`; a batch with one bad
-    lesson teaches nothing.
+    lesson teaches nothing; a lesson of weight 2 is the lesson twice to a counting learner and at
+    least as strong as once to every learner, one of weight 0 moves nothing.
     """
 
     @property
@@ -96,8 +97,13 @@ class Learner(Protocol):
     def learn(self, lessons: Sequence[Lesson]) -> int:
         """Learn from lessons in their order; how many taught. Raises `Misuse` before learning any."""
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
-        """One lesson without its decision: `stage` given the one before came out as `label` in [0, 1]."""
+    def teach(
+        self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0
+    ) -> None:
+        """One lesson without its decision: `stage` given the one before came out as `label` in [0, 1].
+
+        `weight` says how many lessons it counts for, from 0 (it only counts as taught) to `teaching.HEAVIEST`.
+        """
 
     def snapshot(self, version: int) -> Policy:
         """An immutable policy named `recipe@version`."""

@@ -6,7 +6,7 @@ lessons). What fails here raises `Misuse`; putting it in quarantine is the calle
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bandits.chain import Chain
 from bandits.impersonal import advice_sensitive
@@ -17,6 +17,8 @@ from recsys.vocabulary import NOTHING, Candidate, Context, Lesson
 
 BOUND = 100.0
 """No feature may be larger in absolute value: facts come scaled to about [-1, 2]."""
+HEAVIEST = 100.0
+"""No lesson may count for more than this many: whoever weighs lessons caps far below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Taught:
     candidate: Candidate
     stage: int  # row in the chain
     label: float  # in [0, MOST]
+    weight: float = 1.0  # in [0, HEAVIEST]: how many lessons it counts for
+    day: int | None = None  # of business time (`date.toordinal`), where it is known
 
 
 def checked(lesson: Lesson, *, chain: Chain) -> Taught:
@@ -36,11 +40,10 @@ def checked(lesson: Lesson, *, chain: Chain) -> Taught:
     if not 0 <= lesson.row < len(decision.candidates):
         raise Misuse(f"{where}: row {lesson.row} of {len(decision.candidates)} candidates")
     candidate = decision.candidates[lesson.row]
-    label = float(lesson.label)
     if slot is None:  # of what was not shown: nothing was drawn, so there is no propensity to check
         if any(each.product_id == candidate.product_id for each in decision.slots):
             raise Misuse(f"{where}: {candidate.product_id} was shown, and the lesson is of what was not")
-        return checked_values(decision.context, candidate, stage=lesson.stage, label=label, chain=chain)
+        return _told(lesson, candidate, chain=chain)
     if candidate.product_id != slot.product_id:
         raise Misuse(f"{where}: the row holds {candidate.product_id}, the slot {slot.product_id}")
     if not 0.0 < slot.propensity <= 1.0:
@@ -49,16 +52,32 @@ def checked(lesson: Lesson, *, chain: Chain) -> Taught:
         raise Misuse(f"{where}: the record holds {len(decision.pmfs)} slots")
     if decision.pmfs[slot.number - 1, lesson.row] != slot.propensity:
         raise InvalidPropensity(f"{slot.propensity}, which is not the logged pmf's", where=where)
-    return checked_values(decision.context, candidate, stage=lesson.stage, label=label, chain=chain)
+    return _told(lesson, candidate, chain=chain)
 
 
-def checked_values(context: Context, candidate: Candidate, *, stage: str, label: float, chain: Chain) -> Taught:
+def _told(lesson: Lesson, candidate: Candidate, *, chain: Chain) -> Taught:
+    values = checked_values(
+        lesson.decision.context,
+        candidate,
+        stage=lesson.stage,
+        label=float(lesson.label),
+        weight=lesson.weight,
+        chain=chain,
+    )
+    return replace(values, day=lesson.ripe_at.toordinal())
+
+
+def checked_values(
+    context: Context, candidate: Candidate, *, stage: str, label: float, chain: Chain, weight: float = 1.0
+) -> Taught:
     """The same for a lesson without a decision."""
     where = f"stage {stage}, product {candidate.product_id}"
     if candidate.product_id == NOTHING:
         raise Misuse(f"{where}: the null choice teaches nothing")
     if not 0.0 <= label <= MOST:  # above 1: an outcome that stands for others still to come (recsys/delays.py)
         raise Misuse(f"{where}: expected a label in [0, {MOST:g}], got {label}")
+    if not 0.0 <= weight <= HEAVIEST:
+        raise Misuse(f"{where}: expected a weight in [0, {HEAVIEST:g}], got {weight}")
     if len(context.names) != len(context.values) or len(candidate.names) != len(candidate.values):
         raise Misuse(f"{where}: feature names and values do not pair")
     affinity = 0.0 if candidate.affinity is None else candidate.affinity
@@ -67,4 +86,4 @@ def checked_values(context: Context, candidate: Candidate, *, stage: str, label:
             raise Misuse(f"{where}: a feature is not finite or beyond ±{BOUND:g}")
     if advice_sensitive(candidate):  # what is learned of it is learned of everybody (ADV-2)
         context, candidate = impersonal_context(context), impersonal_candidate(candidate)
-    return Taught(context, candidate, chain.row(stage), label)
+    return Taught(context, candidate, chain.row(stage), label, weight)

@@ -480,6 +480,7 @@ class Lesson:
     ripe_at: datetime
     position: int  # of the decision
     share: float = 1.0  # of the outcomes within the stage's horizon, those known by now: (0, 1]
+    weight: float = 1.0  # how many lessons it counts for
 
     @property
     def label(self) -> float:
