@@ -38,6 +38,13 @@ class Belief:
         belief.mean, belief.covariance = np.array(mean, dtype=np.float64), np.array(covariance, dtype=np.float64)
         return belief
 
+    @classmethod
+    def view(cls, mean: Floats, covariance: Floats) -> Belief:
+        """A belief over these very arrays."""
+        belief = cls.__new__(cls)
+        belief.mean, belief.covariance = mean, covariance
+        return belief
+
     def grow(self, deviations: Floats) -> None:
         """Take in weights not yet heard of, with these prior standard deviations."""
         d = self.mean.size

@@ -12,13 +12,14 @@ Rakhlin 2020), whose scale must grow with what was learned and fit the reward ga
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from recsys.errors import InvalidConfiguration, InvalidPmf
 from recsys.vocabulary import Bools, Floats
 
+_LATER: dict[str, float | str] = {"bonus": 0.0}  # settings that older recipes did not have, and what they meant
 KINDS = ("greedy", "epsilon_greedy", "softmax", "squarecb", "uniform")
 
 
@@ -35,6 +36,7 @@ class Exploration:
     temperature: float = 1.0  # softmax: score differences of one temperature are a factor e
     gamma: float = 100.0  # squarecb: inverse of the gap at which a candidate loses half of its even share, × n
     exponent: float = 0.5  # squarecb: gamma grows with lessons ** exponent
+    bonus: float = 0.0  # standard deviations of optimism that a learner which knows them adds to its scores
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -48,6 +50,13 @@ class Exploration:
                 f"exploration: squarecb needs gamma above 0 and an exponent in [0, 1], "
                 f"got {self.gamma} and {self.exponent}"
             )
+        if not 0.0 <= self.bonus <= 10.0:
+            raise InvalidConfiguration(f"exploration: bonus must be in [0, 10], got {self.bonus}")
+
+    @property
+    def plain(self) -> dict[str, float | str]:
+        """As JSON values; what came later is left out at its default, under which every older recipe was approved."""
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value != _LATER[name]}
 
     @property
     def floor(self) -> float:

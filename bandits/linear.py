@@ -39,10 +39,13 @@ from bandits.chain import Chain
 from bandits.chained import ChainedPolicy
 from bandits.columns import Columns
 from bandits.exploration import Exploration
+from bandits.forgetting import Calendar
 from bandits.priors import Settings
 from bandits.recipe import Recipe
+from bandits.stacked import Stacked
 from bandits.state import pack, unpack
 from bandits.teaching import Taught, checked, checked_values
+from bandits.waves import Waves, evened
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.rewards import Rewards
 from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, ProductId
@@ -52,30 +55,29 @@ _HEAD = ("level", "affinity", "seen_lately")  # the first columns: what is not o
 
 
 class _Stage:
-    """The beliefs about one stage."""
+    """What is believed of one stage, whatever the product."""
 
-    __slots__ = ("alike", "bends", "own", "shared")
+    __slots__ = ("alike", "bends", "shared", "taught")
 
-    def __init__(
-        self, shared: Belief, *, alike: Belief, own: dict[ProductId, Belief], bends: tuple[float, float]
-    ) -> None:
+    def __init__(self, shared: Belief, *, alike: Belief, bends: tuple[float, float]) -> None:
         self.shared = shared  # over the columns of contexts
         self.alike = alike  # over the columns of products' features
-        self.own = own  # over the columns of contexts
         self.bends = bends  # prior deviations of context: to one product, to all
+        self.taught: set[ProductId] = set()  # products with a lesson of this stage
 
 
 class LinearPolicy(ChainedPolicy):
-    """An immutable snapshot: means only; scores are a few small sums in numpy."""
+    """An immutable snapshot of the beliefs; scores are a few small sums in numpy."""
 
     def __init__(
         self,
         name: str,
         *,
         settings: Settings,
-        contexts: Columns,
+        contexts: _Contexts,
         features: Columns,
         stages: Sequence[_Stage],
+        own: tuple[Mapping[ProductId, int], Floats, Floats],
         chain: Chain,
         exploration: Exploration,
         lessons: int,
@@ -84,40 +86,59 @@ class LinearPolicy(ChainedPolicy):
         self._start = settings.start
         self._contexts = contexts
         self._features = features
-        products = sorted({product for stage in stages for product in stage.own})
-        self._row = {product: row for row, product in enumerate(products)}
-        self._new = len(products)  # the row of products never taught
-        self._weights = np.array([_weights(stage, products) for stage in stages])  # (stages, n + 1, columns)
+        self._row, self._own, self._unsure = own  # (stages, rows, columns) and (stages, rows, columns, columns)
+        self._stages = stages
+        self._shared = np.array([stage.shared.mean for stage in stages])  # (stages, columns)
         self._alike = np.array([stage.alike.mean for stage in stages])  # (stages, features)
         self._likeness: dict[tuple[tuple[str, ...], tuple[float, ...]], Floats] = {}
 
     def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probability of each stage given the one before; 0 for the null choice."""
-        weights = self._weights[:, [self._row.get(candidate.product_id, self._new) for candidate in candidates]]
-        x = self._contexts.vector(context.names, context.values)
-        x[: len(_HEAD)] = 0.0  # those differ by candidate
-        logits = self._start + np.einsum("snd,d->sn", weights, x)
-        logits += np.einsum("snh,nh->sn", weights[:, :, : len(_HEAD)], _heads(candidates))
-        return self._chances(logits, candidates)
+        x = self._contexts.rows(context.names, np.array([context.values]), candidates)
+        return self._chances(x, candidates)
 
     def pair_probabilities(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
-        weights = self._weights[:, [self._row.get(candidate.product_id, self._new) for candidate in candidates]]
-        x = self._contexts.rows(names, values)
-        x[:, : len(_HEAD)] = _heads(candidates)
-        return self._chances(self._start + np.einsum("smd,md->sm", weights, x), candidates)
+        return self._chances(self._contexts.rows(names, values, candidates), candidates)
+
+    def spreads(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) posterior standard deviation of each stage's logit; 0 for the null choice."""
+        return self._spreads(self._contexts.rows(context.names, np.array([context.values]), candidates), candidates)
+
+    def pair_spreads(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
+        return self._spreads(self._contexts.rows(names, values, candidates), candidates)
 
     def norm(self) -> float:
         """The largest Euclidean norm among the weights of a product, or of what products are like, at a stage."""
-        own, alike = np.linalg.norm(self._weights, axis=2), np.linalg.norm(self._alike, axis=1)
-        return float(max(own.max(initial=0.0), alike.max(initial=0.0)))
+        own = np.linalg.norm(self._own + self._shared[:, None], axis=2)
+        return float(max(own.max(initial=0.0), np.linalg.norm(self._alike, axis=1).max(initial=0.0)))
 
-    def _chances(self, logits: Floats, candidates: Sequence[Candidate]) -> Floats:
-        """(stages, n) probabilities, with what the products' own features add; 0 for the null choice."""
+    def _rows(self, candidates: Sequence[Candidate]) -> list[int] | slice:
+        """Where the candidates stand; a slice, which copies nothing, where they stand one after another."""
+        rows = [self._row.get(candidate.product_id, 0) for candidate in candidates]
+        start = rows[0] if rows else 0
+        return slice(start, start + len(rows)) if rows == list(range(start, start + len(rows))) else rows
+
+    def _chances(self, x: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) probabilities from (n, columns), with what the products' own features add."""
+        weights = self._own[:, self._rows(candidates)] + self._shared[:, None]
+        logits = self._start + np.einsum("snd,nd->sn", weights, x)
         logits += np.array([self._like(candidate) for candidate in candidates]).reshape(-1, len(logits)).T
         chances: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0)))
         chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
         return chances
+
+    def _spreads(self, x: Floats, candidates: Sequence[Candidate]) -> Floats:
+        own = np.matmul(self._unsure[:, self._rows(candidates)], x[None, :, :, None])[..., 0]  # (stages, n, columns)
+        variances = np.einsum("snd,nd->sn", own, x)
+        features = np.array([self._features.vector(each.names, each.values) for each in candidates])
+        features = features.reshape(len(candidates), len(self._features))
+        for row, stage in enumerate(self._stages):
+            variances[row] += np.einsum("nd,nd->n", x @ stage.shared.covariance, x)
+            variances[row] += np.einsum("nf,nf->n", features @ stage.alike.covariance, features)
+        variances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
 
     def _like(self, candidate: Candidate) -> Floats:
         """(stages,) what the product's own features add."""
@@ -140,9 +161,11 @@ class LinearLearner:
         self.recipe = recipe
         self.chain = chain
         self.settings = Settings.of(recipe.options)
-        self._contexts = Columns(_HEAD, knots=self.settings.knots)
+        self._contexts = _Contexts(self.settings)
         self._features = Columns([], knots=0)
         self._stages = [self._stage(row) for row in range(len(chain.stages))]
+        self._own = Stacked(np.array([self._prior(self.settings.level, stage.bends[0]) for stage in self._stages]))
+        self._calendar = Calendar(self.settings.forgetting)
         self._taught = 0
 
     @property
@@ -156,29 +179,44 @@ class LinearLearner:
             self._learn(one)
         return len(lessons)
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
+    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0) -> None:
         """One lesson without its decision; raises `Misuse` for poison."""
-        self._learn(checked_values(context, candidate, stage=stage, label=label, chain=self.chain))
+        self._learn(checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain))
 
     def _learn(self, one: Taught) -> None:
         self._take_in(one.context.names, one.candidate.names)
+        if (kept := self._calendar.share(one)) < 1.0:
+            self._forget(kept)
         stage, product = self._stages[one.stage], one.candidate.product_id
-        own = stage.own.get(product)
-        if own is None:
-            own = stage.own[product] = Belief(self._prior(self.settings.level, stage.bends[0]))
-        x = self._contexts.vector(one.context.names, one.context.values)
-        x[: len(_HEAD)] = _head(one.candidate)
-        like = self._features.vector(one.candidate.names, one.candidate.values)
-        learn([(stage.shared, x), (stage.alike, like), (own, x)], start=self.settings.start, label=one.label)
+        own = self._own.belief(one.stage, product)
+        if self.settings.forgetting.by_lesson:
+            self._age(one.stage, self.settings.keep)
+            self._own.forget_one(self.settings.keep, stage=one.stage, product=product)
+        x = self._contexts.rows(one.context.names, np.array([one.context.values]), [one.candidate])[0]
+        parts = [(stage.shared, x), (own, x)]
+        if one.candidate.names:
+            parts.insert(1, (stage.alike, self._features.vector(one.candidate.names, one.candidate.values)))
+        learn(parts, start=self.settings.start, label=one.label, weight=one.weight)
+        stage.taught.add(product)
         self._taught += 1
+
+    def _forget(self, kept: float) -> None:
+        for row in range(len(self._stages)):
+            self._age(row, kept)
+        self._own.forget(kept)
+
+    def _age(self, row: int, kept: float) -> None:
+        """Age what is believed of a stage whatever the product."""
+        stage = self._stages[row]
+        stage.shared.forget(kept, deviations=self._prior(1.5 * self.settings.level, stage.bends[1]))
+        stage.alike.forget(kept, deviations=np.full(len(self._features), stage.bends[1]))
 
     def _take_in(self, context: tuple[str, ...], features: tuple[str, ...]) -> None:
         """Make room for names not met before, in every belief."""
-        if more := self._contexts.take_in(context):
+        if more := self._contexts.columns.take_in(context):
             for stage in self._stages:
                 stage.shared.grow(np.full(more, stage.bends[1]))
-                for own in stage.own.values():
-                    own.grow(np.full(more, stage.bends[0]))
+            self._own.make_room(more, deviations=np.array([stage.bends[0] for stage in self._stages]))
         if more := self._features.take_in(features):
             for stage in self._stages:
                 stage.alike.grow(np.full(more, stage.bends[1]))
@@ -193,28 +231,50 @@ class LinearLearner:
         shared = Belief(self._prior(1.5 * self.settings.level, bends[1]))
         if parent < 0 and (worth is None or worth >= 0.0):
             shared.mean[1] = self.settings.affinity
-        return _Stage(shared, alike=Belief(np.empty(0)), own={}, bends=bends)
+        return _Stage(shared, alike=Belief(np.empty(0)), bends=bends)
 
     def _prior(self, level: float, rest: float) -> Floats:
-        return np.array([level, *[rest] * (len(self._contexts) - 1)])
+        return np.array([level, *[rest] * (len(self._contexts.columns) - 1)])
 
     def snapshot(self, version: int) -> LinearPolicy:
         """An immutable policy cut from the beliefs as they are."""
+        rows, means, covariances = self._own.rows, self._own.means, self._own.covariances
         return self._cut(
-            f"{self.recipe.name}@{version}", contexts=self._contexts.copy(), features=self._features.copy()
+            f"{self.recipe.name}@{version}",
+            contexts=self._contexts.copy(),
+            features=self._features.copy(),
+            stages=[
+                _Stage(_copied(stage.shared), alike=_copied(stage.alike), bends=stage.bends) for stage in self._stages
+            ],
+            own=(dict(rows), means.copy(), covariances.copy()),
         )
 
     def live(self) -> LinearPolicy:
-        """The same; void after the next lesson."""
-        return self._cut(f"{self.recipe.name}@live", contexts=self._contexts, features=self._features)
+        """A policy over the very beliefs, without a copy."""
+        return self._cut(
+            f"{self.recipe.name}@live",
+            contexts=self._contexts,
+            features=self._features,
+            stages=self._stages,
+            own=(self._own.rows, self._own.means, self._own.covariances),
+        )
 
-    def _cut(self, name: str, *, contexts: Columns, features: Columns) -> LinearPolicy:
+    def _cut(
+        self,
+        name: str,
+        *,
+        contexts: _Contexts,
+        features: Columns,
+        stages: Sequence[_Stage],
+        own: tuple[Mapping[ProductId, int], Floats, Floats],
+    ) -> LinearPolicy:
         return LinearPolicy(
             name,
             settings=self.settings,
             contexts=contexts,
             features=features,
-            stages=self._stages,
+            stages=stages,
+            own=own,
             chain=self.chain,
             exploration=self.recipe.exploration,
             lessons=self._taught,
@@ -227,13 +287,15 @@ class LinearLearner:
             "settings": asdict(self.settings),
             "chain": self.chain.plain,
             "taught": self._taught,
-            "contexts": self._contexts.names,
+            "contexts": self._contexts.columns.names,
             "features": self._features.names,
-            "products": [sorted(stage.own) for stage in self._stages],
+            "products": [sorted(stage.taught) for stage in self._stages],
+            **self._calendar.plain,
         }
         arrays: list[NDArray[Any]] = []
-        for stage in self._stages:
-            for belief in (stage.shared, stage.alike, *(stage.own[product] for product in sorted(stage.own))):
+        for row, stage in enumerate(self._stages):
+            own = [self._own.belief(row, product) for product in sorted(stage.taught)]
+            for belief in (stage.shared, stage.alike, *own):
                 arrays += [belief.mean.astype("<f8"), belief.covariance.astype("<f8")]
         return pack(header, arrays)
 
@@ -243,25 +305,51 @@ class LinearLearner:
         header, arrays = _opened(recipe, state)
         learner = cls(recipe, chain=Chain.from_plain(header["chain"]))
         learner._taught = header["taught"]
-        learner._contexts = Columns(header["contexts"], knots=learner.settings.knots)
-        learner._features = Columns(header["features"], knots=0)
+        learner._calendar.day = header.get("day")
         beliefs = (Belief.of(mean, covariance) for mean, covariance in zip(arrays[::2], arrays[1::2], strict=True))
-        for stage, products in zip(learner._stages, header["products"], strict=True):
-            stage.shared, stage.alike = next(beliefs), next(beliefs)
-            stage.own = {product: next(beliefs) for product in products}
-        learner._make_room()
+        told = [
+            (next(beliefs), next(beliefs), {product: next(beliefs) for product in products})
+            for products in header["products"]
+        ]
+        names = _with_room(header["contexts"], told, stages=learner._stages)
+        learner._contexts = _Contexts(learner.settings, names=names)
+        learner._features = Columns(header["features"], knots=0)
+        learner._own = Stacked(
+            np.array([learner._prior(learner.settings.level, stage.bends[0]) for stage in learner._stages])
+        )
+        for product in sorted({product for _, _, own in told for product in own}):
+            learner._own.belief(0, product)
+        for row, (stage, (shared, alike, own)) in enumerate(zip(learner._stages, told, strict=True)):
+            stage.shared, stage.alike, stage.taught = shared, alike, set(own)
+            for product, belief in own.items():
+                mine = learner._own.belief(row, product)
+                mine.mean[...], mine.covariance[...] = belief.mean, belief.covariance
         return learner
 
-    def _make_room(self) -> None:
-        """Give a state from before the last column of `_HEAD` what a new learner would believe of it."""
-        names, place = self._contexts.names, len(_HEAD) - 1
-        if names[place : place + 1] == [_HEAD[place]]:
-            return
-        self._contexts = Columns([*_HEAD, *names[place:]], knots=self.settings.knots)
-        for stage in self._stages:
-            stage.shared.make_room(place, deviation=stage.bends[1])
-            for own in stage.own.values():
-                own.make_room(place, deviation=stage.bends[0])
+
+class _Contexts:
+    """Context and candidate → the columns of beliefs: the head, waves where there are any, then the context."""
+
+    def __init__(self, settings: Settings, *, names: Sequence[str] | None = None) -> None:
+        self._settings = settings
+        self._waves = Waves(settings.waves)
+        fresh = [*_HEAD, *self._waves.names]
+        self.columns = Columns(fresh if names is None else names, knots=settings.knots)
+
+    def copy(self) -> _Contexts:
+        """The same columns, to grow apart from here on."""
+        return _Contexts(self._settings, names=self.columns.names)
+
+    def rows(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(m, columns) for candidate i in the context of row i of `values`, which may be one for all."""
+        told = evened(values) if self._settings.waves else values
+        rows = self.columns.rows(names, told)
+        if self._settings.waves:
+            rows[:, len(_HEAD) : len(_HEAD) + self._settings.waves] = self._waves.rows(names, told)
+        if len(rows) < len(candidates):
+            rows = np.repeat(rows, len(candidates), axis=0)
+        rows[:, : len(_HEAD)] = _heads(candidates)
+        return rows
 
 
 def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
@@ -269,18 +357,32 @@ def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
     return LinearLearner(recipe, chain=Chain.of(rewards, recipe.reward))
 
 
+def _with_room(
+    names: list[str], told: Sequence[tuple[Belief, Belief, Mapping[ProductId, Belief]]], *, stages: Sequence[_Stage]
+) -> list[str]:
+    """Give a state from before the last column of `_HEAD` what a new learner would believe of it."""
+    place = len(_HEAD) - 1
+    if names[place : place + 1] == [_HEAD[place]]:
+        return names
+    for stage, (shared, _, own) in zip(stages, told, strict=True):
+        shared.make_room(place, deviation=stage.bends[1])
+        for belief in own.values():
+            belief.make_room(place, deviation=stage.bends[0])
+    return [*_HEAD, *names[place:]]
+
+
+def _copied(belief: Belief) -> Belief:
+    return Belief.of(belief.mean, belief.covariance)
+
+
 def _head(candidate: Candidate) -> tuple[float, float, float]:
     """What stands in the first columns: 1, affinity, and how often this customer saw the product lately."""
     return 1.0, candidate.affinity or 0.0, candidate.seen_lately
 
 
-def _weights(stage: _Stage, products: Sequence[ProductId]) -> Floats:
-    """(n + 1, columns) weights of each product, and last of one that was never taught."""
-    weights = np.tile(stage.shared.mean, (len(products) + 1, 1))
-    for row, product in enumerate(products):
-        if product in stage.own:
-            weights[row] += stage.own[product].mean
-    return weights
+def _heads(candidates: Sequence[Candidate]) -> Floats:
+    """(n, 3) the heads of many."""
+    return np.array([_head(candidate) for candidate in candidates]).reshape(-1, len(_HEAD))
 
 
 def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:
@@ -289,11 +391,6 @@ def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArr
         raise Corrupt(f"the state holds a {header.get('kind')} learner, not {KIND}")
     if len(arrays) != 2 * sum(2 + len(products) for products in header["products"]):
         raise Corrupt(f"a {KIND} learner's state does not hold what it names")
-    if header["settings"] != asdict(Settings.of(recipe.options)):
+    if asdict(Settings()) | header["settings"] != asdict(Settings.of(recipe.options)):  # older states name fewer
         raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")
     return header, arrays
-
-
-def _heads(candidates: Sequence[Candidate]) -> Floats:
-    """(n, 3) the heads of many."""
-    return np.array([_head(candidate) for candidate in candidates]).reshape(-1, len(_HEAD))

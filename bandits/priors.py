@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from bandits.forgetting import Forgetting
 from bandits.recipe import Options
 from recsys.errors import InvalidConfiguration
 
@@ -21,6 +22,9 @@ class Settings:
     later: float = 0.1  # of both in stages that follow another, of which few lessons come
     affinity: float = 0.5  # prior mean of what a unit of affinity adds to the first good stages
     knots: int = 0  # hats per context feature, which let a line bend
+    waves: int = 0  # random Fourier features of the context; above 0, `context` and `shared` are of all of it together
+    keep: float = 1.0  # forgetting (bandits/forgetting.py)
+    keep_per: str = "day"
 
     @classmethod
     def of(cls, options: Options) -> Settings:
@@ -31,7 +35,7 @@ class Settings:
         try:
             return cls(**{name: type(getattr(cls(), name))(value) for name, value in options.items()})
         except ValueError:
-            raise InvalidConfiguration("linear: every option is a number") from None
+            raise InvalidConfiguration("linear: every option but keep_per is a number") from None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.prior < 1.0:
@@ -42,6 +46,14 @@ class Settings:
             raise InvalidConfiguration("linear: affinity must be in [-10, 10]")
         if not (self.knots == 0 or 2 <= self.knots <= 20):
             raise InvalidConfiguration("linear: knots must be 0 or 2 to 20")
+        if not 0 <= self.waves <= 256:
+            raise InvalidConfiguration("linear: waves must be 0 to 256")
+        Forgetting(self.keep, self.keep_per)
+
+    @property
+    def forgetting(self) -> Forgetting:
+        """How fast it forgets."""
+        return Forgetting(self.keep, self.keep_per)
 
     def bends(self, parent: int) -> tuple[float, float]:
         """(context, shared) deviations of a stage that follows the stage in row `parent`, -1 for "seen"."""

@@ -68,7 +68,7 @@ class Recipe:
             "name": self.name,
             "learner": self.learner,
             "options": dict(self.options),
-            "exploration": asdict(self.exploration),
+            "exploration": self.exploration.plain,
             "shares_traffic": self.shares_traffic,
             **({} if self.reward == "attributed" else {"reward": self.reward}),
         }
@@ -97,9 +97,7 @@ class Learner(Protocol):
     def learn(self, lessons: Sequence[Lesson]) -> int:
         """Learn from lessons in their order; how many taught. Raises `Misuse` before learning any."""
 
-    def teach(
-        self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0
-    ) -> None:
+    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0) -> None:
         """One lesson without its decision: `stage` given the one before came out as `label` in [0, 1].
 
         `weight` says how many lessons it counts for, from 0 (it only counts as taught) to `teaching.HEAVIEST`.

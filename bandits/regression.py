@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from bandits.crossing import Crossing
+from bandits.forgetting import Forgetting
 from bandits.recipe import Options
 from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Floats
@@ -24,6 +25,8 @@ class Settings:
     knots: int = 0  # hats per context feature: 5 lets a linear learner bend, at six times the features
     scale: float = 0.5  # of context beside the product's own level, which is learned first
     bits: int = 18  # the weight table has 2 ** bits rows
+    keep: float = 1.0  # forgetting (bandits/forgetting.py)
+    keep_per: str = "day"
 
     @classmethod
     def of(cls, options: Options) -> Settings:
@@ -38,10 +41,16 @@ class Settings:
             raise InvalidConfiguration(f'vowpal: loss is "logistic" or "squared", not "{self.loss}"')
         if not (0.0 < self.learning_rate <= 100.0 and 0.0 < self.prior < 1.0):
             raise InvalidConfiguration("vowpal: learning_rate must be in (0, 100] and prior in (0, 1)")
+        Forgetting(self.keep, self.keep_per)
         if not 0.0 < self.scale <= 10.0:
             raise InvalidConfiguration("vowpal: scale must be in (0, 10]")
         if not (self.knots == 0 or 2 <= self.knots <= 20) or not 10 <= self.bits <= 24:
             raise InvalidConfiguration("vowpal: knots must be 0 or 2 to 20, and bits 10 to 24")
+
+    @property
+    def forgetting(self) -> Forgetting:
+        """How fast it forgets."""
+        return Forgetting(self.keep, self.keep_per)
 
     @property
     def arguments(self) -> list[str]:

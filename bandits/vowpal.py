@@ -22,6 +22,7 @@ from bandits.chain import Chain
 from bandits.chained import ChainedPolicy
 from bandits.crossing import Crossing, Table
 from bandits.exploration import Exploration
+from bandits.forgetting import Calendar
 from bandits.recipe import Recipe
 from bandits.regression import Settings
 from bandits.state import pack, unpack
@@ -32,6 +33,8 @@ from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, Vecto
 
 KIND = "vowpal"
 _GROUP = "f"  # the one namespace of our examples
+_SUMS = 1  # the column of VW's table that holds sums of squared gradients
+_FIRM = 1.0  # the prior's share in them: the precision of a weight before any lesson
 
 
 class VowpalPolicy(ChainedPolicy):
@@ -42,6 +45,7 @@ class VowpalPolicy(ChainedPolicy):
         name: str,
         *,
         weights: Sequence[Vector],
+        sums: Sequence[Vector],
         settings: Settings,
         chain: Chain,
         exploration: Exploration,
@@ -50,6 +54,7 @@ class VowpalPolicy(ChainedPolicy):
     ) -> None:
         super().__init__(name, chain=chain, exploration=exploration, lessons=lessons)
         self._weights = tuple(weights)  # one (2 ** bits,) per stage
+        self._sums = tuple(sums)  # of squared gradients, one (2 ** bits,) per stage
         self._settings = settings
         self._crossing = crossing or settings.crossing
 
@@ -67,6 +72,26 @@ class VowpalPolicy(ChainedPolicy):
         result = self._told(self._crossing.pairs(names, values, candidates))
         result[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
         return result
+
+    def spreads(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) standard deviation of each stage's prediction; 0 for the null choice.
+
+        VW's adaptive sums of squared gradients are the diagonal of the empirical Fisher information, so
+        their inverses are the variances of a posterior without correlations.
+        """
+        if not candidates:
+            return np.zeros((len(self._sums), 0))
+        return self._unsure(self._crossing.table(context, candidates), candidates)
+
+    def pair_spreads(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
+        return self._unsure(self._crossing.pairs(names, values, candidates), candidates)
+
+    def _unsure(self, table: Table, candidates: Sequence[Candidate]) -> Floats:
+        squares = table.values**2
+        variances = np.stack([np.add.reduceat(squares / (_FIRM + s[table.indices]), table.starts) for s in self._sums])
+        variances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        return np.asarray(np.sqrt(variances))
 
     def norm(self) -> float:
         """The largest Euclidean norm among the stages' weights."""
@@ -89,6 +114,7 @@ class VowpalLearner:
         self.crossing = self.settings.crossing
         self.workspaces = tuple(Workspace(self.settings.arguments) for _ in chain.stages)
         self._taught = taught
+        self._calendar = Calendar(self.settings.forgetting)
         self._example = Example()
 
     @property
@@ -102,32 +128,44 @@ class VowpalLearner:
             self._learn(one)
         return len(lessons)
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float) -> None:
+    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0) -> None:
         """One lesson without its decision; raises `Misuse` for poison."""
-        self._learn(checked_values(context, candidate, stage=stage, label=label, chain=self.chain))
+        self._learn(checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain))
 
     def _learn(self, one: Taught) -> None:
+        if (kept := self._calendar.share(one)) < 1.0:
+            for workspace in self.workspaces:
+                _weights(workspace)[:, _SUMS] *= np.float32(kept)
         table = self.crossing.table(one.context, [one.candidate])
+        if self.settings.forgetting.by_lesson:
+            _weights(self.workspaces[one.stage])[table.indices, _SUMS] *= np.float32(self.settings.keep)
         group: Any = self._example[_GROUP]
         group.truncate_to(0)
         group.push_many_features(table.indices.astype(np.uint64), table.values.astype(np.float32))
         for label, weight in self.settings.label(one.label):
-            self._example.set_label(SimpleLabel(label, weight, self.settings.start))
-            self.workspaces[one.stage].learn_one(self._example)
+            if one.weight:
+                self._example.set_label(SimpleLabel(label, weight * one.weight, self.settings.start))
+                self.workspaces[one.stage].learn_one(self._example)
         self._taught += 1
 
     def snapshot(self, version: int) -> VowpalPolicy:
         """An immutable policy cut from the weights as they are."""
-        return self._cut(f"{self.recipe.name}@{version}", [_frozen(_weights(w)[:, 0]) for w in self.workspaces])
+        tables = [_weights(workspace) for workspace in self.workspaces]
+        copies = [[_frozen(table[:, column]) for table in tables] for column in (0, _SUMS)]
+        return self._cut(f"{self.recipe.name}@{version}", copies[0], sums=copies[1])
 
     def live(self) -> VowpalPolicy:
         """A policy over the very weights, without a copy."""
-        return self._cut(f"{self.recipe.name}@live", [_weights(w)[:, 0] for w in self.workspaces])
+        tables = [_weights(workspace) for workspace in self.workspaces]
+        return self._cut(
+            f"{self.recipe.name}@live", [table[:, 0] for table in tables], sums=[table[:, _SUMS] for table in tables]
+        )
 
-    def _cut(self, name: str, weights: Sequence[Vector]) -> VowpalPolicy:
+    def _cut(self, name: str, weights: Sequence[Vector], *, sums: Sequence[Vector]) -> VowpalPolicy:
         return VowpalPolicy(
             name,
             weights=weights,
+            sums=sums,
             settings=self.settings,
             chain=self.chain,
             exploration=self.recipe.exploration,
@@ -142,6 +180,7 @@ class VowpalLearner:
             "settings": asdict(self.settings),
             "chain": self.chain.plain,
             "taught": self._taught,
+            **self._calendar.plain,
         }
         arrays: list[NDArray[Any]] = []
         for workspace in self.workspaces:
@@ -155,6 +194,7 @@ class VowpalLearner:
         """The learner that `state` was taken from; learning goes on exactly there."""
         header, arrays = _opened(recipe, state)
         learner = cls(recipe, chain=Chain.from_plain(header["chain"]), taught=header["taught"])
+        learner._calendar.day = header.get("day")
         for stage, workspace in enumerate(learner.workspaces):
             _weights(workspace)[arrays[2 * stage]] = arrays[2 * stage + 1]
         return learner
@@ -168,14 +208,18 @@ def new(recipe: Recipe, rewards: Rewards) -> VowpalLearner:
 def load_policy(recipe: Recipe, state: bytes, *, version: int) -> VowpalPolicy:
     """The snapshot of a stored state, without starting the engine."""
     header, arrays = _opened(recipe, state)
-    settings, weights = Settings.of(recipe.options), []
+    settings = Settings.of(recipe.options)
+    weights: list[Vector] = []
+    sums: list[Vector] = []
     for rows, values in zip(arrays[::2], arrays[1::2], strict=True):
-        table = np.zeros(1 << settings.bits, dtype=np.float32)
-        table[rows] = values[:, 0]
-        weights.append(_frozen(table))
+        for column, tables in ((0, weights), (_SUMS, sums)):
+            table = np.zeros(1 << settings.bits, dtype=np.float32)
+            table[rows] = values[:, column]
+            tables.append(_frozen(table))
     return VowpalPolicy(
         f"{recipe.name}@{version}",
         weights=weights,
+        sums=sums,
         settings=settings,
         chain=Chain.from_plain(header["chain"]),
         exploration=recipe.exploration,
@@ -198,6 +242,6 @@ def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArr
     header, arrays = unpack(state)
     if header.get("kind") != KIND or len(arrays) != 2 * len(header["chain"]["stages"]):
         raise Corrupt(f"the state holds a {header.get('kind')} learner, not {KIND}")
-    if header["settings"] != asdict(Settings.of(recipe.options)):
+    if asdict(Settings()) | header["settings"] != asdict(Settings.of(recipe.options)):  # older states name fewer
         raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")
     return header, arrays

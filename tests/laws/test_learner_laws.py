@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import TypeAlias
 
 import numpy as np
@@ -111,7 +112,40 @@ def one_poisoned_lesson_teaches_nothing_of_its_batch(recipe: Recipe) -> None:
     for label in (float("nan"), -1.0, 9.0):
         with pytest.raises(Misuse):
             learner.teach(moment(), products()[0], stage="tapped", label=label)
+    for weight in (float("nan"), -1.0, 101.0):
+        with pytest.raises(Misuse):
+            learner.teach(moment(), products()[0], stage="tapped", label=1.0, weight=weight)
+        with pytest.raises(Misuse):
+            learner.learn([*good[:2], replace(good[2], weight=weight)])
     assert learner.state() == before
+
+
+def a_heavier_lesson_moves_more_and_one_without_weight_nothing(recipe: Recipe) -> None:
+    moved = []
+    for weight in (0.0, 0.5, 1.0, 4.0):
+        learner = _taught(recipe)
+        before = learner.snapshot(1).scores(moment(), products())
+        learner.teach(moment(), products()[0], stage="tapped", label=1.0, weight=weight)
+        assert learner.taught == 61
+        moved.append(float(learner.snapshot(1).scores(moment(), products())[0] - before[0]))
+    if recipe.exploration.bonus or recipe.options.get("keep_per") == "lesson":
+        return  # being surer, or forgetting, moves a score too
+    assert moved[0] == 0.0
+    assert moved == sorted(moved)
+    still = recipe.learner in ("uniform", "static")
+    assert still or moved[1] < moved[2] < moved[3]
+
+
+def what_is_kept_of_yesterday_is_kept_once(recipe: Recipe) -> None:
+    one_by_one, at_once = make_learner(recipe, REWARDS), make_learner(recipe, REWARDS)
+    later = [
+        replace(each, ripe_at=each.ripe_at + timedelta(days=number // 20)) for number, each in enumerate(lessons(60))
+    ]
+    at_once.learn(later)
+    for each in later:
+        one_by_one = from_state(recipe, one_by_one.state())
+        one_by_one.learn([each])
+    assert one_by_one.state() == at_once.state()
 
 
 def foreign_bytes_are_refused(recipe: Recipe) -> None:
@@ -130,6 +164,8 @@ LAWS: list[Law] = [
     batches_do_not_matter,
     a_stored_policy_is_the_snapshot,
     one_poisoned_lesson_teaches_nothing_of_its_batch,
+    a_heavier_lesson_moves_more_and_one_without_weight_nothing,
+    what_is_kept_of_yesterday_is_kept_once,
     foreign_bytes_are_refused,
 ]
 

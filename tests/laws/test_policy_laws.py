@@ -98,6 +98,20 @@ def pairs_score_as_alone(policy: Policy) -> None:
     assert pair_scores(policy, contexts[0].names, values[:0], []).shape == (0,)
 
 
+def knows_how_unsure_it_is_or_does_not_say(policy: Policy) -> None:
+    """Deviations stand in candidate order, are finite and not negative, 0 for the null choice."""
+    deviations = getattr(policy, "deviations", None)
+    if deviations is None:
+        return
+    candidates = products()
+    told = deviations(moment(), candidates)
+    assert np.isfinite(told).all()
+    assert (told[:-1] > 0.0).all()
+    assert told[-1] == 0.0
+    np.testing.assert_allclose(deviations(moment(), candidates[::-1]), told[::-1], rtol=1e-9)
+    assert deviations(moment(), []).shape == (0,)
+
+
 def has_a_name_with_a_version(policy: Policy) -> None:
     assert policy.name.count("@") == 1
 
@@ -111,6 +125,7 @@ LAWS: list[Law] = [
     closed_scores_have_no_influence,
     is_pure,
     pairs_score_as_alone,
+    knows_how_unsure_it_is_or_does_not_say,
     has_a_name_with_a_version,
 ]
 
