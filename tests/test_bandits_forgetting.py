@@ -29,7 +29,7 @@ def _days(n: int, *, per_day: int, happened: bool, since: int = 0) -> list[Lesso
 @pytest.mark.parametrize("engine", ["linear", "vowpal", "popularity"])
 @pytest.mark.parametrize("per", ["day", "lesson"])
 def test_who_forgets_follows_a_change(engine: str, per: str) -> None:
-    keep, fell = 0.7 if per == "day" else 0.9, []
+    keep, fell = 0.7 if per == "day" else 0.99, []
     for options in ({}, {"keep": keep, "keep_per": per}):
         learner = make_learner(Recipe("bandit", learner=engine, options=options), REWARDS)
         learner.learn(_days(200, per_day=10, happened=True))
