@@ -34,7 +34,10 @@ class Settings:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(options) - known):
             raise InvalidConfiguration(f"vowpal has no option {unknown[0]}: use {', '.join(sorted(known))}")
-        return cls(**{name: type(getattr(cls(), name))(value) for name, value in options.items()})
+        try:
+            return cls(**{name: type(getattr(cls(), name))(value) for name, value in options.items()})
+        except ValueError:
+            raise InvalidConfiguration("vowpal: every option but loss and keep_per is a number") from None
 
     def __post_init__(self) -> None:
         if self.loss not in ("logistic", "squared"):
