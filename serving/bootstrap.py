@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from recsys.trail import Trail
 from serving.explanations import Explainer
 from serving.intake import Intake
 from serving.ladder import Ladder
+from serving.learning import learning
 from serving.live_policy import LivePolicies
 from serving.offer import Offers
 from serving.patience import LogPatience
@@ -46,6 +48,7 @@ from serving.settings import Settings
 from serving.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
+_LOOK_SECONDS = 5.0  # between two looks at how learning stands, for the metrics
 _INTRODUCING = 4  # threads that give unknown customers a token
 
 
@@ -208,6 +211,7 @@ class Service:
     recommender: Recommender = field(init=False)
     _layers: Layers | None = None
     _champion: str = ""
+    _look_again_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.patience = LogPatience(lambda: self.commit.commits)
@@ -266,6 +270,9 @@ class Service:
         if not self.home.database.ready:
             self.home.database.create()
         self._layers = self.home.layers()
+        if time.monotonic() >= self._look_again_at:
+            self.telemetry.tell_learning(learning(self.home.database, self.live.recipes))
+            self._look_again_at = time.monotonic() + _LOOK_SECONDS
         if (champion := self.home.champion()) != self._champion:  # promoted, rolled back, or expired
             self._serve(champion)
 

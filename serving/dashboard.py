@@ -55,6 +55,7 @@ class Status(TypedDict):
     policies: Sequence[Serving]
     versions: Mapping[str, str]  # what → digest or version in force
     counters: Mapping[str, int]  # received, joined, waiting, quarantined, learned
+    lessons: Mapping[str, Mapping[str, int]]  # recipe → received, learned, waiting, quarantined, superseded
     switches: Sequence[Switch]  # in force
     attention: Sequence[str]
 

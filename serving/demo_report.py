@@ -22,6 +22,7 @@ from recsys.scorecards import roll_up
 from serving.demo import EXPERIMENT, JUDGED_DAYS, Run
 from serving.demo_worth import UNRULED, worth_of
 from serving.learner_loop import LEASE
+from serving.learning import learning
 from serving.live_policy import policy_name
 
 
@@ -54,6 +55,7 @@ class Report:
     regret: Mapping[str, float]  # points a customer: what rules cost, and what the bandit has still to learn
     experiment: str
     events: Mapping[str, int]
+    lessons: Mapping[str, Mapping[str, int]]
     reconciles: bool
     published: Mapping[str, int]
     bundle: Mapping[str, float]
@@ -69,6 +71,7 @@ def report_of(run: Run) -> Report:
     """Everything the demo has to tell."""
     rows, worth = worth_of(run)
     events, reconciles = _events(run)
+    state = learning(run.home.database, [recipe.name for recipe in run.home.recipes])
     lines = _lines(np.array(rows), worth)
     points = {line.policy: line.points for line in lines}
     regret = {"compliance": points[UNRULED] - points["oracle"], "policy": points["oracle"] - points["bandit"]}
@@ -80,7 +83,8 @@ def report_of(run: Run) -> Report:
         regret=regret,
         experiment=_experiment(run),
         events=events,
-        reconciles=reconciles,
+        lessons=state.lessons,
+        reconciles=reconciles and state.reconciles,
         published=_published(run),
         bundle=_bundle(run),
         milliseconds=_latencies(run),
@@ -121,6 +125,11 @@ def told(report: Report) -> str:
         f"  joined: {e['attributed']:,} to a decision in time, {e['organic']:,} organic, {e['late']:,} late",
         f"Decisions {e['decisions']:,} = closed {e['closed']:,} + still open {e['open']:,}; lessons told "
         f"{e['lessons']:,}; learned by the bandit {e['learned_bandit']:,}, by popularity {e['learned_popularity']:,}",
+        *(
+            f"Lessons of {name}: received {n['received']:,} = learned {n['learned']:,} + waiting {n['waiting']:,} "
+            f"+ quarantined {n['quarantined']:,} + superseded {n['superseded']:,}"
+            for name, n in report.lessons.items()
+        ),
         f"Policy versions published: {published}",
         f"Embeddings: recall@5 {report.bundle.get('recall_at_5', math.nan):.3f} "
         f"against {report.bundle.get('popularity_recall_at_5', math.nan):.3f} for popularity",

@@ -19,7 +19,7 @@ from serving.telling import story_of, told_in_full
 
 def quiet_status() -> Status:
     """A status with nothing to tell: an empty home."""
-    return Status(policies=(), versions={}, counters={}, switches=(), attention=())
+    return Status(policies=(), versions={}, counters={}, lessons={}, switches=(), attention=())
 
 
 @dataclass(frozen=True, slots=True)

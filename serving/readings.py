@@ -22,6 +22,7 @@ from serving.bootstrap import Service
 from serving.curriculum import STILL
 from serving.dashboard import Serving, Status
 from serving.learner_loop import LEASE
+from serving.learning import learning
 from serving.live_policy import policy_name
 from serving.reading_out import ReadOut, read_out
 from serving.receipts import receipt_of
@@ -56,8 +57,7 @@ class Readings:
         counts = service.log.counts()
         offer = service.offers.current
         missing, notes = service.readiness()
-        quarantined = service.home.quarantine.count()
-        put_aside = [f"{quarantined} lessons are in quarantine"] if quarantined else []
+        learned = learning(service.home.database, service.live.recipes)
         return Status(
             policies=[self._serving(name) for name in service.live.recipes],
             versions={
@@ -67,8 +67,9 @@ class Readings:
                 "bundle": "none" if offer.retriever is None else offer.retriever.digest[:12],
             },
             counters=self._counters(counts.get("outcome", 0)),
+            lessons=learned.lessons,
             switches=service.home.orders.current.off(service.clock.now()),
-            attention=[*missing, *notes, *put_aside],
+            attention=[*learned.attention, *missing, *notes],
         )
 
     def _counters(self, received: int) -> dict[str, int]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from serving.learning import Learning
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
 
@@ -35,7 +38,18 @@ class Telemetry:
         )
         self.swaps = _summed("recsys_policy_swaps", "Snapshots swapped in since the start", registry)
         self.refusals = _summed("recsys_artefact_refusals", "Damaged artefacts refused since the start", registry)
+        self.lessons = _told("recsys_lessons", "What became of the lessons", ["recipe", "state"], registry)
+        self.frozen = _told("recsys_recipe_frozen", "1 while the learner holds snapshots back", ["recipe"], registry)
+        self.quarantine = _told("recsys_quarantine", "Things in quarantine that nobody has settled", [], registry)
         self.commits = _summed("recsys_log_commits", "Durable commits since the start", registry)
+
+    def tell_learning(self, state: Learning) -> None:
+        """Take over how learning stands."""
+        for recipe, counts in state.lessons.items():
+            for name, n in counts.items():
+                self.lessons.labels(recipe, name).set(n)
+            self.frozen.labels(recipe).set(int(recipe in state.frozen))
+        self.quarantine.set(state.quarantined)
 
     def text(self) -> bytes:
         """The Prometheus exposition: of this process, or of all workers of its port together."""
@@ -44,6 +58,11 @@ class Telemetry:
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+
+def _told(name: str, what: str, labels: Sequence[str], registry: CollectorRegistry) -> Gauge:
+    """What every worker reads from the database alike."""
+    return Gauge(name, what, labels, registry=registry, multiprocess_mode="livemostrecent")
 
 
 def _summed(name: str, what: str, registry: CollectorRegistry) -> Gauge:

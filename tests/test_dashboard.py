@@ -114,6 +114,7 @@ def test_the_overview_puts_harm_first() -> None:
     status = quiet_status() | {
         "attention": ("4 events are in quarantine.",),
         "counters": {"received": 10, "joined": 5, "waiting": 4, "quarantined": 0, "learned": 7},
+        "lessons": {"bandit": {"received": 9, "learned": 4, "waiting": 3, "quarantined": 1, "superseded": 1}},
         "switches": (Switch("product", "loan", off=True, reason="being mended", by="grace"),),
         "policies": (
             {"recipe": "vowpal", "policy": "vowpal@12", "published_at": "2026-03-02T09:00:00Z", "lessons": 12_345},

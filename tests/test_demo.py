@@ -84,6 +84,10 @@ def test_the_whole_loop_reconciles_and_leaves_nothing_running(tmp_path: Path) ->
     assert events["sent"] == events["received"] == events["joined"] + events["waiting"] + events["quarantined"]
     assert events["decisions"] == events["closed"] + events["open"]
     assert events["rejected"] == 0
+    assert report["lessons"]["bandit"]["learned"] == events["learned_bandit"] > 0
+    for counts in report["lessons"].values():
+        ended = counts["learned"] + counts["waiting"] + counts["quarantined"] + counts["superseded"]
+        assert counts["received"] == ended
     points = {line["policy"]: line["points"] for line in report["lines"]}
     assert set(points) == {"oracle", "bandit", "popularity by taps", "popularity by value", "uniform"}
     assert points["oracle"] == max(points.values())
