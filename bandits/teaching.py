@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from bandits.chain import Chain
 from bandits.impersonal import advice_sensitive
 from recsys.delays import MOST
-from recsys.errors import InvalidPropensity, Misuse
+from recsys.errors import InvalidPmf, InvalidPropensity, Misuse
 from recsys.features import impersonal_candidate, impersonal_context
-from recsys.vocabulary import NOTHING, Candidate, Context, Lesson
+from recsys.vocabulary import NOTHING, Candidate, Context, Decision, Lesson
 
 BOUND = 100.0
 """No feature may be larger in absolute value: facts come scaled to about [-1, 2]."""
 HEAVIEST = 100.0
 """No lesson may count for more than this many: whoever weighs lessons caps far below."""
+
+_WHOLE = 1e-9  # how near to 1 a logged distribution must sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,13 @@ def checked(lesson: Lesson, *, chain: Chain) -> Taught:
         raise InvalidPropensity(slot.propensity, where=where)
     if not 1 <= slot.number <= len(decision.pmfs):
         raise Misuse(f"{where}: the record holds {len(decision.pmfs)} slots")
-    if decision.pmfs[slot.number - 1, lesson.row] != slot.propensity:
+    pmf = decision.pmfs[slot.number - 1]
+    if pmf[lesson.row] != slot.propensity:
         raise InvalidPropensity(f"{slot.propensity}, which is not the logged pmf's", where=where)
+    if not (pmf.min() >= 0.0 and abs(float(pmf.sum()) - 1.0) <= _WHOLE):  # also refuses NaN
+        raise InvalidPmf("the logged one is negative, not finite or does not sum to 1", where=where)
+    if slot not in decision.slots:
+        raise Misuse(f"{where}: the slate holds no such slot")
     return _told(lesson, candidate, chain=chain)
 
 
@@ -80,10 +87,26 @@ def checked_values(
         raise Misuse(f"{where}: expected a weight in [0, {HEAVIEST:g}], got {weight}")
     if len(context.names) != len(context.values) or len(candidate.names) != len(candidate.values):
         raise Misuse(f"{where}: feature names and values do not pair")
-    affinity = 0.0 if candidate.affinity is None else candidate.affinity
-    for value in (*context.values, *candidate.values, affinity, candidate.seen_lately):
-        if not -BOUND <= value <= BOUND:  # also refuses NaN
-            raise Misuse(f"{where}: a feature is not finite or beyond ±{BOUND:g}")
+    if not (_bounded(context.values) and _bounded_candidate(candidate)):
+        raise Misuse(f"{where}: a feature is not finite or beyond ±{BOUND:g}")
     if advice_sensitive(candidate):  # what is learned of it is learned of everybody (ADV-2)
         context, candidate = impersonal_context(context), impersonal_candidate(candidate)
     return Taught(context, candidate, chain.row(stage), label, weight)
+
+
+def sound(decision: Decision) -> bool:
+    """Whether a record could be put to a policy: features bounded, its first distribution one."""
+    if not decision.candidates or not len(decision.pmfs) or not decision.context.names:
+        return False
+    pmf = decision.pmfs[0]
+    whole = bool(pmf.min() >= 0.0) and abs(float(pmf.sum()) - 1.0) <= _WHOLE
+    return whole and _bounded(decision.context.values) and all(map(_bounded_candidate, decision.candidates))
+
+
+def _bounded_candidate(candidate: Candidate) -> bool:
+    affinity = 0.0 if candidate.affinity is None else candidate.affinity
+    return _bounded((*candidate.values, affinity, candidate.seen_lately))
+
+
+def _bounded(values: tuple[float, ...]) -> bool:
+    return all(-BOUND <= value <= BOUND for value in values)  # also refuses NaN

@@ -25,6 +25,7 @@ from bandits.learner import from_state, make_learner
 from bandits.policy import Policy
 from bandits.recipe import Learner, Recipe
 from bandits.selftest import checked_recipe
+from bandits.teaching import sound
 from recsys import artefacts
 from recsys.errors import ArtefactMissing, Misuse
 from recsys.eventlog import EventLog
@@ -205,7 +206,7 @@ class LearnerLoop:
         return True
 
     def _note_decision(self, decision: Decision, *, at: int) -> None:
-        if teaches(decision) and decision.context.names:
+        if teaches(decision):
             self._recent.append((at, decision))
         for _, taught in self._learning():
             taught.tally.promise(self._curriculum.promised[decision.decision_id])
@@ -235,7 +236,7 @@ class LearnerLoop:
         found = canary.faults(
             policy,
             last=taught.good,
-            decisions=[decision for _, decision in self._recent],
+            decisions=[decision for _, decision in self._recent if sound(decision)],
             envelope=taught.recipe.envelope,
             **self._bounds(),
         )
