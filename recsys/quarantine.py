@@ -37,6 +37,7 @@ class Refused:
     slot: int = 0
     stage: str = ""
     happened: bool = False
+    share: float = 1.0  # of a lesson
     state: str = KEPT
     by: str = ""  # who released or dropped it
     why: str = ""
@@ -46,7 +47,8 @@ def refused(lesson: Lesson, *, recipe: str, reason: str, kind: str = "poison") -
     """A lesson and why it may not teach."""
     decision_id, slot = lesson.decision.decision_id, 0 if lesson.slot is None else lesson.slot.number
     key = f"{recipe}:{decision_id}:{slot}:{lesson.stage}"
-    return Refused(key, lesson.position, recipe, reason, kind, decision_id, slot, lesson.stage, lesson.happened)
+    told = (decision_id, slot, lesson.stage, lesson.happened, lesson.share)
+    return Refused(key, lesson.position, recipe, reason, kind, *told)
 
 
 class Quarantine:
@@ -113,7 +115,7 @@ class Quarantine:
 
 def _row(item: Refused) -> dict[str, object]:
     text = {"kind": item.kind, "decision": item.decision_id, "slot": item.slot, "stage": item.stage}
-    text |= {"happened": item.happened, "by": item.by, "why": item.why}
+    text |= {"happened": item.happened, "share": item.share, "by": item.by, "why": item.why}
     return {
         "key": item.key,
         "position": item.position,
@@ -136,6 +138,7 @@ def _read(row: Row[tuple[object, ...]]) -> Refused:
         text.get("slot", 0),
         text.get("stage", ""),
         text.get("happened", False),
+        text.get("share", 1.0),
         row.state,
         text.get("by", ""),
         text.get("why", ""),

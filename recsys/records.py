@@ -326,7 +326,7 @@ def _plain_fields(body: Body) -> tuple[str, str, str, Any]:
             return "erasure", f"erasure:{body.erasure_id}", body.token, [body.erasure_id, body.stores]
         case Release():
             fields = [body.key, body.recipe, body.reason, body.by, body.decision_id, body.slot, body.stage]
-            return "release", f"release:{_digest(body.key)}", "", [*fields, body.happened]
+            return "release", f"release:{_digest(body.key)}", "", [*fields, body.happened, body.share]
         case _:  # decisions have a form of their own
             raise TypeError(f"{type(body).__name__} has no plain form")
 

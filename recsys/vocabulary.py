@@ -430,6 +430,7 @@ class Release:
     slot: int = 0  # 1-based
     stage: str = ""
     happened: bool = False
+    share: float = 1.0  # as the lesson was told
 
 
 Body: TypeAlias = Decision | Display | Outcome | PermissionChange | Switch | Override | Erasure | Release

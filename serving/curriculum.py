@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from bandits.chain import Chain
@@ -20,7 +21,7 @@ from recsys.errors import Misuse
 from recsys.features import KNOWN_VERSIONS
 from recsys.joining import Joiner, unshown_row
 from recsys.rewards import UNSHOWN, Rewards
-from recsys.vocabulary import Decision, DecisionId, Event, Lesson, PermissionChange, Release, Round, Token
+from recsys.vocabulary import Decision, DecisionId, Event, Lesson, Outcome, PermissionChange, Release, Round, Token
 from serving.flooding import Bounds, Flood
 
 
@@ -61,6 +62,7 @@ class Curriculum:
         self._flood = Flood(bounds)
         self._past = past
         self._doubted: dict[DecisionId, str] = {}
+        self._came: dict[Token, tuple[int, str]] = {}  # by whom nobody believes, where, why
         self._objected: set[Token] = set()
 
     def feed(self, event: Event) -> Iterator[Told | Round]:
@@ -75,14 +77,17 @@ class Curriculum:
                 self.promised[each.decision.decision_id] -= 1
                 yield self._judged(each)
         if (doubt := self._flood.take(event)) is not None:
-            self._doubted.setdefault(*doubt)
+            if isinstance(event.body, Outcome) and event.body.decision_id is None:
+                self._came[event.body.token] = (event.position, doubt)
+            elif isinstance(event.body, Decision | Outcome) and event.body.decision_id is not None:
+                self._doubted.setdefault(event.body.decision_id, doubt)
         match event.body:
             case Decision():
                 self.promised[event.body.decision_id] = len(event.body.shown) * self._n_stages + self._n_unshown
             case PermissionChange():
                 self._note_objection(event.body)
             case Release() if event.body.decision_id:
-                yield from self._released(event.body, at=event.position)
+                yield from self._released(event.body, event)
             case _:
                 pass
 
@@ -99,18 +104,25 @@ class Curriculum:
             checked(lesson, chain=self._chain)
         except Misuse as error:
             return Told(lesson, "poison", str(error))
-        if (doubt := self._doubted.get(lesson.decision.decision_id)) is not None:
+        if (doubt := self._doubt(lesson)) is not None:
             return Told(lesson, "doubt", doubt)
         if lesson.decision.versions.features not in KNOWN_VERSIONS:
             return Told(lesson, "doubt", "its features were made by a definition that is not known here")
         return Told(lesson)
 
-    def _released(self, release: Release, *, at: int) -> Iterator[Told]:
+    def _doubt(self, lesson: Lesson) -> str | None:
+        """Why a lesson's source is doubted; of what was not shown, also the source of what came by itself since."""
+        at, why = self._came.get(lesson.decision.token, (0, ""))
+        if lesson.slot is None and at > lesson.position:
+            return why
+        return self._doubted.get(lesson.decision.decision_id)
+
+    def _released(self, release: Release, event: Event) -> Iterator[Told]:
         found = self._past.decisions([release.decision_id]).get(release.decision_id)
-        if found is None or not isinstance(found.body, Decision) or found.position > at:
+        if found is None or not isinstance(found.body, Decision) or found.position > event.position:
             return
-        lesson = lesson_of(found.body, release, position=found.position)
-        said = self._past.permissions_of(found.body.token, before=at)
+        lesson = lesson_of(found.body, release, position=found.position, at=event.recorded_at)
+        said = self._past.permissions_of(found.body.token, before=event.position)
         if lesson is None or not teaches(found.body) or (said is not None and not _personal(said)):
             return
         try:
@@ -129,20 +141,18 @@ def _personal(change: PermissionChange) -> bool:
     return change.permissions.in_app and change.permissions.objected_at is None
 
 
-def lesson_of(decision: Decision, release: Release, *, position: int) -> Lesson | None:
-    """The lesson that a release names; None where the decision never showed such a slot."""
+def lesson_of(decision: Decision, release: Release, *, position: int, at: datetime) -> Lesson | None:
+    """The lesson that a release names, ripe `at` its release; None where the decision never showed such a slot."""
     if release.slot == 0:  # of what was not shown
         unshown = unshown_row(decision, stage=release.stage)
-        at = decision.made_at
-        return (
-            None if unshown is None else Lesson(decision, None, unshown, release.stage, release.happened, at, position)
-        )
+        told = (release.stage, release.happened, at, position, release.share)
+        return None if unshown is None else Lesson(decision, None, unshown, *told)
     slot = next((slot for slot in decision.shown if slot.number == release.slot), None)
     rows = [candidate.product_id for candidate in decision.candidates]
     if slot is None or slot.product_id not in rows:
         return None
-    row, at = rows.index(slot.product_id), decision.made_at
-    return Lesson(decision, slot, row, release.stage, release.happened, at, position)
+    row = rows.index(slot.product_id)
+    return Lesson(decision, slot, row, release.stage, release.happened, at, position, release.share)
 
 
 def teaches(decision: Decision) -> bool:

@@ -39,8 +39,8 @@ class Flood:
         self._starts: list[int] = []  # the first position of each window that was met
         self._index = -1
 
-    def take(self, event: Event) -> tuple[str, str] | None:
-        """(decision id, why it is doubted) where the event comes from a source past its bound."""
+    def take(self, event: Event) -> str | None:
+        """Why what the event tells is doubted: it comes from a source past its bound."""
         index = micros(event.recorded_at) // (self._bounds.window // timedelta(microseconds=1))
         if index != self._index:
             self._index = index
@@ -51,11 +51,11 @@ class Flood:
         if isinstance(body, Decision) and body.token:
             self._decisions[body.token] += 1
             if 0 < self._bounds.decisions < self._decisions[body.token]:
-                return body.decision_id, f"its customer had more than {self._bounds.decisions:,} decisions in a window"
-        elif isinstance(body, Outcome) and body.source and body.decision_id is not None:
+                return f"its customer had more than {self._bounds.decisions:,} decisions in a window"
+        elif isinstance(body, Outcome) and body.source:
             self._outcomes[body.source] += 1
             if 0 < self._bounds.outcomes < self._outcomes[body.source]:
-                return body.decision_id, f"a key told of more than {self._bounds.outcomes:,} outcomes in a window"
+                return f"a key told of more than {self._bounds.outcomes:,} outcomes in a window"
         return None
 
     def begins(self, position: int) -> int:

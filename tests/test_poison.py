@@ -127,7 +127,8 @@ def test_the_source_of_an_outcome_makes_no_conflict_of_a_repeat(tmp_path: Path) 
 def release(home: Installation) -> None:
     """Let everything doubted teach, as the command does."""
     for each in sorted(home.quarantine.all(), key=lambda each: each.key):
-        body = Release(each.key, each.recipe, "looked", "ada", each.decision_id, each.slot, each.stage, each.happened)
+        lesson = (each.decision_id, each.slot, each.stage, each.happened, each.share)
+        body = Release(each.key, each.recipe, "looked", "ada", *lesson)
         home.log.append([Entry(body)])
 
 

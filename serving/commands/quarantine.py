@@ -66,10 +66,7 @@ def release(keys: tuple[str, ...], reason: str, *, every_doubt: bool) -> None:
     for each in found:
         _check(home, each)
     for each in found:
-        body = Release(
-            each.key, each.recipe, reason, who(), each.decision_id, each.slot, each.stage, each.happened
-        )  # fmt: skip
-        home.log.append([Entry(body)])  # once: again, it changes nothing
+        home.log.append([Entry(_release(each, reason=reason, by=who()))])  # once: again, it changes nothing
         home.quarantine.settle(each.key, state=RELEASED, by=who(), why=reason)
         home.trail.note(by=who(), action="release_quarantined", subject=each.key)
     click.echo(f"{len(found):,} released: the learner takes them up where they stand in the log")
@@ -89,6 +86,11 @@ def drop(keys: tuple[str, ...], reason: str) -> None:
     click.echo(f"{len(keys):,} dropped")
 
 
+def _release(item: Refused, *, reason: str, by: str) -> Release:
+    told = (item.decision_id, item.slot, item.stage, item.happened, item.share)
+    return Release(item.key, item.recipe, reason, by, *told)
+
+
 def _check(home: Installation, item: Refused) -> None:
     """Raise `Misuse` where a release would change nothing."""
     if item.state not in (KEPT, DROPPED):
@@ -100,8 +102,7 @@ def _check(home: Installation, item: Refused) -> None:
     found = home.log.decisions([item.decision_id]).get(item.decision_id) if item.decision_id else None
     if found is None or not isinstance(found.body, Decision):
         raise Misuse(f"{item.key}: {item.reason}; it cannot be released: drop it")
-    name = Release(item.key, item.recipe, "", "", item.decision_id, item.slot, item.stage, item.happened)
-    lesson = lesson_of(found.body, name, position=found.position)
+    lesson = lesson_of(found.body, _release(item, reason="", by=""), position=found.position, at=found.recorded_at)
     if lesson is None:
         raise Misuse(f"{item.key}: its decision shows no such slot: drop it")
     try:
