@@ -26,7 +26,7 @@ from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Vector
 
 _JUDGED_CELLS = 40_000_000  # scores that decide on a parameter: 160 MB at once
-_JUDGED = 3000  # customers at most
+_JUDGED = 2000  # customers at most
 _POPULAR = 0.05  # share of every counted distribution that is popularity's: nothing is impossible, ties are broken
 _SHARP = 2.0  # logits a standard deviation of a linear score is worth
 

@@ -79,9 +79,8 @@ class Ranked:
         """Means over customers, and what the lists are like as a whole.
 
         Coverage: share of the catalogue that is shown to anybody. Novelty: mean −log2 of the training share
-        of what is shown, in bits. Popularity bias: mean training share of what is shown, over the mean of
-        what was wanted's own kind of list, the catalogue weighted by choices (1 is no bias, above 1 favours the
-        popular).
+        of what is shown, in bits. Popularity bias: mean training share of what is shown, over that of a product
+        drawn by popularity (1: lists are as popular as choices are; above 1 they favour the popular).
         """
         found: dict[str, float] = {"customers": float(len(self.first)), "mrr": float(self.first.mean())}
         for k in ks:
@@ -131,12 +130,13 @@ def ranked(
             scores[known.customer_rows[chosen], known.subject_rows[chosen]] = -np.inf
         top = _top(scores, k=k)  # (b, k)
         owner = np.repeat(np.arange(len(rows)), wanted.lengths[rows])  # (w,)
+        products = wanted.only(rows).product_rows  # (w,)
         right = np.zeros(scores.shape, dtype=np.bool_)
-        right[owner, wanted.only(rows).product_rows] = True
+        right[owner, products] = True
         struck = np.isneginf(np.take_along_axis(scores, top, axis=1))
         hits[part] = np.take_along_axis(right, top, axis=1) & ~struck
         lists[part] = np.where(struck, -1, top)
-        first[part] = _reciprocal(scores, right=right)
+        first[part] = _reciprocal(scores, owner=owner, products=products)
     shares = counts / max(counts.sum(), 1)
     return Ranked(lists, hits, first, wanted.lengths[judged], judged, shares)
 
@@ -145,22 +145,28 @@ def _top(scores: Vector, *, k: int) -> NDArray[np.int64]:
     """(b, k) rows of the best k, the best first, ties in row order."""
     n = scores.shape[1]
     if k < n:
-        bound = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]  # (b, 1) the k-th best score
-        above, level = scores > bound, scores == bound
-        room = k - above.sum(axis=1, keepdims=True)
-        chosen = above | (level & (np.cumsum(level, axis=1) <= room))
-        among = np.nonzero(chosen)[1].reshape(len(scores), k)  # in row order
+        parted = np.argpartition(-scores, (k - 1, k), axis=1)[:, : k + 1]  # (b, k + 1), the last two in order
+        among = np.sort(parted[:, :k], axis=1)
+        last = np.take_along_axis(scores, parted[:, k - 1 :], axis=1)  # (b, 2)
+        for row in np.flatnonzero(last[:, 0] == last[:, 1]):  # a tie across the edge: the first of the equals are in
+            above = np.flatnonzero(scores[row] > last[row, 0])
+            level = np.flatnonzero(scores[row] == last[row, 0])[: k - len(above)]
+            among[row] = np.sort(np.concatenate([above, level]))
     else:
         among = np.broadcast_to(np.arange(n), scores.shape)
     order = np.argsort(-np.take_along_axis(scores, among, axis=1), axis=1, kind="stable")
     return np.take_along_axis(among, order, axis=1)
 
 
-def _reciprocal(scores: Vector, *, right: Bools) -> Floats:
-    """(b,) 1 / rank of the best wanted product."""
-    best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)  # (b, 1)
-    place = np.argmax(right & (scores == best), axis=1)[:, None]  # the first wanted one of that score
-    ahead = (scores > best).sum(axis=1) + ((scores == best) & (np.arange(scores.shape[1]) < place)).sum(axis=1)
+def _reciprocal(scores: Vector, *, owner: Rows, products: Rows) -> Floats:
+    """(b,) 1 / rank of the best wanted product; `owner` and `products` are the pairs that were wanted."""
+    own = scores[owner, products]
+    order = np.lexsort((products, -own, owner))  # each customer's best wanted product first
+    first = order[np.unique(owner[order], return_index=True)[1]]  # (b,)
+    best, place = own[first][:, None], products[first]
+    ahead = (scores > best).sum(axis=1)
+    for row in np.flatnonzero((scores == best).sum(axis=1) > 1):
+        ahead[row] += int((scores[row, : place[row]] == best[row, 0]).sum())
     return np.where(np.isneginf(best[:, 0]), 0.0, 1.0 / (1.0 + ahead))
 
 

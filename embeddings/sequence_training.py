@@ -25,7 +25,7 @@ from recsys.errors import InvalidConfiguration, InvalidTable
 from recsys.vocabulary import Floats, Vector
 
 _ENCODED = 32_768  # events encoded at once
-_JUDGED = 4096  # customers who decide when to stop, evenly spread
+_JUDGED = 2048  # customers who decide when to stop, evenly spread
 
 
 @dataclass(frozen=True, slots=True)

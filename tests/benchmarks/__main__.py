@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bank, coverage, index, judging, ladder, log, reasons, rules, states
+from tests.benchmarks import bank, coverage, embeddings, index, judging, ladder, log, reasons, rules, states
 
 ALL = {
     "bank": bank.main,
     "coverage": coverage.main,
+    "embeddings": embeddings.main,
     "index": index.main,
     "judging": judging.main,
     "ladder": ladder.main,
