@@ -51,8 +51,8 @@ class Blend:
             known = few.histories.subject_rows < few.histories.n_products
             for each in logs:
                 each[few.histories.customer_rows[known], few.histories.subject_rows[known]] = -1e9
-        firsts = few.wanted.product_rows[few.wanted.starts[:-1]]  # (m,) one of what each wanted
-        weights = weighed(logs, wanted=firsts)
+        any_one = np.arange(len(few.wanted.lengths)) * 7919 % few.wanted.lengths  # not the first: rows are no chance
+        weights = weighed(logs, wanted=few.wanted.product_rows[few.wanted.starts[:-1] + any_one])
         self.weights = {m.name: float(w) for m, w in zip(self.members, weights, strict=True)}
 
     def refit(self, whole: Histories, *, seed: int) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from embeddings.fitting import Epoch, put_weights
 from embeddings.graph import Graph, GraphConfig
 from embeddings.histories import Histories, Rows
-from embeddings.linear import DENSE_UP_TO, Ease, Popularity, Transitions, TransitionsConfig
+from embeddings.linear import Ease, Popularity, Transitions, TransitionsConfig
 from embeddings.ranking import Scorer, Wanted, ranked
 from embeddings.sequence_training import SequenceConfig, network_of, preferences, train_sequences
 from embeddings.sequential import Sequential, SequentialConfig
@@ -232,7 +232,7 @@ def ease() -> Solved:
     """EASE with a penalty that later choices pick."""
     return Solved(
         "ease",
-        tuple(Try({"penalty": penalty}, partial(Ease.of, penalty=penalty)) for penalty in (20.0, 100.0, 300.0, 1000.0)),
+        tuple(Try({"penalty": penalty}, partial(Ease.of, penalty=penalty)) for penalty in (20.0, 100.0, 500.0)),
     )
 
 
@@ -256,8 +256,3 @@ def _quality(scorer: Scorer, later: Later, *, counts: Rows) -> tuple[float, floa
     """NDCG@10 and hit rate @10 on later choices."""
     found = ranked(scorer, histories=later.histories, wanted=later.wanted, counts=counts, k=10, seen=later.seen)
     return float(found.ndcg(10).mean()), float(found.hit_rate(10).mean())
-
-
-def solvable(data: Histories) -> bool:
-    """Whether EASE's dense matrix holds the whole catalogue."""
-    return data.n_products <= DENSE_UP_TO

@@ -20,7 +20,7 @@ from embeddings.histories import Histories, Rows
 from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Floats, Vector
 
-DENSE_UP_TO = 8000  # products of a dense P × P matrix in float32: 256 MB, and its inverse in about 20 s
+DENSE_UP_TO = 6000  # products of a dense matrix in float32: 144 MB, and its inverse in about 10 s
 _PAIRS = 4_000_000  # counted at once: 100 MB
 
 
@@ -100,7 +100,7 @@ class Ease:
     """Products explained by the other products of the same customer."""
 
     weights: Vector  # (M, M) over the products that are common enough
-    members: Rows  # (M,) their rows, all of them up to `DENSE_UP_TO`
+    members: Rows  # (M,) their rows: all products, up to `DENSE_UP_TO` of them
     n_products: int
     counts = False
 

@@ -56,11 +56,15 @@ class Judged:
         return self.found.metrics() | dict(self.slices)
 
 
-def family_of(name: str, *, data: Histories, protocol: Protocol) -> Family:
-    """The family called `name`, with the members that fit data of this size and protocol."""
+def family_of(name: str, *, protocol: Protocol) -> Family:
+    """The family called `name`, with the members that fit a protocol: what knows order only where there is one.
+
+    Raises:
+        InvalidConfiguration: no such family, or one that a given split has no use for.
+    """
     ordered = protocol == "leave-one-out"
     linear = [families.popularity(), *([families.transitions()] if ordered else [])]
-    linear += [families.ease()] if families.solvable(data) else []
+    linear.append(families.ease())
     if name == "blend":
         return Blend([*linear, families.graph(), *([SequentialFamily()] if ordered else [])])
     if name == "linear":

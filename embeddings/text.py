@@ -107,11 +107,12 @@ class Sentences:
         except ImportError:
             raise InvalidConfiguration("sentence models need an extra: pip install 'recsys[sentences]'") from None
         self._model = package.SentenceTransformer(str(directory), device="cpu", local_files_only=True)
+        self._dim = int(np.shape(self._model.encode([""], show_progress_bar=False))[1])
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return int(self._model.get_sentence_embedding_dimension())
+        return self._dim
 
     def encode(self, texts: Sequence[str]) -> Vector:
         """(n, D) float32 of unit length."""

@@ -140,9 +140,9 @@ def test_sets_are_judged_without_order(tmp_path: Path) -> None:
     train = written(tmp_path / "train.txt", *(" ".join(map(str, [u, *row[:6]])) for u, row in enumerate(rows)))
     written(tmp_path / "test.txt", *(" ".join(map(str, [u, *row[6:]])) for u, row in enumerate(rows)))
     split = split_of(train, protocol="given-split")
-    found = judge(split, family=family_of("blend", data=split.train, protocol="given-split"), protocol="given-split")
+    found = judge(split, family=family_of("blend", protocol="given-split"), protocol="given-split")
     assert found.seen == "drop"
     assert found.found.recall(5).mean() > 0.95  # four of ten are left, of which two are wanted
     assert found.metrics()["history_5_to_19_customers"] == 120
     with pytest.raises(InvalidConfiguration, match="transitions is no encoder for given-split"):
-        family_of("transitions", data=split.train, protocol="given-split")
+        family_of("transitions", protocol="given-split")

@@ -10,6 +10,7 @@ from typing import cast
 
 import click
 
+from embeddings.bundling import FAMILIES
 from embeddings.fitting import Epoch
 from embeddings.protocols import ENCODERS, Judged, Protocol, family_of, judge, split_of
 from recsys.artefacts import canonical
@@ -22,11 +23,14 @@ from serving.nightly import train
 from serving.tracked import tracker_of
 
 _SHOWN = ("hr", "recall", "ndcg")
+_HELP = f"from the log: {', '.join(FAMILIES)} [two-tower]; from a file: {', '.join(ENCODERS)} [blend]"
 
 
 @click.command
 @click.option(
-    "--encoder", default=None, help="two-tower for the log, blend for a file; or one of " + ", ".join(ENCODERS)
+    "--encoder",
+    default=None,
+    help=_HELP,
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--until", type=MOMENT, help="learn from what was recorded before then, however the log goes on")
@@ -115,7 +119,7 @@ def _tried(
     tracker: Tracker,
 ) -> Judged:
     split = split_of(path, protocol=protocol, test=test)
-    family = family_of(encoder, data=split.train, protocol=protocol)
+    family = family_of(encoder, protocol=protocol)
     parameters: dict[str, Parameter] = {
         "encoder": encoder,
         "protocol": protocol,

@@ -237,7 +237,7 @@ def encoded(family: str, *, customers: int = 1_000_000) -> None:
 
 def ours(split: Split, *, name: str, protocol: Protocol, title: str = "") -> Line:
     """One of our families under a protocol, with the command's defaults."""
-    family: Family = family_of(name, data=split.train, protocol=protocol)
+    family: Family = family_of(name, protocol=protocol)
     began = time.process_time()
     found = judge(split, family=family, protocol=protocol)
     note = ", ".join(f"{key} {value:g}" for key, value in found.chosen.items())
