@@ -141,7 +141,9 @@ class Book:
         dice = uniforms(self._trial.seed, purpose="unshown", day=shown.number, keys=keys.ravel()).reshape(keys.shape)
         picks = np.where(left, dice, -1.0).argmax(axis=1)
         rows, since = shown.arrivals.rows, shown.seconds
-        alone, carded = (self._earliest(part, shown.number, rows, picks, since) for part in (self._organic, self._carded))
+        alone, carded = (
+            self._earliest(part, shown.number, rows, picks, since) for part in (self._organic, self._carded)
+        )
         asked = np.flatnonzero(left.any(axis=1) & (carded > since + window))
         labels = (alone <= since + window).astype(np.float64)[asked]
         self._lessons(learner, stage, day, visits=asked, columns=picks[asked], labels=labels, names=names)

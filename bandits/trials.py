@@ -1,4 +1,4 @@
-"""A recipe's life in a synthetic bank: it decides every visit, learns from what comes of it, and is judged by the truth.
+"""A recipe's life in a synthetic bank: it decides every visit, learns from what comes of it, is judged by the truth.
 
     for day in lived(Trial(recipe, rewards, world="types", seed=1, customers=2_000, days=120)):
         ...                                     # Lived: points a visit, of the recipe and of an oracle, so far
@@ -19,10 +19,9 @@ found in hindsight on other customers. Lives of two recipes meet the same dice.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 
 import numpy as np
 
@@ -136,7 +135,7 @@ class Life:
             yield self._day()
 
     def _day(self) -> Lived:
-        bank, trial = self.bank, self.trial
+        bank = self.bank
         day = bank.begin_day()
         self._watched.look()
         here = day.arrivals.on((SURFACE,))
@@ -245,7 +244,8 @@ def judged(life: Life, *, since: int) -> Judged:
     """Judge the visits kept from day `since` on; references are found on the other half of the customers."""
     kept = [sight for sight in life.sights if sight.number >= since]
     rows, values, suited, seen, earned = (
-        np.concatenate([getattr(each, name) for each in kept]) for name in ("rows", "values", "suited", "seen", "earned")
+        np.concatenate([getattr(each, name) for each in kept])
+        for name in ("rows", "values", "suited", "seen", "earned")
     )
     wide = widened(np.concatenate([each.visible for each in kept]))
     examination = life.bank.examination(SURFACE)

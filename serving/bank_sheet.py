@@ -53,9 +53,13 @@ _CONFIG: dict[str, Any] = {
 
 def write_sheet(sheet: Sheet, *, folder: Path, title: str) -> tuple[Path, Path]:
     """Write `bank.html` and `bank.png` into `folder`; where they lie."""
+    return write_picture(specification(sheet, title=title), folder=folder, name="bank", title=title)
+
+
+def write_picture(spec: dict[str, Any], *, folder: Path, name: str, title: str) -> tuple[Path, Path]:
+    """Write a Vega-Lite specification as `name.html`, which needs no network, and `name.png`; where they lie."""
     folder.mkdir(parents=True, exist_ok=True)
-    spec = specification(sheet, title=title)
-    page, picture = folder / "bank.html", folder / "bank.png"
+    page, picture = folder / f"{name}.html", folder / f"{name}.png"
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     drawn = json.dumps(spec).replace("</", "<\\/")  # so that no text can end the script it stands in
     page.write_text(_PAGE.format(title=html.escape(title), bundle=bundle, spec=drawn), encoding="utf-8")
@@ -188,3 +192,22 @@ def _titled(chart: Any, title: str, subtitle: str) -> Panel:
 
 def _data(rows: Rows) -> alt.InlineData:
     return alt.InlineData(values=rows)
+
+
+def curves(rows: Rows, *, title: str, subtitle: str) -> dict[str, Any]:
+    """Regret by day, a panel for each world and a line for each `policy`; `rows` hold world, policy, day, regret."""
+    policies = list(dict.fromkeys(row["policy"] for row in rows))
+    colour = alt.Color("policy:N", title=None, scale=alt.Scale(domain=policies, range=list(FAMILIES)),
+                       legend=_legend(columns=2))  # fmt: skip
+    panels = []
+    for world in dict.fromkeys(row["world"] for row in rows):
+        base = alt.Chart(_data([row for row in rows if row["world"] == world])).encode(
+            x=alt.X("day:Q", title="day", axis=alt.Axis(grid=False)), color=colour
+        )
+        band = base.mark_area(opacity=0.15).encode(y=alt.Y("low:Q", title="points a visit × 1,000"), y2="high:Q")
+        line = base.mark_line(strokeWidth=2.5).encode(y="regret:Q")
+        panels.append(_titled(alt.layer(band, line), world, "short of the best slates in the same states"))
+    whole = alt.concat(*panels, columns=2).properties(title=alt.Title(title, subtitle=subtitle, fontSize=20, offset=26))
+    spec: dict[str, Any] = whole.to_dict()
+    spec["config"] = _CONFIG
+    return spec

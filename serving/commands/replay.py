@@ -14,13 +14,14 @@ import click
 from tqdm import tqdm
 
 from bandits.intervals import Interval
-from bandits.recipe import Recipe, parse_recipes
+from bandits.recipe import Recipe
 from bandits.replay import RECIPE, Replayed, progressive, replay_uniform
 from recsys import datasets
 from recsys.datasets import Labelled, LoggedBandit
 from recsys.errors import InvalidConfiguration, InvalidTable
 from recsys.tracking import Run, Tracker
 from serving import settings
+from serving.commands import recipe_files
 from serving.settings import Settings
 from serving.tracked import tracker_of
 
@@ -67,7 +68,7 @@ def command(
     label is a product, and the learner sees only whether its draw was the right one.
     """
     chosen = settings.load()
-    recipe = RECIPE if recipe_at is None else _recipe(recipe_at)
+    recipe = RECIPE if recipe_at is None else recipe_files.recipe_at(recipe_at)
     table = _table(
         path,
         form=dataset,
@@ -130,20 +131,6 @@ def _record(run: Run, steps: list[Replayed]) -> None:
 def _tracker(chosen: Settings) -> Tracker:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     return tracker_of(chosen)
-
-
-def _recipe(recipe_at: str) -> Recipe:
-    file, _, name = recipe_at.rpartition(":")
-    if not file:
-        raise InvalidConfiguration(f'--recipe "{recipe_at}": write FILE:NAME, such as recipes.toml:bandit')
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfiguration(f"{file}: cannot be read ({type(error).__name__})") from None
-    recipes = {recipe.name: recipe for recipe in parse_recipes(text, where=file)}
-    if name not in recipes:
-        raise InvalidConfiguration(f'{file}: no recipe is called "{name}"; there are {", ".join(recipes) or "none"}')
-    return recipes[name]
 
 
 def _digest(path: Path) -> str:
