@@ -16,7 +16,7 @@ from datetime import datetime, time
 import numpy as np
 
 from recsys.derivations import LONDON
-from recsys.touches import PUSH, SENT, Memory, second_of
+from recsys.touches import OPTED_OUT, PUSH, SENT, Memory, second_of
 from recsys.vocabulary import Contact, Decision, Product, ProductId, Touch, Verdicts
 
 CHANNELS = ("push", "in_app", "every")
@@ -123,6 +123,8 @@ def _tally(column: int, *, limit: Limit, products: Sequence[Product]) -> _Tally:
     for row, group in enumerate(groups.values()):
         if group is not None:
             rows.setdefault(group, []).append(row)
+    if limit.counts == OPTED_OUT and limit.of == "customer":
+        groups = dict.fromkeys(groups, "")  # said of an article or of help, it is meant of suggestions all the same
     return _Tally(column, limit, groups, rows)
 
 

@@ -69,10 +69,16 @@ class Plan:
                 unknown.add(rule)
 
     def _available(self, asked: Asked, allowed: Bools) -> Value:
-        """What the customer holds or could have: `MISSING` where nobody told us what they hold."""
+        """What the customer holds or could have.
+
+        Where nobody told us what they hold it is `MISSING`, but for a list that is the same for everyone:
+        that one may be judged by what stands beside it (SAV-5).
+        """
         held = asked.value("held")
         if not isinstance(held, tuple):
-            return MISSING
+            if asked.path != "broadcast":
+                return MISSING
+            held = ()
         could = np.logical_and.reduce(allowed[list(self.decisive)], axis=0)
         return (*held, *compress(self.ids, could.tolist()))
 

@@ -67,6 +67,8 @@ def recounted(
             return False
         if each.product_id not in known:
             return limit.of == "customer"
+        if limit.counts == "opted_out" and limit.of == "customer":
+            return True  # whatever it was said of
         other = known[each.product_id]
         same = {"product": other.product_id == product.product_id, "family": other.family == product.family}
         return limit.reach.fits(other) and same.get(limit.of, True)

@@ -566,55 +566,10 @@ OF_SLATES: Mapping[str, OfSlate] = {
 """Invariants of a slate as a whole: whether something is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """An invariant that the engine is known to break, and on which products of which answers."""
-
-    invariant: str
-    why: str
-    fits: OfProduct
-
-
-GAPS = (
-    Gap(
-        "MKT-4 after opting out",
-        "only an opting out that names a promotion counts, not one told of an article or of help",
-        lambda case, product: (
-            not any(
-                there is None or there.communication_class in PROMOTION
-                for there in (case.products.get(each.product_id) for each in case.touched(OPTED_OUT, days=30))
-            )
-        ),
-    ),
-    Gap(
-        "MKT-6 pushed what belongs in the app",
-        "a catalogue may put articles and broadcasts on the surface push, and no rule refuses them there",
-        lambda case, product: True,
-    ),
-    Gap(
-        "SAV-5 worse than what is held",
-        "on the list for everyone, a better product on the same slate counts only where it is known what is held",
-        lambda case, product: not case.personal and case.texts("held") is None,
-    ),
-    Gap(
-        "AGE-1 AGE-2 adults only",
-        "an unverified age counts only for products with a min_age, and joint and business may come without one",
-        lambda case, product: product.product_id in ("joint", "business") and not product.min_age,
-    ),
-)
-"""What is not mended yet. Remove a gap here when it is: its states are then held to the invariant again."""
-
-
-def broken_by(case: Case) -> tuple[list[str], list[str]]:
-    """The invariants that an answer breaks, and those that it breaks only in a way that is known (`GAPS`)."""
-    found: dict[str, bool] = {}  # invariant → whether in a known way only
-    for name, broken in OF_PRODUCTS.items():
-        for product in case.shown:
-            if broken(case, product):
-                known = any(gap.invariant == name and gap.fits(case, product) for gap in GAPS)
-                found[name] = found.get(name, True) and known
-    fresh = [name for name, known in found.items() if not known]
-    return fresh + [name for name, odd in OF_SLATES.items() if odd(case)], [n for n, known in found.items() if known]
+def broken_by(case: Case) -> list[str]:
+    """The invariants that an answer breaks."""
+    products = (name for name, broken in OF_PRODUCTS.items() if any(broken(case, each) for each in case.shown))
+    return [*products, *(name for name, odd in OF_SLATES.items() if odd(case))]
 
 
 # -- small helps ---------------------------------------------------------------------------------

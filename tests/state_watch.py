@@ -31,12 +31,11 @@ class Violation:
 
 
 class Watch:
-    """Sees state after state; keeps violations, those of known gaps apart, and counts what occurred."""
+    """Sees state after state; keeps violations and counts what occurred."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.found: list[Violation] = []
-        self.gaps: Counter[str] = Counter()
         self.occurred: dict[str, Counter[str]] = {name: Counter() for name in OCCURRENCES}
         self._alike: dict[tuple[object, ...], tuple[object, ...]] = {}
         self._world: World | None = None
@@ -76,9 +75,7 @@ class Watch:
                     yield Violation(state.seed, ALIKE, "twin")
 
     def _held(self, state: State, answer: Answer) -> Iterator[Violation]:
-        fresh, known = broken_by(Case(state, answer))
-        self.gaps.update(known)
-        yield from (Violation(state.seed, name, answer.door) for name in fresh)
+        yield from (Violation(state.seed, name, answer.door) for name in broken_by(Case(state, answer)))
 
     def _like_others(self, state: State, decision: Decision) -> bool:
         """Whether all who may see the same on the same list do (MKT-3)."""

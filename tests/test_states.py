@@ -13,7 +13,7 @@ import pytest
 from recsys.rulebook import RuleBook
 from recsys.steering import SCOPES, Steering
 from recsys.vocabulary import CommunicationClass, Decision, Permissions
-from tests.invariants import GAPS, OF_PRODUCTS, OF_SLATES, Gap
+from tests.invariants import OF_PRODUCTS, OF_SLATES
 from tests.state_watch import ALIKE, LOGGED, NO_ANSWER, Violation, Watch, smallest, told
 from tests.state_worlds import BANK
 from tests.states import BOOK, CONTACT, Engine, State, state_of
@@ -21,6 +21,9 @@ from tests.states import BOOK, CONTACT, Engine, State, state_of
 STATES = 20_000
 PATIENCE = 20_000
 """States within which an invariant must fire on what was broken for it."""
+
+RARE = {"MKT-7 pushed too often": 70_000}
+"""Where to look besides: three messages in a week, none of the last day and of no one family, seldom come together."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -173,9 +176,12 @@ def _wide(state: State) -> State:
     return replace(state, ask=replace(state.ask, candidates=None, exclude=()))
 
 
-IN_APP = "MKT-6 pushed what belongs in the app"
 BREAKS: dict[str, list[Callable[[], Engine]]] = {
-    "AGE-1 AGE-2 adults only": [lambda: without("AGE-1"), lambda: without("AGE-2")],
+    "AGE-1 AGE-2 adults only": [
+        lambda: without("AGE-1"),
+        lambda: without("AGE-2@"),
+        lambda: without("AGE-2.accounts"),
+    ],
     "CRD-1 credit in trouble": [lambda: without("CRD-1")],
     "CRD-2 credit without a fresh yes": [lambda: without("CRD-2"), lambda: without("CRD-2.fresh")],
     "CRD-4 credit in distress": [lambda: without("CRD-4")],
@@ -197,8 +203,8 @@ BREAKS: dict[str, list[Callable[[], Engine]]] = {
     "DUT-3 dismissed": [lambda: without("DUT-3.dismissed"), lambda: without("DUT-3.family")],
     "MKT-2 personal words for everyone": [lambda: without("MKT-2")],
     "MKT-4 after opting out": [lambda: without("MKT-4")],
-    "MKT-6 pushed without permission": [lambda: without("MKT-6"), lambda: without("MKT-6.flag")],
-    IN_APP: [lambda: without("MKT-6")],
+    "MKT-6 pushed without permission": [lambda: without("MKT-6@"), lambda: without("MKT-6.flag")],
+    "MKT-6 pushed what belongs in the app": [lambda: without("MKT-6.in-app")],
     "MKT-7 pushed at night": [lambda: without("MKT-7.quiet")],
     "MKT-7 pushed too often": [
         lambda: without("MKT-7.push-day"),
@@ -230,12 +236,11 @@ BREAKS: dict[str, list[Callable[[], Engine]]] = {
 )
 def test_an_invariant_fires_on_an_engine_that_is_broken_for_it(invariant: str, broken: Callable[[], Engine]) -> None:
     watch = Watch(broken())
-    for state in map(state_of, range(PATIENCE)):
+    first = RARE.get(invariant, 0)
+    for state in map(state_of, (*range(PATIENCE), *range(first, first + 1_000))):
         if "pushed" in invariant and state.ask.surface != "push":
             continue
         if any(each.invariant == invariant for each in watch.see(state)):
-            return
-        if invariant == IN_APP and watch.gaps[IN_APP]:  # all of it is a known gap
             return
     pytest.fail(f"{invariant} never fired")
 
@@ -247,15 +252,6 @@ def test_ops_3_an_answer_that_is_given_again_regardless_breaks_invariants() -> N
 
 def test_every_invariant_has_something_broken_for_it() -> None:
     assert set(BREAKS) == {*OF_PRODUCTS, *OF_SLATES, ALIKE, LOGGED, NO_ANSWER}
-
-
-# -- what is not mended yet ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("gap", GAPS, ids=lambda gap: gap.invariant)
-@pytest.mark.xfail(reason="a known gap, removed from GAPS when it is mended")
-def test_a_known_gap_is_mended(watch: Watch, gap: Gap) -> None:
-    assert not watch.gaps[gap.invariant]
 
 
 # -- a state is its number -----------------------------------------------------------------------

@@ -37,9 +37,6 @@ def main() -> None:
         print(f"  {violation.invariant} ({violation.door}), seed {violation.seed} {violation.why}")
     if watch.found:
         print(_smallest(watch))
-    print(f"{sum(watch.gaps.values()):,} answers in known gaps (tests/invariants.py, GAPS)")
-    for name, n in watch.gaps.most_common():
-        print(f"  {name}: {n:,}")
 
 
 def _smallest(watch: Watch) -> str:

@@ -41,12 +41,12 @@ def test_every_kind_of_change_is_told_in_words() -> None:
     text = edited(
         ('fact = "days_since_credit_declined", at_least = 90', 'fact = "days_since_credit_declined", at_least = 60'),
         ('balance_pence = "7d"', 'balance_pence = "3d"'),
-        ('version = "2026.1"', 'version = "2026.2"'),
+        ('version = "2026.2"', 'version = "2026.3"'),
         ('{ fact = "emergency_months", at_least = 3 }', '{ fact = "emergency_months", at_least = 6 }'),
         ('id = "CRD-8"', 'id = "CRD-88"'),
     )
     told = [str(change) for change in changes(PACK, parse(text, where="gb.toml"))]
-    assert told[0] == "changed pack\n    version: 2026.1 → 2026.2"
+    assert told[0] == "changed pack\n    version: 2026.2 → 2026.3"
     assert told[1] == "changed max_age\n    balance_pence: 7 days, 0:00:00 → 3 days, 0:00:00"
     assert told[2].startswith("changed audience spare-savings\n    requires: ")
     assert told[3] == (
@@ -113,7 +113,7 @@ def bank(home: Path) -> Path:
 
 def test_rules_check_passes_what_is_in_force(recsys: Recsys) -> None:
     done = recsys("rules", "check")
-    assert (done.code, done.out) == (0, f"gb.toml: gb 2026.1, {len(PACK.rules)} rules, nothing to mend\n")
+    assert (done.code, done.out) == (0, f"gb.toml: gb 2026.2, {len(PACK.rules)} rules, nothing to mend\n")
 
 
 def test_rules_check_lists_what_is_to_mend(recsys: Recsys, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def _line(path: Path, text: str) -> int:
 def test_rules_explain_says_why_and_when(recsys: Recsys, bank: Path) -> None:
     done = recsys("rules", "explain", "ann", "loan", "--at", "2026-05-12T12:00:00Z")
     assert done.code == 0, done.err
-    assert done.out.startswith("loan may not be shown on home (personalised path, gb 2026.1, 2026-05-12 12:00 UTC)\n")
+    assert done.out.startswith("loan may not be shown on home (personalised path, gb 2026.2, 2026-05-12 12:00 UTC)\n")
     assert "REFUSES  CRD-1.arrears@1  (suitable)\n    Credit is not shown while a payment is overdue." in done.out
     told = json.loads(recsys("rules", "explain", "ann", "pot", "--at", "2026-05-12T12:00:00Z", "--json").out)
     assert told["allowed"]
@@ -167,12 +167,12 @@ def test_rules_explain_refuses_in_one_sentence(
 
 def test_rules_diff_tells_what_changes(recsys: Recsys, tmp_path: Path) -> None:
     new = tmp_path / "new.toml"
-    new.write_text(edited(('version = "2026.1"', 'version = "2026.2"')))
+    new.write_text(edited(('version = "2026.2"', 'version = "2026.3"')))
     assert recsys("rules", "diff", GB_RULES, GB_RULES).out == "the two packs say the same\n"
-    assert recsys("rules", "diff", GB_RULES, new).out == "changed pack\n    version: 2026.1 → 2026.2\n"
+    assert recsys("rules", "diff", GB_RULES, new).out == "changed pack\n    version: 2026.2 → 2026.3\n"
     told = json.loads(recsys("rules", "diff", GB_RULES, new, "--json").out)
     [change] = told["changes"]
-    assert change["parts"] == [{"part": "version", "before": "2026.1", "after": "2026.2"}]
+    assert change["parts"] == [{"part": "version", "before": "2026.2", "after": "2026.3"}]
     assert recsys("rules", "diff", GB_RULES, tmp_path / "gone.toml").code == 2
 
 
