@@ -40,7 +40,7 @@ def draw(pmf: Floats, *, u: float) -> int:
     >>> [draw(np.array([0.0, 0.25, 0.0, 0.75]), u=u) for u in (0.0, 0.25, 0.999)]
     [1, 3, 3]
     """
-    row = int(np.searchsorted(np.cumsum(pmf), u, side="right"))
+    row = int(pmf.cumsum().searchsorted(u, side="right"))
     if row < pmf.size:
         return row
     return int(np.flatnonzero(pmf)[-1])  # the sum fell short of 1 by rounding, and u beyond it

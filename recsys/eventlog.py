@@ -63,7 +63,13 @@ class EventLog:
 
     def append(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Append all entries in one transaction; durable on return. Raises `StoreUnavailable`."""
-        encoded = [(entry, records.encode(entry.body)) for entry in entries]
+        return self.append_encoded([(entry, records.encode(entry.body)) for entry in entries])
+
+    def append_encoded(self, encoded: Sequence[tuple[Entry, records.Record]]) -> list[Receipt]:
+        """`append` for entries whose records were made elsewhere already, perhaps by another process.
+
+        Of such a body only what `recsys/contacts.py` looks at need be there.
+        """
         with self._database.writing() as connection:
             receipts = self.append_in(connection, encoded)
         self._stored.update(ref for _, record in encoded for ref in record.parts)

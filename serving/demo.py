@@ -41,6 +41,7 @@ from serving.commands.learn import learner_of
 from serving.doors import InProcess, OverHttp
 from serving.learner_loop import LEASE
 from serving.offer import apply_catalogue
+from serving.second_decider import SecondDecider
 from serving.settings import Settings
 from serving.traffic import Lived, Traffic
 
@@ -49,6 +50,7 @@ EXPERIMENT = "home-bandit"
 START = datetime(2026, 3, 2, tzinfo=UTC)
 JUDGED_DAYS = 7
 SLOTS = {"home": 3, "savings": 5}
+_UNHURRIED = {"RECSYS_POLL_SECONDS": "2"}  # half a simulated day: whoever changed twice meanwhile is encoded once
 _QUIET = 300  # recommendations asked one at a time, to time them without a queue
 
 
@@ -112,7 +114,7 @@ def live(chosen: Settings, *, plan: Plan, children: Children, say: Callable[[str
         catalogue = first_home.offers.current.catalogue
         bank = Bank.create(customers=plan.customers, seed=plan.seed, start=START, catalogue=catalogue.ids)
     with _timed(phases, "first log", say=say, what=f"{plan.first_days} days under uniform choice within the rules"):
-        children.start("learn", ["serving.cli", "learn"])  # learns as the log grows
+        children.start("learn", ["serving.cli", "learn"])  # from here to the end: it learns as the log grows
 
         def train() -> None:
             until = ["--until", clock.now().isoformat()]
@@ -120,44 +122,68 @@ def live(chosen: Settings, *, plan: Plan, children: Children, say: Callable[[str
 
         first = _first_log(first_home, bank=bank, clock=clock, plan=plan, train=train)
     first_home.database.close()
+    home = compose(chosen, clock=clock)
     with _timed(phases, "warm start", say=say, what="training of embeddings, vectors, and the rest of the first log"):
-        children.end("learn")
-        children.start("learn-once", ["serving.cli", "learn", "--once"])
         try:
             children.wait("train")
         except RecsysError as error:  # a bundle that ranks worse than popularity is refused: go on without one
             say(str(error))
         children.start("encode-once", ["serving.cli", "encode", "--once"])
-        children.wait("learn-once")
+        _warmed(home, children=children)
         children.wait("encode-once")
-    home = compose(chosen, clock=clock)
     home.register.create(_experiment(clock.now(), plan=plan))
     secret = Keys(home.database).create("app", scopes=[Scope.RECOMMEND, Scope.ANALYSE, Scope.AUDIT])
-    with _timed(phases, "start", say=say, what="starting API, learner and encoder"):
-        children.start("serve", ["serving.cli", "serve", "--all"])
+    with _timed(phases, "start", say=say, what="starting API and encoder beside the learner"):
+        children.start("serve", ["serving.cli", "serve"])
+        children.start("encode", ["serving.cli", "encode"], environment=_UNHURRIED)
         children.wait_until(lambda: _ready(chosen), seconds=60, what="starting the API")
     with _timed(phases, "live", say=say, what=f"{plan.live_days} days of app traffic through HTTP"):
         traffic, judged, busy, quiet = asyncio.run(_through_http(chosen, secret, bank=bank, clock=clock, plan=plan))
     with _timed(phases, "catch up", say=say, what="waiting for the learner"):
-        mark = ReadMark(home.database, name=LEASE)
-        children.wait_until(lambda: mark.read()[0] >= home.log.last_position(), seconds=120, what="the learner")
+        _caught_up(home, children=children)
     return Run(plan, home, bank, first, traffic, judged, busy, quiet, phases)
+
+
+def _caught_up(home: Installation, *, children: Children) -> None:
+    """Wait until the learner has read the whole log."""
+    mark, last = ReadMark(home.database, name=LEASE), home.log.last_position()
+    children.wait_until(lambda: mark.read()[0] >= last, seconds=300, what="the learner")
+
+
+def _warmed(home: Installation, *, children: Children) -> None:
+    """Wait until every recipe has a snapshot from the whole first log, but for lessons too few for another.
+
+    The learner goes on running: a restart would read again all that is still open. A first log too short for
+    a snapshot of its own is learned once more, and what came of it is published.
+    """
+    _caught_up(home, children=children)
+    home.live.refresh()
+    if all(home.live.published(recipe.name) for recipe in home.recipes):
+        return
+    children.end("learn")
+    children.start("learn-once", ["serving.cli", "learn", "--once"])
+    children.wait("learn-once")
+    children.start("learn", ["serving.cli", "learn"])
 
 
 def _first_log(
     home: Installation, *, bank: Bank, clock: SimulatedClock, plan: Plan, train: Callable[[], None]
 ) -> Traffic:
-    """Days lived in process: the same recommender, the same log. `train` begins some days before the end."""
+    """Days lived in process: the same recommender, the same log, decisions by two processes.
+
+    `train` begins some days before the end.
+    """
     layers = Layers(holdout_share=plan.holdout)
     recommender = recommender_of(home, layers=lambda: layers, new_id=_ids("decision", seed=plan.seed))
-    traffic = Traffic(bank, InProcess(home, recommender=recommender, slots=SLOTS), clock, SLOTS)
+    with SecondDecider(home.settings, holdout=plan.holdout) as second:
+        traffic = Traffic(bank, InProcess(home, recommender=recommender, slots=SLOTS, second=second), clock, SLOTS)
 
-    async def days() -> None:
-        async for number, _ in _bar(traffic.days(plan.first_days), total=plan.first_days):
-            if number == max(1, plan.first_days * 5 // 6):  # the last days are lived while embeddings learn
-                train()
+        async def days() -> None:
+            async for number, _ in _bar(traffic.days(plan.first_days), total=plan.first_days):
+                if number == max(1, plan.first_days * 5 // 6):  # the last days are lived while embeddings learn
+                    train()
 
-    asyncio.run(days())
+        asyncio.run(days())
     return traffic
 
 
@@ -194,7 +220,7 @@ def _client(chosen: Settings, secret: str) -> aiohttp.ClientSession:
         f"http://{chosen.host}:{chosen.port}",
         headers={"authorization": f"Bearer {secret}"},
         timeout=aiohttp.ClientTimeout(60),
-        connector=aiohttp.TCPConnector(limit=64),
+        connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=2),  # the server lets go after 5 s
     )
 
 

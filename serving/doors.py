@@ -14,22 +14,31 @@ from recsys.bank.visits import Visit
 from recsys.customers import Told
 from recsys.entries import REFUSALS, Entry, Status
 from recsys.errors import Conflict, RecsysError
-from recsys.vocabulary import Activity, Decision, Outcome, Profile
+from recsys.vocabulary import Activity, Decision, Outcome
 from serving.bootstrap import Installation
 from serving.recommender import Recommender
-from serving.slates import Ask
+from serving.second_decider import Made, SecondDecider, Wish, made
 from serving.traffic import Answer, Report
 
 _AT_ONCE = 32
+_WORTH_SHARING = 8  # visitors: handing over fewer costs more than deciding
 
 
 class InProcess:
     """The engine without HTTP: the same recommender, the same log, one commit an hour."""
 
-    def __init__(self, home: Installation, *, recommender: Recommender, slots: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        home: Installation,
+        *,
+        recommender: Recommender,
+        slots: Mapping[str, int],
+        second: SecondDecider | None = None,
+    ) -> None:
         self._home = home
         self._recommender = recommender
         self._slots = slots
+        self._second = second
 
     async def tell(self, told: Sequence[Told]) -> None:
         """Facts and permissions."""
@@ -44,16 +53,11 @@ class InProcess:
         decisions: dict[int, Decision] = {}  # by the visit's place
         waiting, redraws = list(range(len(visits))), 0
         while waiting:  # the recommender's last redraw reserves nothing, so it is written
-            profiles = self._home.customers.profiles([visits[place].customer_id for place in waiting])
-            entries = []
-            for place in waiting:
-                decision_id = decisions[place].decision_id if place in decisions else ""
-                profile = profiles.get(visits[place].customer_id)
-                entry = self._entry(visits[place], profile, decision_id=decision_id, redraws=redraws)
-                assert isinstance(entry.body, Decision)
-                decisions[place] = entry.body
-                entries.append(entry)
-            receipts = zip(waiting, self._home.log.append(entries), strict=True)
+            wishes = [self._wish(visits[place], earlier=decisions.get(place), redraws=redraws) for place in waiting]
+            found = self._made(wishes)
+            decisions |= dict(zip(waiting, (each.decision for each in found), strict=True))
+            appended = self._home.log.append_encoded([each.pair(self._recommender) for each in found])
+            receipts = zip(waiting, appended, strict=True)
             waiting, redraws = [place for place, receipt in receipts if receipt.status in REFUSALS], redraws + 1
         return [
             Answer(
@@ -88,11 +92,22 @@ class InProcess:
         kinds = [receipt.status for receipt in receipts]
         return kinds.count(Status.APPENDED), kinds.count(Status.DUPLICATE), kinds.count(Status.CONFLICT)
 
-    def _entry(self, visit: Visit, profile: Profile | None, *, decision_id: str, redraws: int) -> Entry:
-        profile = profile or self._home.customers.introduce(visit.customer_id)
-        ask = Ask(visit.customer_id, visit.surface, self._slots[visit.surface])
-        decision = self._recommender.decide(ask, profile=profile, decision_id=decision_id, redraws=redraws)
-        return Entry(decision, None, self._recommender.reservation(decision, profile=profile))
+    def _wish(self, visit: Visit, *, earlier: Decision | None, redraws: int) -> Wish:
+        decision_id = self._recommender.new_id() if earlier is None else earlier.decision_id
+        return Wish(visit.customer_id, visit.surface, self._slots[visit.surface], decision_id, redraws)
+
+    def _made(self, wishes: Sequence[Wish]) -> list[Made]:
+        """Decisions for all of them, in order; half of many by the second process."""
+        known = self._home.customers.known_tokens([wish.customer_id for wish in wishes])
+        for wish in wishes:
+            if wish.customer_id not in known:
+                self._home.customers.introduce(wish.customer_id)
+        here = len(wishes) // 2 if self._second is not None and len(wishes) >= _WORTH_SHARING else len(wishes)
+        if self._second is not None and here < len(wishes):
+            self._second.begin(wishes[here:])
+        profiles = self._home.customers.profiles([wish.customer_id for wish in wishes[:here]])
+        found = [made(self._recommender, wish, profile=profiles[wish.customer_id]) for wish in wishes[:here]]
+        return found + (self._second.end() if self._second is not None and here < len(wishes) else [])
 
 
 class OverHttp:

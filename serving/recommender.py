@@ -80,7 +80,7 @@ class Recommender:
         self._clock = clock
         self._traffic = traffic
         self._explainer = explainer
-        self._new_id = new_id
+        self.new_id = new_id
 
     def decide(self, ask: Ask, *, profile: Profile | None, decision_id: str = "", redraws: int = 0) -> Decision:
         """One decision; without a profile, as nobody could say who asks, the list for everybody.
@@ -113,7 +113,7 @@ class Recommender:
         )  # fmt: skip
         moves = among(moves, candidates=candidates)
         context = features.context_of(profile, at=at, surface=ask.surface, given=ask.given)
-        decision_id = decision_id or self._new_id()
+        decision_id = decision_id or self.new_id()
         mask = mask_of(candidates, offer=offer, surface=surface)
 
         def draw(rung: Rung) -> Drawn:

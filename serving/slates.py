@@ -88,7 +88,9 @@ def promoting_nothing(products: Sequence[Product]) -> Verdicts:
 def mask_of(candidates: Sequence[Candidate], *, offer: Offer, surface: Surface) -> MaskOf:
     """No product twice, and at most so many of one family, given the slots above."""
     names = ["" if c.product_id == NOTHING else offer.catalogue.product(c.product_id).family for c in candidates]
-    members = {name: [row for row, each in enumerate(names) if each == name] for name in set(names) - {""}}
+    members: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        members.setdefault(name, []).append(row)
 
     def still_open(rows: Sequence[int]) -> Bools:
         open_ = np.ones(len(names), dtype=np.bool_)
