@@ -90,6 +90,11 @@ class SecondDecider:
         self._process.kill()
         self._process.join()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the other process is gone."""
+        return self._process.exitcode is not None
+
     def begin(self, wishes: Sequence[Wish]) -> None:
         """Hand over wishes of customers who have a profile."""
         self._pipe.send(list(wishes))
