@@ -35,6 +35,7 @@ class Chain:
     worths: tuple[float | None, ...]  # None: the product's own points
     values: Mapping[ProductId, float]
     less: tuple[int, ...] = ()  # row of the stage whose chance is taken off, -1 for none; () for none anywhere
+    lift: float = 1.0  # times that it is taken off
 
     @classmethod
     def of(cls, rewards: Rewards, form: str = "attributed") -> Chain:
@@ -47,8 +48,10 @@ class Chain:
             anyway if anyway is not None and row != anyway and stage.kind == stages[anyway].kind else -1
             for row, stage in enumerate(stages)
         )
-        worths = tuple(stage.worth for stage in stages)
-        return cls(names, parents, worths, dict(rewards.values), () if anyway is None else less)
+        worths, values = tuple(stage.worth for stage in stages), dict(rewards.values)
+        if anyway is None:
+            return cls(names, parents, worths, values)
+        return cls(names, parents, worths, values, less, stages[anyway].lift)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Chain:
@@ -59,6 +62,7 @@ class Chain:
             tuple(plain["worths"]),
             dict(plain["values"]),
             tuple(plain.get("less", ())),
+            float(plain.get("lift", 1.0)),
         )
 
     @property
@@ -69,7 +73,7 @@ class Chain:
             "parents": list(self.parents),
             "worths": list(self.worths),
             "values": dict(self.values),
-            **({"less": list(self.less)} if self.less else {}),
+            **({"less": list(self.less), "lift": self.lift} if self.less else {}),
         }
 
     def row(self, stage: str) -> int:
@@ -95,7 +99,7 @@ class Chain:
         for row, (parent, worth) in enumerate(zip(self.parents, self.worths, strict=True)):
             chance = probabilities[row]
             if self.less and self.less[row] >= 0:
-                chance = np.maximum(chance - probabilities[self.less[row]], _KEPT * chance)
+                chance = np.maximum(chance - self.lift * probabilities[self.less[row]], _KEPT * chance)
             joint[row] = chance if parent < 0 else chance * joint[parent]
             total += joint[row] * (own if worth is None else worth)
         total[~real] = 0.0

@@ -54,6 +54,11 @@ KIND = "linear"
 _HEAD = ("level", "affinity", "seen_lately")  # the first columns: what is not of the context
 
 
+_POOLED = 0.01
+"""What context does to one product's chance of coming anyway: next to nothing that it does not do to all. With the
+freedom of other stages the difference of two chances followed noise (chain.py)."""
+
+
 class _Stage:
     """What is believed of one stage, whatever the product."""
 
@@ -228,6 +233,8 @@ class LinearLearner:
         """
         parent, worth = self.chain.parents[row], self.chain.worths[row]
         bends = self.settings.bends(parent)
+        if row in self.chain.less:
+            bends = (_POOLED, self.settings.later)
         shared = Belief(self._prior(1.5 * self.settings.level, bends[1]))
         if parent < 0 and (worth is None or worth >= 0.0):
             shared.mean[1] = self.settings.affinity

@@ -49,6 +49,7 @@ class Stage:
     worth: float | None  # None: the product's own value
     horizon: timedelta | None = None  # outcomes are followed so long; the window shows a learned share of them
     early: timedelta | None = None  # taught at this age, before the window has closed; needs a horizon
+    lift: float = 1.0  # of "anyway": how many times likelier it is of those who tap than of others like them
 
     @property
     def taught_after(self) -> timedelta:
@@ -212,9 +213,12 @@ def _anyway(top: Table) -> Stage | None:
         return None
     row = top.inside(given, what=ANYWAY)
     kind = row.take("kind", str, "an outcome kind", default="opened")
+    lift = _number(row, "lift", default=1.0)
+    if lift < 0.0:
+        raise row.fail(f"lift is how many times likelier, at least 0, not {lift:g}", key="lift")
     stage = Stage(ANYWAY, kind, UNSHOWN, _duration(row, "window"), _duration(row, "grace", default="0s"), 0.0)
     row.done()
-    return stage
+    return replace(stage, lift=lift)
 
 
 def _duration(row: Table, key: str, *, default: str | None = None) -> timedelta:
@@ -255,4 +259,4 @@ def _described(rewards: Rewards) -> list[object]:
 def _plain(stage: Stage) -> list[object]:
     plain = [stage.name, stage.kind, stage.given, stage.window.total_seconds(), stage.grace.total_seconds()]
     later = [None if each is None else each.total_seconds() for each in (stage.horizon, stage.early)]
-    return [*plain, stage.worth, *(later if any(later) else ())]
+    return [*plain, stage.worth, *(later if any(later) else ()), *((stage.lift,) if stage.lift != 1.0 else ())]

@@ -138,6 +138,8 @@ def test_the_increment_is_what_is_worth_more_than_coming_anyway() -> None:
     assert credited.expected(chances, ["pot", "pot"]).tolist() == pytest.approx([0.08, 0.08])
     assert incremental.expected(anyway, ["pot", "pot"]).tolist() == pytest.approx([0.02, 0.078])
     assert Chain.from_plain(incremental.plain) == incremental
+    twice = Chain.of(parse(TEXT + "lift = 1.2\n", where="test").with_values({"pot": 2.0}), "incremental")
+    assert twice.expected(anyway, ["pot", "pot"]).tolist() == pytest.approx([0.012, 0.0776])
 
 
 def test_forms_teach_what_they_say() -> None:

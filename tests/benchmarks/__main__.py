@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bank, coverage, embeddings, index, judging, ladder, log, reasons, rules, states
+from tests.benchmarks import bank, coverage, embeddings, index, judging, ladder, log, reasons, rules, simulate, states
 
 ALL = {
     "bank": bank.main,
@@ -16,6 +16,7 @@ ALL = {
     "log": log.main,
     "reasons": reasons.main,
     "rules": rules.main,
+    "simulate": simulate.main,
     "states": states.main,
 }
 
