@@ -192,6 +192,17 @@ experiments = Table(
     Column("state", String(16), nullable=False),
     Column("text", Text, nullable=False),
 )
+experiment_changes = Table(  # who changed an experiment, when and why; appended to, never changed
+    "experiment_changes",
+    metadata,
+    Column("number", _big, primary_key=True, autoincrement=False),
+    Column("experiment_id", String(80), nullable=False, index=True),
+    Column("what", String(40), nullable=False),
+    Column("by", String(80), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("link", Text, nullable=False),
+)
 promotions = Table(
     "promotions",
     metadata,

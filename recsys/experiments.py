@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "from_json",
     "in_holdout",
     "parse",
+    "served_of",
     "to_json",
     "unit_of",
     "variant_of",
@@ -39,11 +40,15 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it is part of a page's addres
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One arm: the recipe that chooses for its units, and its share of them."""
+    """One arm: the recipe that chooses for its units, or a configuration that the app reads, and its share.
+
+    Where `recipe` is "", whoever serves by default chooses, and only the configuration differs.
+    """
 
     name: str
     recipe: str
     share: float
+    configuration: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,14 @@ class Experiment:
     state: str = "draft"  # draft | running | stopped | decided
     guardrails: tuple[str, ...] = ("dismissals", "opted_out")
     planned_units: int = 5_000
+    looks: str = "planned"  # planned: read as it goes up to planned_units (group sequential) | open: for ever
+    layer: str = "main"  # two experiments of one layer never have a unit in common at a time
+    layer_from: float = 0.0  # the part of the layer's units that it may take
+    layer_to: float = 1.0
+    ramp: tuple[tuple[datetime, float], ...] = ()  # (from when, share of its units); before the first, none
+    sharing: str = "own"  # own: each arm learns from its own traffic | shared: declared, and flagged on the page
+    stopped_arms: tuple[str, ...] = ()  # whose units get what the control gets, and count where they were assigned
+    smallest_effect: float = 0.15  # relative lift of the primary that it was sized to find
 
     def __post_init__(self) -> None:
         for broken, sentence in _rules(self):
@@ -85,9 +98,25 @@ class Experiment:
         """Every variant but the control."""
         return tuple(variant for variant in self.variants if variant.name != self.control)
 
+    @property
+    def chooses(self) -> bool:
+        """Whether its variants choose the policy; else only configurations differ."""
+        return any(variant.recipe for variant in self.variants)
+
+    def admitted(self, at: datetime) -> float:
+        """The share of its units that the ramp lets in at this moment; 1 without a ramp."""
+        return max((share for since, share in self.ramp if since <= at), default=0.0) if self.ramp else 1.0
+
     def live(self, at: datetime) -> bool:
         """Whether it assigns units at this moment."""
         return self.state == "running" and self.starts_at <= at < self.ends_at
+
+
+def served_of(experiment: Experiment, *, variant: Variant) -> Variant:
+    """What a variant's units get: their own, or the control's where the arm was stopped."""
+    if variant.name not in experiment.stopped_arms:
+        return variant
+    return next(each for each in experiment.variants if each.name == experiment.control)
 
 
 def variant_of(experiment: Experiment, *, unit: str) -> Variant:
@@ -117,8 +146,10 @@ def parse(text: str, *, where: str = "experiments.toml") -> tuple[Experiment, ..
 def to_json(experiment: Experiment) -> dict[str, Any]:
     """The experiment as plain JSON values; `from_json` reads it back to an equal record."""
     table = asdict(experiment)
-    table["surfaces"], table["guardrails"] = list(experiment.surfaces), list(experiment.guardrails)
-    table["variants"] = list(table["variants"])
+    for many in ("surfaces", "guardrails", "stopped_arms"):
+        table[many] = list(getattr(experiment, many))
+    table["variants"] = [v | {"configuration": dict(v["configuration"])} for v in table["variants"]]
+    table["ramp"] = [{"from": since.isoformat(), "share": share} for since, share in experiment.ramp]
     table["starts_at"], table["ends_at"] = experiment.starts_at.isoformat(), experiment.ends_at.isoformat()
     return table
 
@@ -135,7 +166,9 @@ def from_json(table: Mapping[str, Any]) -> Experiment:
         raise InvalidConfiguration(f"{name}: unknown entry {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     try:
         row["variants"] = tuple(_variant(entry) for entry in row.get("variants", ()))
-        for many in ("surfaces", "guardrails"):
+        if "ramp" in row:
+            row["ramp"] = tuple((_time(step["from"]), float(step["share"])) for step in row["ramp"])
+        for many in ("surfaces", "guardrails", "stopped_arms"):
             if many in row:
                 row[many] = _words(row[many], what=many)
         for time in ("starts_at", "ends_at"):
@@ -148,7 +181,10 @@ def from_json(table: Mapping[str, Any]) -> Experiment:
 
 
 def _variant(entry: Mapping[str, Any]) -> Variant:
-    return Variant(str(entry["name"]), str(entry["recipe"]), float(entry["share"]))
+    if unknown := sorted(set(entry) - {field.name for field in fields(Variant)}):
+        raise ValueError(f"variant {entry.get('name', '(without a name)')} has an unknown entry {unknown[0]}")
+    configuration = {str(name): str(value) for name, value in dict(entry.get("configuration", {})).items()}
+    return Variant(str(entry["name"]), str(entry.get("recipe", "")), float(entry["share"]), configuration)
 
 
 def _words(value: object, *, what: str) -> tuple[str, ...]:
@@ -186,4 +222,34 @@ def _rules(e: Experiment) -> Iterable[tuple[bool, str]]:
     yield abs(whole - 1.0) > 1e-9, f"shares add up to {whole:g}; change them to add up to 1"
     yield any(at.tzinfo is None for at in (e.starts_at, e.ends_at)), "times need a zone, such as 2026-03-02T00:00:00Z"
     yield e.starts_at.timestamp() >= e.ends_at.timestamp(), "it ends before it starts; move ends_at after starts_at"
+    yield from _rules_of_arms(e)
+    yield from _rules_of_time(e)
+    yield e.looks not in ("planned", "open"), f'looks is "{e.looks}", expected planned or open'
+    yield e.sharing not in ("own", "shared"), f'sharing is "{e.sharing}", expected own or shared'
+    yield not e.smallest_effect > 0.0, "smallest_effect is the relative lift it should find, such as 0.15"
+    yield not e.guardrails, "name at least one guardrail: what must not get worse"
+    yield e.primary in e.guardrails, f"{e.primary} is primary and guardrail; choose one"
     yield e.planned_units < 2, f"planned_units is {e.planned_units}; plan at least two"
+
+
+def _rules_of_arms(e: Experiment) -> Iterable[tuple[bool, str]]:
+    recipes = [bool(variant.recipe) for variant in e.variants]
+    bare = [v.name for v in e.variants if not v.recipe and not v.configuration and v.name != e.control]
+    yield any(recipes) and not all(recipes), "give every variant a recipe, or none of them"
+    yield bool(bare), f"{', '.join(bare)} has neither a recipe nor a configuration: nothing would differ"
+    unknown = [name for name in e.stopped_arms if name not in {v.name for v in e.treatments}]
+    yield bool(unknown), f"{', '.join(unknown)} is no treatment that could be stopped"
+    yield not _ID.fullmatch(e.layer), "a layer's name is letters, digits, dots and dashes, such as main"
+    yield (
+        not 0.0 <= e.layer_from < e.layer_to <= 1.0,
+        f"it takes the part {e.layer_from:g} to {e.layer_to:g} of its layer; give two numbers from 0 to 1 that grow",
+    )
+
+
+def _rules_of_time(e: Experiment) -> Iterable[tuple[bool, str]]:
+    times, shares = [since for since, _ in e.ramp], [share for _, share in e.ramp]
+    naive = any(since.tzinfo is None for since in times)
+    yield naive, "the ramp's times need a zone, such as 2026-03-02T00:00:00Z"
+    yield any(not 0.0 < share <= 1.0 for share in shares), "every share of the ramp must be above 0 and at most 1"
+    grows = naive or (times == sorted(set(times)) and shares == sorted(set(shares)))
+    yield not grows, "the ramp must grow in time and in share: units that have seen a variant keep it"

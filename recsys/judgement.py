@@ -8,14 +8,13 @@ any of them the split must be as planned. Small numbers are refused, not dressed
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recsys.effects import Effect
 from recsys.metrics import Metric
 from recsys.moments import Moments
-
-ENOUGH = 50.0
-"""Effective units with an outcome, both sides together, before an interval is read."""
+from recsys.readings import ENOUGH
 
 SRM_ALARM = 0.001
 """Below this p-value the split is called broken (GrowthBook, Eppo; statistics.md 2)."""
@@ -50,12 +49,19 @@ def judged(
     against: str,
     unit: str,
     n_days: int,
+    waiting: int = 0,
+    over: bool = False,
 ) -> Judgement:
     """What an effect says about variant `name` against the control `against`, `n_days` in, over `unit`s.
 
-    The absolute interval decides Better and Worse (it is what the p-value tests, and holds at low
-    counts); the relative one is held against the margin.
+    `waiting` units are exposed but not read yet; `over` is when no more will be. The absolute interval decides
+    Better and Worse (it is what the p-value tests, and holds at low counts); the relative one is held against
+    the margin.
     """
+    if min(control.n, variant.n) < 2 and waiting:
+        verb = "is" if waiting == 1 else "are"
+        many = f"{waiting:,} {unit}{'' if waiting == 1 else 's'}"
+        return _unknown(f"{many} {verb} being watched, each is read {_span(metric)} after it was first shown something")
     if min(control.n, variant.n) < 2:
         return _unknown("not enough customers have been exposed yet")
     if effect is None or (control + variant).evidence < ENOUGH:
@@ -76,6 +82,8 @@ def judged(
             f"No harm shown: if {name} is worse than {against} on {title} at all, "
             f"it is by less than {metric.margin:.0%}. A gain is not proven.",
         )
+    if over:
+        return _unknown("every unit has been read, and nothing is proven. A larger test would be needed")
     return _unknown(_outlook(lift, half=(high - low) / 2.0, margin=metric.margin, n_days=n_days))
 
 
@@ -85,6 +93,31 @@ def _towards_good(metric: Metric, *, effect: Effect) -> tuple[float, float, floa
     if lift is None or low is None or high is None:
         return -math.inf, 0.0, math.inf
     return (low, lift, high) if metric.better == "higher" else (-high, -lift, -low)
+
+
+def recommended(status: Judgement, *, guards: Sequence[Judgement], ends: str) -> Judgement:
+    """What to do next, by one rule that is known beforehand (statistics.md 2, guardrails).
+
+    Ship only where the primary is better, every guardrail shows no harm, and the split was as planned.
+    """
+    if status.kind == "broken_split":
+        return Judgement("mend", "Mend first", "Find out which units were lost, and start anew under another salt.")
+    if status.kind == "worse" or any(guard.kind == "worse" for guard in guards):
+        return Judgement("stop", "Stop it", "It does harm: stop it, and keep what serves today.")
+    open_ = [guard for guard in guards if guard.kind not in ("no_harm", "better")]
+    if status.kind == "better" and not open_:
+        return Judgement("ship", "Ship it", "It is better, and no guardrail shows harm: decide for it.")
+    if status.kind == "better":
+        n = "one guardrail is" if len(open_) == 1 else f"{len(open_)} guardrails are"
+        return Judgement("wait", "Wait", f"It is better, but {n} not sure yet to be free of harm; go on until {ends}.")
+    if status.kind == "no_harm":
+        return Judgement("wait", "Wait", f"A gain is not proven. Go on until {ends}, or keep what serves today.")
+    return Judgement("wait", "Wait", f"Do not decide yet. The last look is on {ends}.")
+
+
+def _span(metric: Metric) -> str:
+    days = metric.window.days
+    return f"{days} day{'' if days == 1 else 's'}" if days else f"{metric.window.seconds // 3600} hours"
 
 
 def _unknown(why: str) -> Judgement:

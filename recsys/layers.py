@@ -1,7 +1,8 @@
 """Layers: the always-on hold-out first, then experiments among the rest, none in another's way.
 
-One surface has one experiment at a time; a later issue may let independent layers overlap, which
-`Placement.assigned` already has room for.
+Experiments of one layer that share a surface and a time take disjoint parts of the layer's units, so
+that they never meet. Layers are independent: a unit may be in one experiment of each, but at most one of
+them chooses the policy.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 
-from recsys.assignment import in_holdout, unit_of
+from recsys.assignment import dice, in_holdout, unit_of
 from recsys.errors import InvalidConfiguration
-from recsys.experiments import Experiment, variant_of
+from recsys.experiments import Experiment, served_of, variant_of
 from recsys.vocabulary import Assigned, Token
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a unit stands: in the hold-out, or in at most one variant that names the recipe."""
+    """Where a unit stands: in the hold-out, or in at most one variant a layer; one may name the recipe."""
 
     held_out: bool
     assigned: tuple[Assigned, ...] = ()
@@ -30,8 +31,8 @@ class Placement:
 class Layers:
     """The hold-out and every experiment of an installation, checked against each other.
 
-    Two running experiments may not choose the policy of the same surface at the same time: that is
-    refused here, with the sentence to mend it.
+    Two running experiments of one layer may not have units in common, nor any two choose the policy of the
+    same units: that is refused here, with the sentence to mend it.
     """
 
     experiments: tuple[Experiment, ...] = ()
@@ -50,13 +51,24 @@ class Layers:
         whole = unit_of(token, unit="household", household=household, salt=self.holdout_salt)
         if in_holdout(whole, salt=self.holdout_salt, share=self.holdout_share):
             return Placement(held_out=True)
+        assigned: list[Assigned] = []
+        recipe = None
         for experiment in self.experiments:
             if surface in experiment.surfaces and experiment.live(at):
                 unit = unit_of(token, unit=experiment.unit, household=household, salt=self.holdout_salt)
-                variant = variant_of(experiment, unit=unit)
-                assigned = Assigned(experiment.experiment_id, variant.name)
-                return Placement(held_out=False, assigned=(assigned,), recipe=variant.recipe)
-        return Placement(held_out=False)
+                if _takes(experiment, unit=unit, at=at):
+                    variant = variant_of(experiment, unit=unit)
+                    assigned.append(Assigned(experiment.experiment_id, variant.name))
+                    recipe = served_of(experiment, variant=variant).recipe or recipe
+        return Placement(held_out=False, assigned=tuple(assigned), recipe=recipe)
+
+
+def _takes(experiment: Experiment, *, unit: str, at: datetime) -> bool:
+    """Whether the unit lies in the experiment's part of its layer, and the ramp has reached it."""
+    whole = experiment.layer_from == 0.0 and experiment.layer_to == 1.0
+    place = 0.0 if whole else dice(unit, salt=f"layer:{experiment.layer}")
+    inside = experiment.layer_from <= place < experiment.layer_to
+    return inside and (not experiment.ramp or dice(unit, salt=f"ramp:{experiment.salt}") < experiment.admitted(at))
 
 
 def _check_ids(experiments: Sequence[Experiment]) -> None:
@@ -73,8 +85,25 @@ def _check_ids(experiments: Sequence[Experiment]) -> None:
 
 def _check_apart(one: Experiment, *, other: Experiment) -> None:
     shared = sorted(set(one.surfaces) & set(other.surfaces))
-    if shared and one.starts_at < other.ends_at and other.starts_at < one.ends_at:
+    if not shared or one.starts_at >= other.ends_at or other.starts_at >= one.ends_at:
+        return
+    who, where = f"experiments {one.experiment_id} and {other.experiment_id}", ", ".join(shared)
+    same_layer = one.layer == other.layer
+    if same_layer and one.unit != other.unit:
         raise InvalidConfiguration(
-            f"experiments {one.experiment_id} and {other.experiment_id} would both choose the policy of "
-            f"{', '.join(shared)} at the same time; stop one, or give them different surfaces or dates"
+            f"{who} are both in layer {one.layer} on {where} but split by {one.unit} and {other.unit}, so they would "
+            "meet; let both split by the same unit, or give them different surfaces or dates"
+        )
+    apart = one.layer_to <= other.layer_from or other.layer_to <= one.layer_from
+    if same_layer and apart:
+        return
+    if one.chooses and other.chooses:
+        raise InvalidConfiguration(
+            f"{who} would both choose the policy of {where} at the same time; stop one, give them different surfaces "
+            "or dates, or disjoint parts of one layer (layer_from, layer_to)"
+        )
+    if same_layer:
+        raise InvalidConfiguration(
+            f"{who} would meet in layer {one.layer} on {where}; give them disjoint parts of it (layer_from, "
+            "layer_to), or different layers"
         )

@@ -72,14 +72,15 @@ def power(fractions: Sequence[float], *, crossing: Sequence[float], drift: float
 
 
 def taken(fractions: Sequence[float]) -> list[int]:
-    """Which of these growing fractions are looks: those that bring something new, up to the first that is 1.
+    """Which of these growing fractions are looks: the first, those that bring something new, up to the first that is 1.
 
     >>> taken([0.0, 0.3, 0.305, 0.7, 1.0, 1.2])
     [1, 3, 4]
     """
     found, last = [], 0.0
     for row, fraction in enumerate(fractions):
-        if last < 1.0 and (fraction - last >= LEAST_STEP or (fraction >= 1.0 and fraction > last)):
+        new = fraction - last >= LEAST_STEP or fraction >= 1.0 or not found
+        if last < 1.0 and fraction > last and new:
             found.append(row)
             last = min(1.0, fraction)
     return found

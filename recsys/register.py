@@ -1,12 +1,14 @@
-"""The register of experiments: records in the database, each change checked before it is kept."""
+"""The register of experiments: records in the database, each change checked before it is kept, and told why."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from recsys import database as db
 from recsys.artefacts import canonical
@@ -14,9 +16,25 @@ from recsys.database import Database
 from recsys.errors import Conflict, UnknownExperiment
 from recsys.experiments import Experiment, from_json, to_json
 from recsys.layers import Layers
+from recsys.records import micros, moment
 
 MOVES = frozenset({("draft", "running"), ("running", "stopped"), ("stopped", "decided")})
 """How an experiment may go on; none starts again, as its units have seen what they have seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of an experiment's history; `by` is a key's name, a person at the machine, or "recsys" itself."""
+
+    what: str  # created | running | stopped | decided | stopped arm NAME | read out
+    by: str
+    why: str
+    at: datetime
+    link: str = ""  # the tracker's page of the read-out behind it
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"what": self.what, "by": self.by, "why": self.why, "at": self.at.isoformat(), "link": self.link}
 
 
 class Register:
@@ -34,7 +52,14 @@ class Register:
         """One experiment; raises `UnknownExperiment`."""
         return _named(self.experiments(), experiment_id=experiment_id)
 
-    def create(self, experiment: Experiment) -> None:
+    def history(self, experiment_id: str) -> list[Change]:
+        """Who changed it, when and why, oldest first."""
+        table = db.experiment_changes
+        query = select(table).where(table.c.experiment_id == experiment_id).order_by(table.c.number)
+        with self._database.reading() as connection:
+            return [Change(row.what, row.by, row.why, moment(row.at), row.link) for row in connection.execute(query)]
+
+    def create(self, experiment: Experiment, *, by: str = "", why: str = "", at: datetime | None = None) -> None:
         """Keep a new experiment. Raises `Conflict` for an id in use, `InvalidConfiguration` where two would meet."""
         with self._database.writing() as connection:  # checked and kept under one lock
             known = _all(connection)
@@ -42,19 +67,72 @@ class Register:
                 raise Conflict(f"an experiment {experiment.experiment_id} exists: choose another id")
             Layers((*known, experiment))
             connection.execute(insert(db.experiments), _row(experiment))
+            _note(connection, experiment.experiment_id, what="created", by=by, why=why, at=at)
 
-    def move(self, experiment_id: str, *, state: str) -> Experiment:
+    def move(
+        self, experiment_id: str, *, state: str, by: str = "", why: str = "", link: str = "", at: datetime | None = None
+    ) -> Experiment:
         """Move an experiment to another state; raises like `create`, or `UnknownExperiment`."""
+
+        def moved(experiment: Experiment) -> Experiment:
+            now = experiment.state
+            if (now, state) not in MOVES:
+                raise Conflict(f"experiment {experiment_id} is {now}: it cannot become {state}; create another one")
+            return replace(experiment, state=state)
+
+        return self._change(experiment_id, to=moved, what=state, by=by, why=why, link=link, at=at)
+
+    def stop_arm(self, experiment_id: str, *, arm: str, by: str, why: str, at: datetime | None = None) -> Experiment:
+        """Give an arm's units what the control gets; the last treatment's stop ends the experiment.
+
+        Raises `Conflict` where it is not running or the arm was stopped before, and like `move`.
+        """
+
+        def stopped(experiment: Experiment) -> Experiment:
+            if experiment.state != "running" or arm in experiment.stopped_arms:
+                raise Conflict(f"experiment {experiment_id} is {experiment.state}, or {arm} was stopped before")
+            arms = (*experiment.stopped_arms, arm)
+            over = {variant.name for variant in experiment.treatments} <= set(arms)
+            return replace(experiment, stopped_arms=arms, state="stopped" if over else "running")
+
+        return self._change(experiment_id, to=stopped, what=f"stopped arm {arm}"[:40], by=by, why=why, link="", at=at)
+
+    def note(
+        self, experiment_id: str, *, what: str, by: str, why: str, link: str = "", at: datetime | None = None
+    ) -> None:
+        """Add a line to an experiment's history that changes nothing, such as a read-out."""
+        with self._database.writing() as connection:
+            _named(_all(connection), experiment_id=experiment_id)
+            _note(connection, experiment_id, what=what, by=by, why=why, link=link, at=at)
+
+    def _change(
+        self,
+        experiment_id: str,
+        *,
+        to: Callable[[Experiment], Experiment],
+        what: str,
+        by: str,
+        why: str,
+        link: str,
+        at: datetime | None,
+    ) -> Experiment:
         table = db.experiments
         with self._database.writing() as connection:
             known = _all(connection)
-            now = _named(known, experiment_id=experiment_id).state
-            if (now, state) not in MOVES:
-                raise Conflict(f"experiment {experiment_id} is {now}: it cannot become {state}; create another one")
-            moved = replace(_named(known, experiment_id=experiment_id), state=state)
-            Layers(tuple(moved if each.experiment_id == experiment_id else each for each in known))
-            connection.execute(update(table).where(table.c.experiment_id == experiment_id).values(_row(moved)))
-        return moved
+            changed = to(_named(known, experiment_id=experiment_id))
+            Layers(tuple(changed if each.experiment_id == experiment_id else each for each in known))
+            connection.execute(update(table).where(table.c.experiment_id == experiment_id).values(_row(changed)))
+            _note(connection, experiment_id, what=what, by=by, why=why, link=link, at=at)
+        return changed
+
+
+def _note(
+    connection: Connection, experiment_id: str, *, what: str, by: str, why: str, at: datetime | None, link: str = ""
+) -> None:
+    table = db.experiment_changes
+    number = (connection.execute(select(func.max(table.c.number))).scalar() or 0) + 1
+    row = {"number": number, "experiment_id": experiment_id, "what": what, "by": by, "why": why, "link": link}
+    connection.execute(insert(table), row | {"at": micros(at or datetime.now(UTC))})
 
 
 def _all(connection: Connection) -> tuple[Experiment, ...]:

@@ -24,10 +24,12 @@ from serving.console import SignInFirst, console
 from serving.misfits import Misfit
 from serving.openapi import complete
 from serving.problems import pointer, status_of
+from serving.readings import Readings
 from serving.routes import api, open_routes, personal
 from serving.steering_routes import steering
 
 TIDY_SECONDS = 3600.0
+GUARD_SECONDS = 30.0  # between two looks at what live guardrails say (OPS-4)
 logger = logging.getLogger(__name__)
 
 DESCRIPTION = """What to show a bank's customer, decided within hard rules, with known and logged probabilities.
@@ -61,7 +63,8 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(personal)
     app.include_router(steering)
     app.include_router(open_routes)
-    app.include_router(console(service))
+    app.state.readings = Readings(service)
+    app.include_router(console(service, readings=app.state.readings))
     app.mount("/docs/assets", StaticFiles(directory=_swagger()))
     app.add_api_route("/docs", _docs, include_in_schema=False)
     complete(app)
@@ -71,7 +74,7 @@ def create_app(service: Service) -> FastAPI:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    task = asyncio.create_task(_refreshing(service))
+    task = asyncio.create_task(_refreshing(service, readings=app.state.readings))
     try:
         yield
     finally:
@@ -81,9 +84,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.close)
 
 
-async def _refreshing(service: Service) -> None:
+async def _refreshing(service: Service, *, readings: Readings) -> None:
     """Look for new artefacts and experiments, off the request path, for as long as the server runs."""
-    tidied = -TIDY_SECONDS
+    tidied, guarded = -TIDY_SECONDS, time.monotonic()
     while True:
         await asyncio.sleep(service.home.settings.poll_seconds)
         try:
@@ -91,6 +94,10 @@ async def _refreshing(service: Service) -> None:
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
                 await asyncio.to_thread(service.tidy)
+            if time.monotonic() - guarded > GUARD_SECONDS:
+                guarded = time.monotonic()
+                for sentence in await asyncio.to_thread(readings.guard):
+                    logger.warning("a guardrail stopped an arm: %s", sentence)
         except Exception as error:  # whatever it was, the next look must come
             logger.warning("could not refresh: %s", type(error).__name__)
 

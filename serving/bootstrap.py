@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bandits.recipe import Recipe, parse_recipes
-from recsys import contactfile, reasonfile, rewards
+from recsys import contactfile, metrics, reasonfile, rewards
 from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
 from recsys.customers import Customers, random_token
@@ -25,12 +25,14 @@ from recsys.database import Database
 from recsys.errors import InvalidConfiguration, RecsysError, StoreUnavailable
 from recsys.eventlog import EventLog
 from recsys.layers import Layers
+from recsys.metrics import Metric
 from recsys.orders import Orders
 from recsys.promotions import Promotion, Promotions
 from recsys.quarantine import Quarantine
 from recsys.register import Register
 from recsys.rewards import Rewards
 from recsys.rulebook import load_book
+from recsys.scorecards import Scorecard, reads_from, roll_up
 from recsys.steering import Known
 from recsys.trail import Trail
 from serving.explanations import Explainer
@@ -90,6 +92,17 @@ class Installation:
             "family": {product.family for product in catalogue.products},
             "surface": tuple(catalogue.surfaces),
         }
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """What experiments measure, with the catalogue's points; raises `InvalidConfiguration`."""
+        values = {product.product_id: product.value for product in self.offers.current.catalogue.products}
+        return metrics.load(self.settings.metrics, values=values)
+
+    def scorecard(self, experiment_id: str) -> Scorecard:
+        """An experiment counted from the log, now; raises `UnknownExperiment`. For commands and notebooks."""
+        experiment, known = self.register.experiment(experiment_id), self.metrics()
+        start = self.log.position_before(reads_from(experiment, metrics=known))
+        return roll_up(self.log.glance(after=start), experiment=experiment, metrics=known)
 
     def champion(self) -> str:
         """The recipe that serves by default: the one promoted last, else that of the settings.

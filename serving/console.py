@@ -28,9 +28,8 @@ class SignInFirst(Exception):
     """A page was asked for without a session."""
 
 
-def console(service: Service) -> APIRouter:
+def console(service: Service, *, readings: Readings) -> APIRouter:
     """Sign-in, the guarded pages and the experiments' JSON."""
-    readings = Readings(service)
 
     async def seen(request: Request) -> None:
         path = request.url.path

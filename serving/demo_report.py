@@ -16,9 +16,7 @@ import numpy as np
 
 from recsys import artefacts
 from recsys.errors import ArtefactMissing
-from recsys.metrics import default_metrics
 from recsys.readmarks import ReadMark
-from recsys.scorecards import roll_up
 from serving.demo import EXPERIMENT, JUDGED_DAYS, Run
 from serving.demo_worth import UNRULED, worth_of
 from serving.learner_loop import LEASE
@@ -158,13 +156,7 @@ def _lines(rows: np.ndarray, worth: Mapping[str, Sequence[float]]) -> tuple[Line
 
 
 def _experiment(run: Run) -> str:
-    values = {product.product_id: product.value for product in run.home.offers.current.catalogue.products}
-    experiment, log = run.home.register.experiment(EXPERIMENT), run.home.log
-    return roll_up(
-        log.glance(after=log.position_before(experiment.starts_at)),
-        experiment=experiment,
-        metrics=default_metrics(values),
-    ).status.sentence
+    return run.home.scorecard(EXPERIMENT).status.sentence
 
 
 def _events(run: Run) -> tuple[dict[str, int], bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from recsys import reasonfile
 from recsys.catalogue import Catalogue
@@ -31,6 +32,7 @@ class MemorySource:
     metrics: Sequence[Metric] = ()
     now: Status = field(default_factory=quiet_status)
     catalogue: Catalogue = field(default_factory=Catalogue.empty)
+    as_of: datetime | None = None  # for scorecards; without it, the last event's
 
     def experiments(self) -> Sequence[Experiment]:
         """Every experiment, as given."""
@@ -40,7 +42,7 @@ class MemorySource:
         """Rolled up anew from the log at each call."""
         for experiment in self.known:
             if experiment.experiment_id == experiment_id:
-                return roll_up(self.log, experiment=experiment, metrics=self.metrics)
+                return roll_up(self.log, experiment=experiment, metrics=self.metrics, as_of=self.as_of)
         raise UnknownExperiment(experiment_id)
 
     def status(self) -> Status:

@@ -6,18 +6,21 @@ here is for people and runs in a thread, never on the way of a recommendation.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from recsys import artefacts
 from recsys.counting import Counting
-from recsys.errors import ArtefactMissing
+from recsys.errors import ArtefactMissing, Conflict, Corrupt
 from recsys.experiments import Experiment, to_json
-from recsys.metrics import default_metrics
 from recsys.readmarks import ReadMark
 from recsys.records import moment
-from recsys.scorecards import Scorecard, scorecard_of
+from recsys.scorecards import Scorecard, reads_from, scorecard_of
 from serving.bootstrap import Service
 from serving.curriculum import STILL
 from serving.dashboard import Serving, Status
@@ -28,6 +31,9 @@ from serving.reading_out import ReadOut, read_out
 from serving.receipts import receipt_of
 from serving.telling import read_story
 
+KEEP_EVERY = 20_000
+"""Events between two writings of a roll-up's state: what a restart counts again at most."""
+
 
 class Readings:
     """The dashboard's source over a running service."""
@@ -35,7 +41,8 @@ class Readings:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._lock = threading.Lock()
-        self._rolled: dict[str, tuple[Experiment, Counting, int]] = {}
+        self._rolled: dict[str, Counting] = {}
+        self._kept: dict[str, int] = {}
 
     def experiments(self) -> Sequence[Experiment]:
         """Every experiment, newest first."""
@@ -94,17 +101,67 @@ class Readings:
         catalogue = service.offers.current.catalogue
         return read_out(story, vocabulary=explainer.vocabulary, catalogue=catalogue, technical=technical)
 
+    def guard(self) -> list[str]:
+        """Stop every arm that a live guardrail shows to do harm (OPS-4); sentences of what was done.
+
+        Every worker looks; the register's lock lets one of them act.
+        """
+        register, done = self._service.home.register, []
+        for experiment in register.experiments():
+            if experiment.state != "running":
+                continue
+            for arm, why in self.scorecard(experiment.experiment_id).harmed:
+                if arm not in experiment.stopped_arms:
+                    with suppress(Conflict):  # another worker was faster
+                        register.stop_arm(
+                            experiment.experiment_id, arm=arm, by="recsys", why=why, at=self._service.clock.now()
+                        )
+                        done.append(f"{experiment.experiment_id}: {arm} was stopped: {why}")
+        return done
+
+    def told(self, experiment_id: str) -> dict[str, Any]:
+        """One experiment's scorecard as JSON."""
+        return self.scorecard(experiment_id).to_json()
+
+    def history(self, experiment_id: str) -> list[dict[str, Any]]:
+        """Who changed an experiment, when and why; raises `UnknownExperiment`."""
+        self._service.home.register.experiment(experiment_id)
+        return [change.to_json() for change in self._service.home.register.history(experiment_id)]
+
     def _counting(self, experiment: Experiment) -> Counting:
-        values = {product.product_id: product.value for product in self._service.offers.current.catalogue.products}
-        known, counting, position = self._rolled.get(experiment.experiment_id, (None, None, 0))
-        if known != experiment or counting is None:
-            counting = Counting(experiment, metrics=default_metrics(values))
-            position = self._service.log.position_before(experiment.starts_at)
-        for event in self._service.log.glance(after=position):
+        """The roll-up, brought up to date: from memory, else from where a file says it stopped, else from the log."""
+        metrics, log = self._service.home.metrics(), self._service.log
+        counting = self._rolled.get(experiment.experiment_id)
+        if counting is None or not counting.goes_on(experiment, metrics=metrics):
+            counting = Counting(experiment, metrics=metrics)
+            file = self._file(experiment.experiment_id)
+            try:
+                counting.resume(file.read_bytes())
+            except (OSError, Corrupt):  # none yet, or of another kind: the log has everything
+                counting = Counting(experiment, metrics=metrics)
+                counting.position = log.position_before(reads_from(experiment, metrics=metrics))
+            self._rolled[experiment.experiment_id] = counting
+            self._kept[experiment.experiment_id] = counting.position
+        counting.experiment = experiment  # its state may have moved
+        for event in log.glance(after=counting.position):
             counting.feed(event)
-            position = event.position
-        self._rolled[experiment.experiment_id] = (experiment, counting, position)
+        if counting.position - self._kept[experiment.experiment_id] >= KEEP_EVERY:
+            self._keep(experiment.experiment_id, state=counting.state())
+            self._kept[experiment.experiment_id] = counting.position
         return counting
+
+    def _file(self, experiment_id: str) -> Path:
+        name = hashlib.sha256(experiment_id.encode()).hexdigest()[:24]
+        return self._service.home.settings.folder / "roll-ups" / f"{name}.bin"
+
+    def _keep(self, experiment_id: str, *, state: bytes) -> None:
+        """Write where the roll-up stands; the log stays the truth, so a disk that is full costs time only."""
+        file = self._file(experiment_id)
+        with suppress(OSError):
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            with NamedTemporaryFile(dir=file.parent, delete=False) as new:
+                new.write(state)
+            Path(new.name).replace(file)
 
     def _serving(self, recipe: str) -> Serving:
         live = self._service.live.policy(recipe)

@@ -243,7 +243,8 @@ class Recommender:
         linked = household if isinstance(household, str) else None
         placement = layers.placed(profile.token, surface=surface, at=self._clock.now(), household=linked)
         units = {experiment.experiment_id: experiment.unit for experiment in layers.experiments}
-        unit = units[placement.assigned[0].experiment_id] if placement.assigned else "household"
+        kinds = {units[assigned.experiment_id] for assigned in placement.assigned}
+        unit = "customer" if kinds == {"customer"} else "household"
         return placement, unit_of(profile.token, unit=unit, household=linked, salt=layers.holdout_salt)
 
     def _rungs(self, profile: Profile, *, placement: Placement, path: str, stranger: bool) -> Iterator[Rung]:

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     rules: Annotated[tuple[Path, ...], NoDecode] = (PACKAGE.parent / "recsys" / "rules" / "gb.toml",)  # home's first
     rewards: Path = PACKAGE.parent / "recsys" / "default_rewards.toml"
     contact: Path = PACKAGE.parent / "recsys" / "default_contact.toml"
+    metrics: Path = PACKAGE.parent / "recsys" / "metrics.toml"  # what experiments measure
     reasons: Path = PACKAGE.parent / "recsys" / "reasons.toml"
     recipes: Path = PACKAGE / "recipes.toml"
     inventory: Path = PACKAGE / "inventory.toml"  # whose each recipe is, what it is for and where it may be used

@@ -7,6 +7,7 @@ import json
 import random
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cache
 
 import httpx
@@ -22,7 +23,9 @@ from serving.memory_source import MemorySource, quiet_status
 from tests.builders import at, decision, events, experiment, outcome
 
 HOSTILE = '<script>alert("1")</script>&</script><!--'
-METRICS = default_metrics({"pot": 1.0, "cash-isa": 4.0})
+METRICS = tuple(
+    replace(m, window=timedelta(days=10), before=timedelta(0)) for m in default_metrics({"pot": 1.0, "cash-isa": 4.0})
+)
 
 
 @cache
@@ -43,7 +46,7 @@ def source() -> MemorySource:
         experiment(experiment_id="savings-words", salt="2", state="draft", hypothesis=HOSTILE),
         experiment(experiment_id="search-order", salt="3", surfaces=("search",)),
     )
-    return MemorySource(known, events(bodies), METRICS)
+    return MemorySource(known, events(bodies), METRICS, as_of=at(45))
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def test_a_hostile_name_stays_text() -> None:
     names = ("popularity", HOSTILE)
     bodies = [decision(f"d{n}", token=f"t{n}", experiments={"home-bandit": names[n % 2]}) for n in range(40)]
     bodies += [outcome(f"o{n}", token=f"t{n}", kind="opened", happened_at=at(1)) for n in range(0, 40, 3)]
-    renamed = MemorySource((experiment(names=names, hypothesis=HOSTILE),), events(bodies), METRICS)
+    renamed = MemorySource((experiment(names=names, hypothesis=HOSTILE),), events(bodies), METRICS, as_of=at(45))
     page = client(renamed).get("/experiments/home-bandit").text
     assert "charts" in page
     assert page.count("<script") == page.count("</script>") == 3

@@ -258,6 +258,10 @@ def test_walk_5_a_dashboard_page_agrees_with_its_json_and_the_notebook_to_the_la
                 item = {"outcome_id": f"x-{day}-{n}", "customer_id": f"c-{n}", "product_id": "pot", "kind": "opened"}
                 app.post("/v1/outcomes", {"outcomes": [item | {"happened_at": stamp(app.clock.now())}]})
 
+        # A metric is read when its window has closed, fourteen days after a unit's first exposure.
+        app.clock.set(START + timedelta(days=16))
+        app.recommend("c-0", surface="savings", slots=2)
+
         # The page, as a product manager reads it, and the JSON behind it.
         headers = {"Authorization": f"Bearer {app.keys['analyst']}"}
         page = app.get("/experiments/home-bandit", key=None, headers=headers).text

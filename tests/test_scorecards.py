@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -19,11 +20,12 @@ from recsys.vocabulary import Body, Outcome
 from tests.builders import at, decision, events, experiment, outcome
 
 VALUES = {"pot": 1.0, "cash-isa": 4.0, "round-ups": 2.0}
-METRICS = default_metrics(VALUES)
+METRICS = tuple(replace(m, window=timedelta(days=10), before=timedelta(0)) for m in default_metrics(VALUES))
+AS_OF = at(45)  # every window has closed
 
 
 def card(bodies: Sequence[Body], *, of: Experiment | None = None, metrics: Sequence[Metric] = METRICS) -> Scorecard:
-    return roll_up(events(bodies), experiment=of or experiment(), metrics=metrics)
+    return roll_up(events(bodies), experiment=of or experiment(), metrics=metrics, as_of=AS_OF)
 
 
 def exposed(token: str, variant: str, *, days: float = 0.0, unit: str = "") -> Body:
@@ -66,7 +68,7 @@ def test_a_small_log_counted_by_hand() -> None:
     assert moments(told, "opened", "popularity") == Moments.of_array([1.0, 0.0])
     assert moments(told, "dismissals", "popularity") == Moments.of_array([0.0, 1.0])
     assert (told.counts.n_attributed, told.counts.n_organic, told.counts.n_crossed) == (5, 1, 0)
-    assert [day.day.day for day in told.counts.days] == [2, 3, 4, 5]
+    assert [day.day.day for day in told.counts.days] == list(range(2, 14))  # until the last window closed
     assert told.counts.days[0].closing["popularity"]["value"] == Moments.of(0.0)
     assert told.counts.days[1].closing["popularity"]["value"] == Moments.of_array([4.0, 0.0])
 
@@ -81,7 +83,10 @@ def test_a_big_log_equals_a_recount() -> None:
             sum(
                 VALUES[o.product_id]
                 for o in bodies
-                if isinstance(o, Outcome) and o.token == t and o.kind == "opened" and o.happened_at >= first[t]
+                if isinstance(o, Outcome)
+                and o.token == t
+                and o.kind == "opened"
+                and first[t] <= o.happened_at < first[t] + timedelta(days=10)
             )
             for t in tokens
         ]
@@ -133,7 +138,7 @@ def test_what_days_added_adds_up_to_where_things_stand() -> None:
 
 
 def test_json_tells_the_very_effect_of_its_moments() -> None:
-    told = card(planted(300, lift=2.0, seed=5))
+    told = card(planted(300, lift=2.0, seed=5), of=replace(experiment(), looks="open"))
     table = json.loads(json.dumps(told.to_json(), allow_nan=False))
     primary = table["metrics"][0]
     standing = {name: Moments(row["n"], row["total"], row["squares"]) for name, row in primary["variants"].items()}
@@ -150,7 +155,7 @@ def test_json_tells_the_very_effect_of_its_moments() -> None:
         (2.5, 2_000, "better", "Better: bandit shows "),
         (0.4, 2_000, "worse", "Worse: bandit shows "),
         (1.0, 30, "not_enough_data", "Not enough data: too few customers with an outcome yet"),
-        (1.1, 1_000, "not_enough_data", "Not enough data: about "),
+        (1.0, 1_000, "not_enough_data", "Not enough data: every unit has been read"),
     ],
 )
 def test_status_says_what_was_planted(lift: float, n_units: int, kind: str, begins: str) -> None:
@@ -221,11 +226,12 @@ def test_several_treatments_share_the_error_and_the_winner_speaks() -> None:
 def test_metrics_are_data() -> None:
     funded = Metric("funded", "Funded accounts", "accounts", frozenset({"funded"}))
     bodies: list[Body] = [exposed("a", "bandit"), outcome("1", token="a", kind="funded", happened_at=at(1))]
-    told = card(bodies, of=replace(experiment(), primary="funded", guardrails=()), metrics=(funded,))
+    guard = replace(funded, name="guard")
+    told = card(bodies, of=replace(experiment(), primary="funded", guardrails=("guard",)), metrics=(funded, guard))
     assert told.primary.standing["bandit"] == Moments.of(1.0)
-    with pytest.raises(InvalidConfiguration, match="no metric is called value; known are funded"):
-        card(bodies, metrics=(funded,))
-    with pytest.raises(InvalidConfiguration, match="form is sum or any"):
+    with pytest.raises(InvalidConfiguration, match="no metric is called value; known are funded, guard"):
+        card(bodies, metrics=(funded, guard))
+    with pytest.raises(InvalidConfiguration, match='form is "mean", expected one of sum, any, ratio'):
         replace(funded, form="mean")
     with pytest.raises(InvalidConfiguration, match="at least one outcome kind"):
         replace(funded, kinds=frozenset())

@@ -12,10 +12,9 @@ from bandits.recipe import Recipe
 from recsys.errors import Conflict, Misuse
 from recsys.experiments import Experiment
 from recsys.keys import Key, Keys
-from recsys.metrics import default_metrics
 from recsys.promotions import CHALLENGER, CHAMPION
 from recsys.rewards import duration
-from recsys.scorecards import Scorecard, roll_up
+from recsys.scorecards import Scorecard
 from recsys.tracking import Tracker
 from serving import inventory, settings
 from serving.bootstrap import Installation, compose
@@ -222,9 +221,7 @@ def _read_out(home: Installation, recipe: Recipe, *, experiment: Experiment) -> 
         raise Refused(f"{experiment.experiment_id} is {experiment.state}: stop it before its read-out decides")
     if recipe.name not in variants.values() or variants[experiment.control] == recipe.name:
         raise Refused(f"{experiment.experiment_id} does not try {recipe.name}")
-    values = {product.product_id: product.value for product in home.offers.current.catalogue.products}
-    glances = home.log.glance(after=home.log.position_before(experiment.starts_at))
-    card = roll_up(glances, experiment=experiment, metrics=default_metrics(values))
+    card = home.scorecard(experiment.experiment_id)
     ours = [c for c in card.primary.comparisons if variants[c.variant] == recipe.name]
     if not any(comparison.judgement.kind == "better" for comparison in ours):
         raise Refused(f"{experiment.experiment_id} does not crown {recipe.name}: {ours[0].judgement.sentence}")
