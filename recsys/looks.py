@@ -77,7 +77,8 @@ def taken(fractions: Sequence[float]) -> list[int]:
     >>> taken([0.0, 0.3, 0.305, 0.7, 1.0, 1.2])
     [1, 3, 4]
     """
-    found, last = [], 0.0
+    found: list[int] = []
+    last = 0.0
     for row, fraction in enumerate(fractions):
         new = fraction - last >= LEAST_STEP or fraction >= 1.0 or not found
         if last < 1.0 and fraction > last and new:
