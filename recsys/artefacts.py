@@ -23,7 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from recsys.errors import ArtefactMissing, Corrupt
+from recsys.errors import ArtefactMissing, Corrupt, Misuse
 
 MANIFEST = "manifest.json"
 POINTER = "current"
@@ -112,6 +112,18 @@ def read(root: Path, name: str, digest: str) -> Artefact:
     if digest_of(canonical(manifest)) != digest:
         raise Corrupt(f"artefact {name}/{digest}: the manifest is not what was published")
     return Artefact(name, digest, path, MappingProxyType(manifest))
+
+
+def remove(root: Path, name: str, digest: str) -> None:
+    """Take an artefact away that is not in force; one that is gone already stays gone. Raises `Misuse`."""
+    if pointed(root, name) == digest:
+        raise Misuse(f"artefact {name}/{digest} is in force: publish another first")
+    gone = root / name / f".gone-{digest}"
+    try:
+        (root / name / digest).rename(gone)  # first, so that a reader finds it whole or not at all
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def current(root: Path, name: str) -> Artefact:

@@ -39,6 +39,7 @@ from serving import tallies
 from serving.curriculum import STILL, Curriculum, Told, learns_from, stages_of, teaches
 from serving.flooding import Bounds
 from serving.live_policy import STATE, policy_name
+from serving.retention import Retention
 from serving.tallies import Tally
 
 LEASE = "learner"
@@ -94,6 +95,7 @@ class LearnerLoop:
         mark: ReadMark,
         cadence: Cadence,
         bounds: Bounds = Bounds(),  # noqa: B008  frozen
+        retention: Retention | None = None,
     ) -> None:
         self._log = log
         self._root = root
@@ -112,6 +114,9 @@ class LearnerLoop:
         self._curriculum = Curriculum(rewards, forms=forms, bounds=bounds, past=log)
         self._joiner = self._curriculum.joiner
         self._position = self._rewind()
+        self._retention = retention
+        if retention is not None:
+            retention.catch_up(until=self._position)
 
     @property
     def counters(self) -> Counters:
@@ -133,6 +138,9 @@ class LearnerLoop:
             self._take(event)
             self._position = event.position
         self._flush()
+        if self._retention is not None and page:
+            self._retention.save(self._position)
+            self._retention.prune(self._taught, now=page[-1].recorded_at)
         if self._position > self._marked:
             self._mark.write(self._position, self.counts())
             self._marked = self._position
@@ -206,6 +214,8 @@ class LearnerLoop:
         return True
 
     def _note_decision(self, decision: Decision, *, at: int) -> None:
+        if self._retention is not None:
+            self._retention.saw(decision)
         if teaches(decision):
             self._recent.append((at, decision))
         for _, taught in self._learning():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import signal
 import socket
 import sqlite3
@@ -13,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,20 +36,11 @@ from serving.learner_loop import LEASE
 from serving.settings import Settings
 from serving.traffic import Traffic
 from tests.builders import START
+from tests.learner_kills import CADENCE, learn_killed, until
 from tests.service import apply_products, copied, pointers, running, started
 
 pytestmark = pytest.mark.processes
 POSTGRES = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
-CADENCE = {"RECSYS_PUBLISH_EVERY_LESSONS": "150", "RECSYS_PUBLISH_EVERY_MINUTES": "60"}
-
-
-def until(done: Callable[[], object], *, seconds: float = 60) -> None:
-    """Wait for another process to come somewhere."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.005)
-
 
 # -- the API --------------------------------------------------------------------------------------
 
@@ -301,39 +291,12 @@ def test_a_learner_killed_again_and_again_publishes_the_snapshots_of_an_undistur
     undisturbed.database.close()
 
     home = copied(lived, to=tmp_path / "killed")
-    rng, in_the_middle = random.Random(3), 0
-    for published in sorted(rng.sample(range(2, 2 * progress.published["bandit"]), k=4)):
-        with started(home, "learn", **CADENCE) as child:
-            until(lambda goal=published: _snapshots(home) >= goal or _read_to(home) == last)
-            time.sleep(rng.random() * 0.02)
-            child.kill()
-        in_the_middle += _read_to(home) < last
-        _lease_runs_out(home)
-    assert in_the_middle >= 2
-    with started(home, "learn", **CADENCE) as child:
-        until(lambda: _read_to(home) == last)
-        child.stop(signal.SIGTERM)
+    assert learn_killed(home, times=4, published=progress.published["bandit"], last=last) >= 2
 
     assert pointers(home) == pointers(tmp_path / "undisturbed")
     database = Database(f"sqlite:///{home / 'recsys.db'}")
     assert ReadMark(database, name=LEASE).read()[1] == counts
     database.close()
-
-
-def _snapshots(home: Path) -> int:
-    return sum(1 for _ in (Settings(home=home).artefacts / "policies").glob("*/*/manifest.json"))
-
-
-def _read_to(home: Path) -> int:
-    with contextlib.closing(sqlite3.connect(home / "recsys.db")) as connection:
-        row = connection.execute("SELECT position FROM progress WHERE name = ?", [LEASE]).fetchone()
-        return row[0] if row else 0
-
-
-def _lease_runs_out(home: Path) -> None:
-    """Ten seconds pass: the dead learner's lease ends."""
-    with contextlib.closing(sqlite3.connect(home / "recsys.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE leases SET expires_at = 0")
 
 
 # -- all three ------------------------------------------------------------------------------------

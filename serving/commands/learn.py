@@ -13,6 +13,7 @@ from serving import settings
 from serving.bootstrap import Installation, compose
 from serving.leading import Stop, calm_the_collector, lead
 from serving.learner_loop import LEASE, Cadence, LearnerLoop
+from serving.retention import Retention
 
 
 @click.command
@@ -50,6 +51,7 @@ def learner_of(home: Installation, *, only: str | None = None) -> LearnerLoop:
         mark=ReadMark(home.database, name=LEASE),
         cadence=Cadence(chosen.publish_every_lessons, timedelta(minutes=chosen.publish_every_minutes)),
         bounds=chosen.bounds,
+        retention=Retention(home.database, log=home.log, root=chosen.artefacts),
     )
 
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bank, coverage, embeddings, index, judging, ladder, log, reasons, rules, simulate, states
+from tests.benchmarks import (
+    bank,
+    coverage,
+    embeddings,
+    index,
+    judging,
+    ladder,
+    log,
+    poison,
+    reasons,
+    rules,
+    simulate,
+    states,
+)
 
 ALL = {
     "bank": bank.main,
@@ -14,6 +27,7 @@ ALL = {
     "judging": judging.main,
     "ladder": ladder.main,
     "log": log.main,
+    "poison": poison.main,
     "reasons": reasons.main,
     "rules": rules.main,
     "simulate": simulate.main,
