@@ -34,7 +34,7 @@ COMMANDS = {
     "export": "the log as daily Parquet, for SQL in a warehouse",
     "promote": "the gate: a challenger, or reasons; --rollback",
     "replay": "run a learner honestly over logged data",
-    "simulate": "learners × exploration × rewards in synthetic banks: regret, side by side",
+    "simulate": "learners, explorations and rewards in synthetic banks",
     "bank": "make a synthetic bank: tables, base rates, pictures",
     "verify-log": "recompute every draw and propensity in the log",
 }
