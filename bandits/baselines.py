@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bandits.chain import Chain
+from bandits.earned import typical
 from bandits.exploration import Exploration
 from bandits.policy import Basis
 from recsys.vocabulary import NOTHING, Bools, Candidate, Context, Floats, ProductId
@@ -137,11 +138,13 @@ class PopularityPolicy:
 
     def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
         """(n,) by the recipe's exploration."""
-        return self._exploration.pmf(scores, open_=open_, lessons=self._lessons)
+        return self._exploration.pmf(scores, open_=open_, lessons=self._lessons, unit=typical(self._chain, self._means))
 
     def pmfs(self, scores: Floats, *, open_: Bools) -> Floats:
         """(m, n) the same for m masks at once."""
-        return self._exploration.pmfs(scores, open_=open_, lessons=self._lessons)
+        return self._exploration.pmfs(
+            scores, open_=open_, lessons=self._lessons, unit=typical(self._chain, self._means)
+        )
 
 
 def _mean(counts: Counts) -> float:

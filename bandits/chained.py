@@ -12,9 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from bandits.chain import Chain
+from bandits.earned import typical
 from bandits.exploration import Exploration
 from bandits.policy import Basis
 from recsys.vocabulary import Bools, Candidate, Context, Floats
+
+_STEP = 1e-4  # of a probability, by which slopes are taken
 
 
 class ChainedPolicy(ABC):
@@ -22,11 +25,14 @@ class ChainedPolicy(ABC):
 
     basis: Basis = "person"
 
-    def __init__(self, name: str, *, chain: Chain, exploration: Exploration, lessons: int) -> None:
+    def __init__(
+        self, name: str, *, chain: Chain, exploration: Exploration, lessons: int, rates: Sequence[float] = ()
+    ) -> None:
         self._name = name
         self._chain = chain
         self._exploration = exploration
         self._lessons = lessons
+        self._unit = typical(chain, rates) if rates else 1.0  # what a slot earns on average
 
     @property
     def name(self) -> str:
@@ -57,21 +63,22 @@ class ChainedPolicy(ABC):
     def deviations(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(n,) standard deviation of each candidate's expected worth, through the chain by the delta method.
 
-        The expected worth is linear in each stage's probability, so its slope is the worth where the
-        stage is certain less the worth where it is ruled out.
+        Stages are believed in apart, so their variances add.
         """
         if not candidates:
             return np.empty(0)
+        chances, spreads = self.probabilities(context, candidates), self.spreads(context, candidates)
+        return np.asarray(np.linalg.norm(self._slopes(chances, candidates) * spreads, axis=0))
+
+    def _slopes(self, chances: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) how fast the expected worth rises with each stage's logit."""
         products = [candidate.product_id for candidate in candidates]
-        chances = self.probabilities(context, candidates)
-        unsure = chances * (1.0 - chances) * self.spreads(context, candidates)  # of probabilities
-        variances = np.zeros(len(candidates))
-        for row, deviation in enumerate(unsure):
-            surely, never = chances.copy(), chances.copy()
-            surely[row], never[row] = 1.0, 0.0
-            slopes = self._chain.expected(surely, products) - self._chain.expected(never, products)
-            variances += (slopes * deviation) ** 2
-        return np.sqrt(variances)
+        slopes = np.empty_like(chances)
+        for row, chance in enumerate(chances):
+            more, less = chances.copy(), chances.copy()
+            more[row], less[row] = chance * (1.0 + _STEP), chance * (1.0 - _STEP)
+            slopes[row] = self._chain.expected(more, products) - self._chain.expected(less, products)
+        return slopes / (2.0 * _STEP) * (1.0 - chances)
 
     def scores(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(n,) expected worth of each candidate; the null choice is worth 0.
@@ -83,7 +90,7 @@ class ChainedPolicy(ABC):
             return np.empty(0)
         probabilities = self.probabilities(context, candidates)
         if self._exploration.bonus:
-            probabilities = self._hopeful(probabilities, spreads=self.spreads(context, candidates))
+            probabilities = self._hopeful(probabilities, candidates, spreads=self.spreads(context, candidates))
         return self._chain.expected(probabilities, [candidate.product_id for candidate in candidates])
 
     def pair_scores(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
@@ -92,20 +99,21 @@ class ChainedPolicy(ABC):
             return np.empty(0)
         probabilities = self.pair_probabilities(names, values, candidates)
         if self._exploration.bonus:
-            probabilities = self._hopeful(probabilities, spreads=self.pair_spreads(names, values, candidates))
+            spreads = self.pair_spreads(names, values, candidates)
+            probabilities = self._hopeful(probabilities, candidates, spreads=spreads)
         return self._chain.expected(probabilities, [candidate.product_id for candidate in candidates])
 
-    def _hopeful(self, probabilities: Floats, *, spreads: Floats) -> Floats:
+    def _hopeful(self, probabilities: Floats, candidates: Sequence[Candidate], *, spreads: Floats) -> Floats:
         """(stages, n) probabilities with `bonus` deviations added to every logit, taken away where a stage costs."""
-        signs = np.array([-1.0 if worth is not None and worth < 0.0 else 1.0 for worth in self._chain.worths])
-        factors = np.exp(np.clip(signs[:, None] * self._exploration.bonus * spreads, -50.0, 50.0))
+        better = np.where(self._slopes(probabilities, candidates) < 0.0, -1.0, 1.0)
+        factors = np.exp(np.clip(better * self._exploration.bonus * spreads, -50.0, 50.0))
         odds = probabilities / np.maximum(1.0 - probabilities, 1e-12) * factors
         return np.asarray(odds / (1.0 + odds))
 
     def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
         """(n,) by the recipe's exploration."""
-        return self._exploration.pmf(scores, open_=open_, lessons=self._lessons)
+        return self._exploration.pmf(scores, open_=open_, lessons=self._lessons, unit=self._unit)
 
     def pmfs(self, scores: Floats, *, open_: Bools) -> Floats:
         """(m, n) the same for m masks at once."""
-        return self._exploration.pmfs(scores, open_=open_, lessons=self._lessons)
+        return self._exploration.pmfs(scores, open_=open_, lessons=self._lessons, unit=self._unit)

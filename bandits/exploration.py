@@ -6,7 +6,9 @@ candidate gets exactly 1; scores of closed candidates have no influence.
 
 Sources: epsilon-greedy and softmax are folklore; inverse-gap weighting is SquareCB (Foster and
 Rakhlin 2020), whose scale must grow with what was learned and fit the reward gaps of the domain: at
-1 % base rates VW's default of 10 would explore 45 % of the time (statistics.md 3).
+1 % base rates VW's default of 10 would explore 45 % of the time (statistics.md 3). So gaps may be
+measured in what a slot earned so far (`unit`), and by scores that are optimistic by `bonus` deviations:
+the optimism of UCB (Auer 2002; logistic: Filippi et al. 2010) with the exact propensities of SquareCB.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ import numpy as np
 from recsys.errors import InvalidConfiguration, InvalidPmf
 from recsys.vocabulary import Bools, Floats
 
-_LATER: dict[str, float | str] = {"bonus": 0.0}  # settings that older recipes did not have, and what they meant
+_LATER: dict[str, float | str] = {
+    "unit": "point",
+    "bonus": 0.0,
+}  # settings that older recipes did not have, and what they meant
 KINDS = ("greedy", "epsilon_greedy", "softmax", "squarecb", "uniform")
 
 
@@ -36,6 +41,7 @@ class Exploration:
     temperature: float = 1.0  # softmax: score differences of one temperature are a factor e
     gamma: float = 100.0  # squarecb: inverse of the gap at which a candidate loses half of its even share, × n
     exponent: float = 0.5  # squarecb: gamma grows with lessons ** exponent
+    unit: str = "point"  # squarecb: gaps are measured in points, or in what a slot "earned" on average so far
     bonus: float = 0.0  # standard deviations of optimism that a learner which knows them adds to its scores
 
     def __post_init__(self) -> None:
@@ -50,6 +56,8 @@ class Exploration:
                 f"exploration: squarecb needs gamma above 0 and an exponent in [0, 1], "
                 f"got {self.gamma} and {self.exponent}"
             )
+        if self.unit not in ("point", "earned"):
+            raise InvalidConfiguration(f'exploration: unit is "point" or "earned", not "{self.unit}"')
         if not 0.0 <= self.bonus <= 10.0:
             raise InvalidConfiguration(f"exploration: bonus must be in [0, 10], got {self.bonus}")
 
@@ -63,20 +71,20 @@ class Exploration:
         """Total probability spread evenly whatever the scores."""
         return {"greedy": 0.0, "uniform": 1.0}.get(self.kind, self.epsilon)
 
-    def pmf(self, scores: Floats, *, open_: Bools, lessons: int = 0) -> Floats:
-        """(n,) distribution over `open_`; `lessons` is how much the scores have learned from."""
+    def pmf(self, scores: Floats, *, open_: Bools, lessons: int = 0, unit: float = 1.0) -> Floats:
+        """(n,) distribution over `open_`; `lessons` taught the scores, and a slot earned `unit` on average."""
         match self.kind:
             case "softmax":
                 return softmax(scores, open_=open_, temperature=self.temperature, epsilon=self.epsilon)
             case "squarecb":
-                gamma = self.gamma * max(1, lessons) ** self.exponent
+                gamma = self.gamma * max(1, lessons) ** self.exponent / (unit if self.unit == "earned" else 1.0)
                 return squarecb(scores, open_=open_, gamma=gamma, epsilon=self.epsilon)
         return epsilon_greedy(scores, open_=open_, epsilon=self.floor)
 
-    def pmfs(self, scores: Floats, *, open_: Bools, lessons: int = 0) -> Floats:
+    def pmfs(self, scores: Floats, *, open_: Bools, lessons: int = 0, unit: float = 1.0) -> Floats:
         """(m, n) the same for m masks (m, n) at once, equal to rounding; each must leave something open."""
         if self.kind in ("softmax", "squarecb"):
-            return np.stack([self.pmf(scores, open_=row, lessons=lessons) for row in open_])
+            return np.stack([self.pmf(scores, open_=row, lessons=lessons, unit=unit) for row in open_])
         inside = np.where(open_, scores, -np.inf)
         best = inside == inside.max(axis=1, keepdims=True)
         even = open_ / open_.sum(axis=1, keepdims=True)

@@ -38,6 +38,7 @@ from bandits.beliefs import Belief, learn
 from bandits.chain import Chain
 from bandits.chained import ChainedPolicy
 from bandits.columns import Columns
+from bandits.earned import Earned
 from bandits.exploration import Exploration
 from bandits.forgetting import Calendar
 from bandits.priors import Settings
@@ -86,8 +87,9 @@ class LinearPolicy(ChainedPolicy):
         chain: Chain,
         exploration: Exploration,
         lessons: int,
+        rates: Sequence[float] = (),
     ) -> None:
-        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons)
+        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons, rates=rates)
         self._start = settings.start
         self._contexts = contexts
         self._features = features
@@ -171,6 +173,7 @@ class LinearLearner:
         self._stages = [self._stage(row) for row in range(len(chain.stages))]
         self._own = Stacked(np.array([self._prior(self.settings.level, stage.bends[0]) for stage in self._stages]))
         self._calendar = Calendar(self.settings.forgetting)
+        self._earned = Earned(len(chain.stages), prior=self.settings.prior)
         self._taught = 0
 
     @property
@@ -203,6 +206,7 @@ class LinearLearner:
             parts.insert(1, (stage.alike, self._features.vector(one.candidate.names, one.candidate.values)))
         learn(parts, start=self.settings.start, label=one.label, weight=one.weight)
         stage.taught.add(product)
+        self._earned.learn(one)
         self._taught += 1
 
     def _forget(self, kept: float) -> None:
@@ -285,6 +289,7 @@ class LinearLearner:
             chain=self.chain,
             exploration=self.recipe.exploration,
             lessons=self._taught,
+            rates=self._earned.rates,
         )
 
     def state(self) -> bytes:
@@ -297,6 +302,7 @@ class LinearLearner:
             "contexts": self._contexts.columns.names,
             "features": self._features.names,
             "products": [sorted(stage.taught) for stage in self._stages],
+            "earned": self._earned.plain,
             **self._calendar.plain,
         }
         arrays: list[NDArray[Any]] = []
@@ -313,6 +319,7 @@ class LinearLearner:
         learner = cls(recipe, chain=Chain.from_plain(header["chain"]))
         learner._taught = header["taught"]
         learner._calendar.day = header.get("day")
+        learner._earned = _earned(learner.settings, header)
         beliefs = (Belief.of(mean, covariance) for mean, covariance in zip(arrays[::2], arrays[1::2], strict=True))
         told = [
             (next(beliefs), next(beliefs), {product: next(beliefs) for product in products})
@@ -390,6 +397,12 @@ def _head(candidate: Candidate) -> tuple[float, float, float]:
 def _heads(candidates: Sequence[Candidate]) -> Floats:
     """(n, 3) the heads of many."""
     return np.array([_head(candidate) for candidate in candidates]).reshape(-1, len(_HEAD))
+
+
+def _earned(settings: Settings, header: Mapping[str, Any]) -> Earned:
+    return Earned(
+        len(header["chain"]["stages"]), prior=settings.prior, sums=header.get("earned")
+    )  # None: an older state
 
 
 def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:

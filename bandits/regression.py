@@ -25,6 +25,8 @@ class Settings:
     knots: int = 0  # hats per context feature: 5 lets a linear learner bend, at six times the features
     scale: float = 0.5  # of context beside the product's own level, which is learned first
     bits: int = 18  # the weight table has 2 ** bits rows
+    replays: int = 0  # lessons of before that every new one brings back (bandits/rehearsal.py)
+    replayed: int = 2_000  # how many of the last lessons may come back
     keep: float = 1.0  # forgetting (bandits/forgetting.py)
     keep_per: str = "day"
 
@@ -44,6 +46,8 @@ class Settings:
             raise InvalidConfiguration(f'vowpal: loss is "logistic" or "squared", not "{self.loss}"')
         if not (0.0 < self.learning_rate <= 100.0 and 0.0 < self.prior < 1.0):
             raise InvalidConfiguration("vowpal: learning_rate must be in (0, 100] and prior in (0, 1)")
+        if not 0 <= self.replays <= 20 or not 1 <= self.replayed <= 100_000:
+            raise InvalidConfiguration("vowpal: replays must be 0 to 20, and replayed 1 to 100,000")
         Forgetting(self.keep, self.keep_per)
         if not 0.0 < self.scale <= 10.0:
             raise InvalidConfiguration("vowpal: scale must be in (0, 10]")

@@ -35,10 +35,11 @@ from recsys.vocabulary import Candidate, Context, Floats
 STAGE = "reward"
 RECIPE = Recipe(
     "bandit",
-    options=MappingProxyType({"loss": "squared", "knots": 5.0}),
-    exploration=Exploration("squarecb", gamma=10.0, epsilon=0.02),
+    learner="linear",
+    options=MappingProxyType({"waves": 128.0, "context": 5.0, "shared": 0.3, "prior": 0.1}),
+    exploration=Exploration("squarecb", gamma=100.0, epsilon=0.01, bonus=1.0, unit="earned"),
 )
-"""One recipe for every public data set; none is tuned to one of them."""
+"""One recipe for every public data set; none is tuned to one of them (tests/benchmarks/learners.py compares it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def replay_uniform(
             where=dataset.name,
         )
     learner = make_learner(recipe, one_stage(STAGE))
-    seat = _Seat(learner, dataset.candidates, run=f"{dataset.name}:{seed}")
+    seat = Seat(learner, dataset.candidates, run=f"{dataset.name}:{seed}")
     matched: list[float] = []
     weighted = np.zeros(len(dataset))
     for i in range(len(dataset)):
@@ -137,7 +138,7 @@ def replay_uniform(
 def progressive(dataset: Labelled, recipe: Recipe = RECIPE, *, seed: int = 0, every: int = 500) -> Iterator[Replayed]:
     """One pass over a labelled table as a bandit; yields every `every` rows and at the end."""
     learner = make_learner(recipe, one_stage(STAGE))
-    seat = _Seat(learner, dataset.candidates, run=f"{dataset.name}:{seed}")
+    seat = Seat(learner, dataset.candidates, run=f"{dataset.name}:{seed}")
     n, k = len(dataset), len(dataset.products)
     rewards = np.zeros(n)
     for i, at in enumerate(np.random.default_rng(seed).permutation(n)):
@@ -152,7 +153,7 @@ def progressive(dataset: Labelled, recipe: Recipe = RECIPE, *, seed: int = 0, ev
             )
 
 
-class _Seat:
+class Seat:
     """A learner at the table: draws one slot with logged probability, and learns from what it is told."""
 
     def __init__(self, learner: Learner, candidates: tuple[Candidate, ...], *, run: str) -> None:
@@ -162,6 +163,7 @@ class _Seat:
         self._run = run
 
     def draw(self, context: Context, *, number: int) -> tuple[int, Floats]:
+        """The row drawn in round `number`, and the (n,) pmf it was drawn from."""
         policy = self._learner.live()
         scores = policy.scores(context, self._candidates)
         pmf = checked_pmf(policy.pmf(scores, open_=self._open), open_=self._open, where=policy.name)
@@ -171,4 +173,5 @@ class _Seat:
         return row, pmf
 
     def learn(self, context: Context, row: int, *, reward: float) -> None:
+        """Teach what the drawn row earned."""
         self._learner.teach(context, self._candidates[row], stage=STAGE, label=reward)

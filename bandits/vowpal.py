@@ -21,10 +21,12 @@ from vowpal_wabbit_next import Example, SimpleLabel, Workspace
 from bandits.chain import Chain
 from bandits.chained import ChainedPolicy
 from bandits.crossing import Crossing, Table
+from bandits.earned import Earned
 from bandits.exploration import Exploration
 from bandits.forgetting import Calendar
 from bandits.recipe import Recipe
 from bandits.regression import Settings
+from bandits.rehearsal import Kept, Rehearsal
 from bandits.state import pack, unpack
 from bandits.teaching import Taught, checked, checked_values
 from recsys.errors import Corrupt, InvalidConfiguration
@@ -50,9 +52,10 @@ class VowpalPolicy(ChainedPolicy):
         chain: Chain,
         exploration: Exploration,
         lessons: int,
+        rates: Sequence[float] = (),
         crossing: Crossing | None = None,
     ) -> None:
-        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons)
+        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons, rates=rates)
         self._weights = tuple(weights)  # one (2 ** bits,) per stage
         self._sums = tuple(sums)  # of squared gradients, one (2 ** bits,) per stage
         self._settings = settings
@@ -115,6 +118,8 @@ class VowpalLearner:
         self.workspaces = tuple(Workspace(self.settings.arguments) for _ in chain.stages)
         self._taught = taught
         self._calendar = Calendar(self.settings.forgetting)
+        self._rehearsal = Rehearsal(times=self.settings.replays, most=self.settings.replayed)
+        self._earned = Earned(len(chain.stages), prior=self.settings.prior)
         self._example = Example()
 
     @property
@@ -139,14 +144,23 @@ class VowpalLearner:
         table = self.crossing.table(one.context, [one.candidate])
         if self.settings.forgetting.by_lesson:
             _weights(self.workspaces[one.stage])[table.indices, _SUMS] *= np.float32(self.settings.keep)
+        lesson = Kept(
+            table.indices.astype(np.uint64), table.values.astype(np.float32), one.stage, one.label, one.weight
+        )
+        for each in (lesson, *self._rehearsal.lessons(self._taught)):
+            self._step(each)
+        self._rehearsal.keep(lesson)
+        self._earned.learn(one)
+        self._taught += 1
+
+    def _step(self, lesson: Kept) -> None:
         group: Any = self._example[_GROUP]
         group.truncate_to(0)
-        group.push_many_features(table.indices.astype(np.uint64), table.values.astype(np.float32))
-        for label, weight in self.settings.label(one.label):
-            if one.weight:
-                self._example.set_label(SimpleLabel(label, weight * one.weight, self.settings.start))
-                self.workspaces[one.stage].learn_one(self._example)
-        self._taught += 1
+        group.push_many_features(lesson.indices, lesson.values)
+        for label, weight in self.settings.label(lesson.label):
+            if lesson.weight:
+                self._example.set_label(SimpleLabel(label, weight * lesson.weight, self.settings.start))
+                self.workspaces[lesson.stage].learn_one(self._example)
 
     def snapshot(self, version: int) -> VowpalPolicy:
         """An immutable policy cut from the weights as they are."""
@@ -170,6 +184,7 @@ class VowpalLearner:
             chain=self.chain,
             exploration=self.recipe.exploration,
             lessons=self._taught,
+            rates=self._earned.rates,
             crossing=self.crossing,
         )
 
@@ -180,6 +195,7 @@ class VowpalLearner:
             "settings": asdict(self.settings),
             "chain": self.chain.plain,
             "taught": self._taught,
+            "earned": self._earned.plain,
             **self._calendar.plain,
         }
         arrays: list[NDArray[Any]] = []
@@ -187,7 +203,7 @@ class VowpalLearner:
             table = _weights(workspace)
             rows = np.flatnonzero(table.any(axis=1))
             arrays += [rows.astype("<u4"), table[rows].astype("<f4")]
-        return pack(header, arrays)
+        return pack(header, [*arrays, *self._rehearsal.arrays()])
 
     @classmethod
     def from_state(cls, recipe: Recipe, state: bytes) -> VowpalLearner:
@@ -195,8 +211,10 @@ class VowpalLearner:
         header, arrays = _opened(recipe, state)
         learner = cls(recipe, chain=Chain.from_plain(header["chain"]), taught=header["taught"])
         learner._calendar.day = header.get("day")
+        learner._earned = _earned(learner.settings, header)
         for stage, workspace in enumerate(learner.workspaces):
             _weights(workspace)[arrays[2 * stage]] = arrays[2 * stage + 1]
+        learner._rehearsal.restore(arrays[2 * len(learner.workspaces) :])
         return learner
 
 
@@ -211,7 +229,8 @@ def load_policy(recipe: Recipe, state: bytes, *, version: int) -> VowpalPolicy:
     settings = Settings.of(recipe.options)
     weights: list[Vector] = []
     sums: list[Vector] = []
-    for rows, values in zip(arrays[::2], arrays[1::2], strict=True):
+    n_weights = 2 * len(header["chain"]["stages"])
+    for rows, values in zip(arrays[:n_weights:2], arrays[1:n_weights:2], strict=True):
         for column, tables in ((0, weights), (_SUMS, sums)):
             table = np.zeros(1 << settings.bits, dtype=np.float32)
             table[rows] = values[:, column]
@@ -224,6 +243,7 @@ def load_policy(recipe: Recipe, state: bytes, *, version: int) -> VowpalPolicy:
         chain=Chain.from_plain(header["chain"]),
         exploration=recipe.exploration,
         lessons=header["taught"],
+        rates=_earned(settings, header).rates,
     )
 
 
@@ -238,9 +258,15 @@ def _frozen(weights: NDArray[np.float32]) -> Vector:
     return copy
 
 
+def _earned(settings: Settings, header: Mapping[str, Any]) -> Earned:
+    return Earned(
+        len(header["chain"]["stages"]), prior=settings.prior, sums=header.get("earned")
+    )  # None: an older state
+
+
 def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:
     header, arrays = unpack(state)
-    if header.get("kind") != KIND or len(arrays) != 2 * len(header["chain"]["stages"]):
+    if header.get("kind") != KIND or len(arrays) - 2 * len(header["chain"]["stages"]) not in (0, 4):
         raise Corrupt(f"the state holds a {header.get('kind')} learner, not {KIND}")
     if asdict(Settings()) | header["settings"] != asdict(Settings.of(recipe.options)):  # older states name fewer
         raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")

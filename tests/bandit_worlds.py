@@ -52,6 +52,7 @@ RECIPES = (
         exploration=Exploration("squarecb", epsilon=0.02, bonus=1.0),
     ),
     Recipe("vowpal-hopeful", options={"bits": 12, "keep": 0.9}, exploration=Exploration("softmax", bonus=0.5)),
+    Recipe("vowpal-rehearsing", options={"bits": 12, "replays": 3, "replayed": 20}),
     Recipe("linear-forgetful", learner="linear", options={"keep": 0.9}),
     Recipe("taps", learner="popularity"),
     Recipe("forgetful", learner="popularity", options={"keep": 0.9}),

@@ -16,7 +16,7 @@ from recsys.datasets import Labelled, LoggedBandit
 from recsys.errors import InvalidTable
 from tests.test_datasets import SHARED, needs_shared
 
-SMALL = replace(RECIPE, options={"loss": "squared", "knots": 3, "bits": 14})
+SMALL = replace(RECIPE, learner="vowpal", options={"loss": "squared", "knots": 3, "bits": 14})
 FAIR = Recipe("fair", learner="uniform")
 FIXED = Recipe("fixed", learner="static", options={"order": "item-1"}, exploration=Exploration("greedy"))
 RATES = np.array([[0.7, 0.1, 0.2], [0.1, 0.7, 0.2]])  # (kind of customer, item)

@@ -6,11 +6,13 @@ import sys
 
 from tests.benchmarks import (
     bank,
+    choosing,
     coverage,
     embeddings,
     index,
     judging,
     ladder,
+    learners,
     log,
     poison,
     reasons,
@@ -21,11 +23,13 @@ from tests.benchmarks import (
 
 ALL = {
     "bank": bank.main,
+    "choosing": choosing.main,
     "coverage": coverage.main,
     "embeddings": embeddings.main,
     "index": index.main,
     "judging": judging.main,
     "ladder": ladder.main,
+    "learners": learners.main,
     "log": log.main,
     "poison": poison.main,
     "reasons": reasons.main,
