@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vowpal_wabbit_next import Example, Workspace
+from vowpal_wabbit_next import CBLabel, Example, Workspace
 
 from bandits.crossing import Crossing
 from bandits.drawing import draw_slate, everything_open
@@ -99,6 +99,7 @@ def raw_prediction(contexts: list[Context], candidates: list[Candidate]) -> Call
 
     def predict() -> object:
         for example, (indices, values) in zip(examples, made[next(turn) % len(made)], strict=True):
+            example.set_label(CBLabel())
             group: Any = example["f"]
             group.truncate_to(0)
             group.push_many_features(indices, values)

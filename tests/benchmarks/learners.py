@@ -42,7 +42,7 @@ THINNED_ROWS = 2_000  # at most, of a set: five passes of them
 VOWPAL = Recipe(
     "vowpal",
     options=MappingProxyType({"loss": "squared", "knots": 5.0, "learning_rate": 0.5, "replays": 2.0}),
-    exploration=Exploration("squarecb", gamma=100.0, epsilon=0.01, unit="earned"),
+    exploration=Exploration("squarecb", gamma=1000.0, epsilon=0.01, unit="earned"),
 )
 OURS = {"ours, linear": RECIPE, "ours, vowpal": VOWPAL}
 
