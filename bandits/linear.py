@@ -11,6 +11,10 @@ only as far as the log insists (`context`, `shared`). So a stage with a few hund
 to its products' rates and one with a hundred thousand bends, without a learning rate to tune. A new
 product starts from what all share and from what is like it.
 
+With `waves` the context also enters as random Fourier features (bandits/waves.py; Rahimi and Recht 2007), by
+which a product's part bends like a Gaussian-process classifier: on labelled tables that lifted the mean
+progressive reward of six sets by 0.05 to 0.07. `spreads` are exact standard deviations of the posterior as kept.
+
 Measured on the synthetic bank by a throw-away harness around `Bank`, the rules, the features and `teach`
 (5,000 customers, 60 days of uniform choice: about 1,130 taps and 207 openings in 225,000 lessons; greedy
 slates in closed form on the next 7 days, points per 1,000 visits; priors chosen on seeds 11 to 13, means

@@ -17,6 +17,7 @@ ALL = [
     Exploration("epsilon_greedy", epsilon=0.05),
     Exploration("softmax", temperature=0.1, epsilon=0.02),
     Exploration("squarecb", gamma=10.0, epsilon=0.02),
+    Exploration("squarecb", epsilon=0.02, bonus=0.7, unit="earned"),
     Exploration("uniform"),
 ]
 OPEN = np.ones(3, dtype=np.bool_)
@@ -62,6 +63,22 @@ def test_squarecb_explores_less_the_more_it_has_learned() -> None:
     assert best[-1] > 0.9
 
 
+def test_gaps_measured_in_earnings_explore_alike_at_every_base_rate() -> None:
+    fitted = Exploration("squarecb", epsilon=0.0, unit="earned")
+    common = fitted.pmf(np.array([0.6, 0.4, 0.2]), open_=OPEN, lessons=400, unit=0.4)
+    rare = fitted.pmf(np.array([0.006, 0.004, 0.002]), open_=OPEN, lessons=400, unit=0.004)
+    assert rare == pytest.approx(common)
+    fixed = Exploration("squarecb", epsilon=0.0).pmf(
+        np.array([0.006, 0.004, 0.002]), open_=OPEN, lessons=400, unit=0.004
+    )
+    assert fixed[0] < rare[0]
+
+
+def test_settings_that_came_later_leave_the_digests_of_older_recipes_alone() -> None:
+    assert set(Exploration().plain) == {"kind", "epsilon", "temperature", "gamma", "exponent"}
+    assert Exploration(bonus=0.3, unit="earned").plain.items() >= {"bonus": 0.3, "unit": "earned"}.items()
+
+
 def test_great_scores_do_not_overflow() -> None:
     pmf = softmax(np.array([1e300, -1e300, 0.0]), open_=OPEN, temperature=1.0, epsilon=0.1)
     assert pmf == pytest.approx([0.9 + 0.1 / 3, 0.1 / 3, 0.1 / 3])
@@ -80,7 +97,16 @@ def test_nonsense_is_refused(exploration: Exploration) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings_", [{"kind": "bold"}, {"epsilon": 1.5}, {"temperature": 0.0}, {"gamma": -1.0}, {"exponent": 2.0}]
+    "settings_",
+    [
+        {"kind": "bold"},
+        {"epsilon": 1.5},
+        {"temperature": 0.0},
+        {"gamma": -1.0},
+        {"exponent": 2.0},
+        {"bonus": -1.0},
+        {"unit": "pound"},
+    ],
 )
 def test_contradictory_settings_are_refused(settings_: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfiguration):

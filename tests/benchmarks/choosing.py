@@ -89,6 +89,8 @@ def raw_prediction(contexts: list[Context], candidates: list[Candidate]) -> Call
     """VW's own contextual bandit over the features that ours cross."""
     workspace = Workspace(["--quiet", "--cb_explore_adf", "--epsilon", "0.02", "-b", "18", "--noconstant"])
     crossing, examples = Crossing(bits=18), [Example() for _ in candidates]
+    for example in examples:
+        example.set_label(CBLabel())
     made = []
     for context in contexts[:20]:
         table = crossing.table(context, candidates)
@@ -99,7 +101,6 @@ def raw_prediction(contexts: list[Context], candidates: list[Candidate]) -> Call
 
     def predict() -> object:
         for example, (indices, values) in zip(examples, made[next(turn) % len(made)], strict=True):
-            example.set_label(CBLabel())
             group: Any = example["f"]
             group.truncate_to(0)
             group.push_many_features(indices, values)
