@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, delete, insert, null, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, null, select
 
 from recsys import activities, profiles, touches
 from recsys import database as db
@@ -109,6 +109,18 @@ class Customers:
     def introduce(self, customer_id: CustomerId) -> Profile:
         """Give an unknown customer a token: the strictest case, with no facts and no permissions. Writes."""
         return Profile(customer_id, self.tokens([customer_id])[customer_id])
+
+    def ids(self, *, after: str = "", limit: int = _PAGE) -> list[CustomerId]:
+        """Customers' ids in order, after one of them; for whoever goes through all."""
+        column = db.tokens.c.customer_id
+        with self._database.reading() as connection:
+            found = connection.execute(select(column).where(column > after).order_by(column).limit(limit)).scalars()
+            return [CustomerId(each) for each in found]
+
+    def count(self) -> int:
+        """How many customers there are."""
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(db.tokens)).scalar() or 0
 
     def known_tokens(self, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Token]:
         """Tokens of those customers that have one."""

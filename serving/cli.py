@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "judge policies from the log, or say why it cannot",
     "export": "the log as daily Parquet, for SQL in a warehouse",
     "promote": "the gate: a challenger, or reasons; --rollback",
+    "recommend": "--batch: one message for every customer, once each",
     "replay": "run a learner honestly over logged data",
     "simulate": "learners, explorations and rewards in synthetic banks",
     "bank": "make a synthetic bank: tables, base rates, pictures",

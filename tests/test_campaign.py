@@ -1,0 +1,103 @@
+"""A campaign reaches everybody once, through the rules and the log, however often it is killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from recsys.clocks import WallClock
+from recsys.customers import Told
+from recsys.vocabulary import CustomerId, Decision, Permissions
+from serving import settings
+from serving.bootstrap import compose
+from tests.conftest import Recsys
+from tests.service import ADULT, apply_products, started
+
+PUSHES = Permissions(in_app=True, push=True)
+
+
+def peopled(home: Path, *, n: int) -> None:
+    """A home of adults; every third does not want pushes."""
+    apply_products(home)
+    made = compose(settings.load(home=home))
+    now = WallClock().now()
+    told = [
+        Told(CustomerId(f"c-{i:04}"), now, dict(ADULT), Permissions(in_app=True) if i % 3 == 0 else PUSHES)
+        for i in range(n)
+    ]
+    made.customers.tell(told, log=made.log)
+    made.database.close()
+
+
+def messages(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def decided(home: Path) -> list[Decision]:
+    made = compose(settings.load(home=home))
+    found = [event.body for event in made.log.read(kinds=("decision",)) if isinstance(event.body, Decision)]
+    made.database.close()
+    return found
+
+
+def test_everybody_who_may_be_asked_gets_one_message_and_a_second_run_adds_none(
+    home: Path, tmp_path: Path, recsys: Recsys
+) -> None:
+    peopled(home, n=30)
+    out = tmp_path / "push.jsonl"
+    line = ("recommend", "--batch", "--campaign", "isa-week", "--out", out, "--json")
+    first = json.loads(recsys(*line).out)
+    assert first["customers"] == 30
+    assert first["messages"] == len(messages(out)) > 10
+    told = {str(each["customer_id"]) for each in messages(out)}
+    assert not told & {f"c-{i:04}" for i in range(0, 30, 3)}  # MKT-6: no permission for pushes, no push
+    logged = {each.decision_id: each for each in decided(home)}
+    assert len(logged) == 30
+    for each in messages(out):
+        decision = logged[str(each["decision_id"])]
+        assert [slot["product_id"] for slot in each["slate"]] == [s.product_id for s in decision.shown]  # type: ignore[attr-defined]
+        assert decision.surface == "push"
+
+    again = json.loads(recsys(*line).out)
+    assert (again["decided_before"], again["messages"]) == (30, first["messages"])
+    assert len(decided(home)) == 30
+    made = compose(settings.load())
+    objector = str(messages(out)[0]["customer_id"])
+    made.customers.tell([Told(CustomerId(objector), WallClock().now(), {}, Permissions())], log=made.log)
+    made.database.close()
+    recsys(*line)
+    assert objector not in {each["customer_id"] for each in messages(out)}  # MKT-4: from then on
+
+
+@pytest.mark.processes
+def test_a_campaign_killed_again_and_again_sends_nobody_a_second_message(tmp_path: Path) -> None:
+    home, out = tmp_path / "home", tmp_path / "push.jsonl"
+    peopled(home, n=1_200)
+    line = ("recommend", "--batch", "--campaign", "isa-week", "--out", str(out))
+    reached = set()
+    for _ in range(3):
+        goal = len(decided(home)) + 200
+        with started(home, *line) as child:
+            end = time.monotonic() + 60
+            while child.process.poll() is None and len(decided(home)) < goal and time.monotonic() < end:
+                time.sleep(0.01)
+            child.kill()
+        reached.add(len(decided(home)))
+    assert any(0 < n < 1_200 for n in reached)
+    with started(home, *line) as child:
+        assert child.process.wait(120) == 0
+    tokens = Counter(str(each.token) for each in decided(home))
+    assert len(tokens) == 1_200
+    assert set(tokens.values()) == {1}
+    customers = Counter(str(each["customer_id"]) for each in messages(out))
+    assert set(customers.values()) == {1}
+    assert {str(each["decision_id"]) for each in messages(out)} <= {each.decision_id for each in decided(home)}
+
+
+def test_what_cannot_be_asked_is_said(home: Path, recsys: Recsys) -> None:
+    assert "say --batch" in recsys("recommend", "--campaign", "x", "--out", "o.jsonl").err
+    assert "named by letters" in recsys("recommend", "--batch", "--campaign", "a b", "--out", "o.jsonl").err
