@@ -171,3 +171,28 @@ def test_a_stage_may_be_taught_before_its_window_closes() -> None:
     early = parse(TEXT.replace('horizon = "60d"', 'horizon = "60d"\nearly = "2d"'), where="test")
     assert [stage.taught_after for stage in early.stages] == [timedelta(days=1), timedelta(days=2), timedelta(days=1)]
     assert early.longest == timedelta(days=10)
+
+
+def test_a_restart_from_the_oldest_open_decision_tells_the_same() -> None:
+    """Both where how late things come is learned from everything, and where nothing asks for it."""
+    bodies = [each for n in range(60) for each in (decision(f"d-{n:02}", made_at=at(n)), organic("cash-isa", n + 2.5))]
+    log = sorted(events(bodies), key=lambda event: event.recorded_at)
+    log = [Event(number, each.recorded_at, each.body) for number, each in enumerate(log, start=1)]
+    plain = parse(TEXT.replace('horizon = "60d"', ""), where="test").teaching(["incremental"])
+    for rewards, begins_late in ((INCREMENTAL, False), (plain, True)):
+        whole, stopped = Joiner(rewards), 100
+        told = [(event.position, each) for event in log for each in whole.feed(event) if isinstance(each, Lesson)]
+        first = Joiner(rewards)
+        for event in log[:stopped]:
+            list(first.feed(event))
+        begin = first.open_from(stopped)
+        assert (begin > 0) == begins_late
+        again = Joiner(rewards)
+        after = [(event.position, each) for event in log[begin:] for each in again.feed(event)]
+        wanted = [(each.decision.decision_id, each.stage, each.row, each.label) for at_, each in told if at_ > stopped]
+        assert wanted == [
+            (each.decision.decision_id, each.stage, each.row, each.label)
+            for at_, each in after
+            if at_ > stopped and isinstance(each, Lesson)
+        ]
+        assert any(label > 0.0 for _, stage, _, label in wanted if stage == ANYWAY)
