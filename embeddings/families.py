@@ -196,19 +196,21 @@ class SequentialFamily:
     def chosen(self) -> Mapping[str, float]:
         """Where early stopping stopped, and what the data decided."""
         number = 0 if self.best is None else self.best.number
-        return {"best_epoch": float(number), "dropout": self.config.network.dropout}
+        return {"best_epoch": float(number), "dropout": self.config.network.dropout, "start": self.config.network.start}
 
 
 def settings_for(data: Histories) -> SequenceConfig:
     """Defaults for data of this shape.
 
     Dropout 0.5 where a product was chosen fewer than 50 times on average, else 0.2, as Kang and McAuley
-    chose for sparse and dense sets; windows no longer than nearly every history.
+    chose for sparse and dense sets. There embeddings begin near zero too, so that a rare product keeps its
+    popularity and not the noise it began with. Windows are no longer than nearly every history.
     """
     per_product = data.n_events / max(data.n_products, 1)
     longest = float(np.quantile(data.lengths, 0.95)) if len(data) else 1.0
     length = int(np.clip(2 ** np.ceil(np.log2(max(longest, 2.0))), 16, SequentialConfig().length))
-    network = SequentialConfig(length=length, dropout=0.5 if per_product < 50 else 0.2)
+    sparse = per_product < 50
+    network = SequentialConfig(length=length, dropout=0.5 if sparse else 0.2, start=0.02 if sparse else 0.125)
     return SequenceConfig(network=network)
 
 

@@ -33,6 +33,9 @@ class SequentialConfig:
     widening: int = 2  # of the two layers after attention
     length: int = 128  # L, events read: 2 × the window after which transition counts stop gaining
     dropout: float = 0.2
+    start: float = (
+        0.125  # standard deviation of embeddings at first; 0.02 where most products are rare (`settings_for`)
+    )
 
 
 class Sequential(nn.Module):
@@ -50,7 +53,7 @@ class Sequential(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
         self.dropout = nn.Dropout(config.dropout)
         for table in (self.subjects, self.places):
-            nn.init.normal_(table.weight, std=config.dim**-0.5)
+            nn.init.normal_(table.weight, std=config.start)
         nn.init.zeros_(self.gaps.weight)
         with torch.no_grad():
             self.subjects.weight[0].zero_()

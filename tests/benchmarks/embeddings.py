@@ -158,13 +158,13 @@ def speed() -> None:
 
 
 def cold() -> None:
-    """A quarter of offers and articles never met in training; who taps them later?"""
-    log, products = bank_log(customers=4000, days=45)
+    """Half of the offers and articles never met in training; who taps them later?"""
+    log, products = bank_log(customers=4000, days=45, offers=480)
     chosen = np.argwhere(log.tapped)  # (taps, 2) decision, slot
     rows = log.columns[chosen[:, 0], chosen[:, 1]]
     decisions = chosen[:, 0]
     dice = np.random.default_rng(0)
-    late = np.array([not each.startswith(tuple(TRUTHS)) for each in log.products]) & (dice.random(len(products)) < 0.25)
+    late = np.array([not each.startswith(tuple(TRUTHS)) for each in log.products]) & (dice.random(len(products)) < 0.5)
     is_late, days = late[rows], log.days[decisions]
     learn, test = ~is_late & (days < 36), is_late & (days >= 36)
     data = positives(log, decisions[learn], rows=rows[learn], products=products)
@@ -189,9 +189,10 @@ def cold() -> None:
         found = recall(queries, vectors=vectors, eligible=mask, **told)
         popular = popularity_recall(data.product_counts, eligible=mask, **told)
         even = float(np.minimum(1.0, 10 / mask.sum(axis=1)).mean())
+        ratio = f"{found.mean / popular.mean:.1f} × popularity" if popular.mean else "popularity finds none"
         print(
             f"  within {title:<18} two towers recall@10 {found.mean:.4f} ± {found.standard_error:.4f}   popularity "
-            f"{popular.mean:.4f}   a blind choice {even:.4f}   {found.mean / max(popular.mean, 1e-9):.1f} × popularity"
+            f"{popular.mean:.4f}   a blind choice {even:.4f}   {ratio}"
         )
 
 
@@ -365,9 +366,9 @@ def stand_in(*, customers: int, products: int, events: int) -> Histories:
     return Histories.of([f"c{each}" for each in who.tolist()], subjects=[f"p{each}" for each in what.tolist()])
 
 
-def bank_log(*, customers: int, days: int) -> tuple[Any, ProductFacts]:
+def bank_log(*, customers: int, days: int, offers: int = 120) -> tuple[Any, ProductFacts]:
     """A uniform log of a bank with offers and articles, and its products."""
-    catalogue = (*TRUTHS, *(e.product_id for e in offers_of(120, seed=1)), *(e.product_id for e in articles_of(24)))
+    catalogue = (*TRUTHS, *(e.product_id for e in offers_of(offers, seed=1)), *(e.product_id for e in articles_of(24)))
     bank = Bank.create(customers=customers, seed=1, start=START, catalogue=catalogue)
     policy = ArrayPolicy("uniform@1", _even, _spread)
     log = log_of(bank, days=days, policy=policy)
