@@ -21,6 +21,7 @@ from recsys.errors import RecsysError
 from serving.around import Admitted, Bounded, Measured, problem_answer
 from serving.bootstrap import Service
 from serving.console import SignInFirst, console
+from serving.experiment_routes import trial_routes
 from serving.misfits import Misfit
 from serving.openapi import complete
 from serving.problems import pointer, status_of
@@ -64,6 +65,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(steering)
     app.include_router(open_routes)
     app.state.readings = Readings(service)
+    app.include_router(trial_routes)
     app.include_router(console(service, readings=app.state.readings))
     app.mount("/docs/assets", StaticFiles(directory=_swagger()))
     app.add_api_route("/docs", _docs, include_in_schema=False)

@@ -249,7 +249,7 @@ def _experiment(now: datetime, *, plan: Plan) -> Experiment:
         ends_at=starts + timedelta(days=plan.live_days),
         stop_rule=f"after {plan.live_days} days, or at once when a guardrail is worse",
         state="running",
-        planned_units=plan.customers,
+        planned_units=round(plan.customers * (1.0 - plan.holdout)),
     )
 
 

@@ -30,8 +30,10 @@ DOORS = {
     "altair": {"serving/charts.py", "serving/bank_sheet.py"},
     "vl_convert": {"serving/charts.py", "serving/dashboard.py", "serving/bank_sheet.py"},
     "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/console.py",
-                "serving/steering_routes.py", "serving/openapi.py", "serving/traced.py"},
-    "pydantic": {"serving/schemas.py", "serving/settings.py", "serving/steering_schemas.py"},
+                "serving/steering_routes.py", "serving/experiment_routes.py", "serving/openapi.py",
+                "serving/traced.py"},
+    "pydantic": {"serving/schemas.py", "serving/settings.py", "serving/steering_schemas.py",
+                 "serving/experiment_schemas.py"},
 }  # fmt: skip
 
 

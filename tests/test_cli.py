@@ -149,9 +149,15 @@ def test_an_experiment_is_made_started_and_stopped(recsys: Recsys, tmp_path: Pat
     assert recsys("experiments", "start", "home-bandit").out == "home-bandit: running\n"
     listed = recsys("experiments", "list").out.split()
     assert listed == ["home-bandit", "running", "2026-03-02", "to", "2026-03-30"]
+    asked = json.loads(recsys("experiments", "checklist", "home-bandit", "--json").out)
+    assert {item["question"]: item["ok"] for item in asked["items"]}["Will it be able to answer?"] == "unknown"
     scorecard = json.loads(recsys("experiments", "read-out", "home-bandit", "--json").out)
     assert scorecard["experiment"]["experiment_id"] == "home-bandit"
-    assert recsys("experiments", "stop", "home-bandit").out == "home-bandit: stopped\n"
+    assert recsys("experiments", "stop", "home-bandit", "--why", "time is up").out == "home-bandit: stopped\n"
+    history = json.loads(recsys("experiments", "show", "home-bandit", "--json").out)["history"]
+    assert [change["what"] for change in history] == ["created", "running", "stopped"]
+    assert history[2]["why"] == "time is up"
+    assert all(change["by"].endswith("@console") for change in history)
     assert recsys("experiments", "create", file).code == 1
     assert recsys("experiments", "start", "another").err == "recsys: no experiment has the id another\n"
 
