@@ -30,7 +30,7 @@ from bandits.policy import checked_pmf
 from bandits.recipe import Learner, Recipe
 from recsys.datasets import Labelled, LoggedBandit
 from recsys.errors import InvalidPropensity, InvalidTable
-from recsys.vocabulary import Candidate, Context, Floats
+from recsys.vocabulary import NOTHING, Bools, Candidate, Context, Floats
 
 STAGE = "reward"
 RECIPE = Recipe(
@@ -116,7 +116,7 @@ def replay_uniform(
     weighted = np.zeros(len(dataset))
     for i in range(len(dataset)):
         context, shown, reward = dataset.context(i), int(dataset.rows[i]), float(dataset.rewards[i])
-        row, pmf = seat.draw(context, number=i)
+        row, pmf = seat.draw(context, number=i, open_=None if dataset.open_ is None else dataset.open_[i])
         weighted[i] = pmf[shown] / dataset.propensities[i] * reward
         if row == shown:
             seat.learn(context, row, reward=reward)
@@ -159,14 +159,15 @@ class Seat:
     def __init__(self, learner: Learner, candidates: tuple[Candidate, ...], *, run: str) -> None:
         self._learner = learner
         self._candidates = candidates
-        self._open = np.ones(len(candidates), dtype=np.bool_)
+        self._everything: Bools = np.ones(len(candidates), dtype=np.bool_)
         self._run = run
 
-    def draw(self, context: Context, *, number: int) -> tuple[int, Floats]:
+    def draw(self, context: Context, *, number: int, open_: Bools | None = None) -> tuple[int, Floats]:
         """The row drawn in round `number`, and the (n,) pmf it was drawn from."""
         policy = self._learner.live()
         scores = policy.scores(context, self._candidates)
-        pmf = checked_pmf(policy.pmf(scores, open_=self._open), open_=self._open, where=policy.name)
+        open_ = self._everything if open_ is None else open_
+        pmf = checked_pmf(policy.pmf(scores, open_=open_), open_=open_, where=policy.name)
         row = draw(pmf, u=dice(f"{self._run}:{number}", slot=1))
         if not 0.0 < pmf[row] <= 1.0:
             raise InvalidPropensity(float(pmf[row]), where=policy.name)
@@ -174,4 +175,6 @@ class Seat:
 
     def learn(self, context: Context, row: int, *, reward: float) -> None:
         """Teach what the drawn row earned."""
+        if self._candidates[row].product_id == NOTHING:  # the null choice teaches nothing, as in service
+            return
         self._learner.teach(context, self._candidates[row], stage=STAGE, label=reward)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -19,6 +21,14 @@ from recsys.vocabulary import Activity, CustomerId, Token
 _PAGE = 500
 
 
+class Known(NamedTuple):
+    """One activity as a training set needs it: microseconds of when it happened and when we heard of it."""
+
+    happened_at: int
+    told_at: int
+    subject: str
+
+
 def digest(activity: Activity) -> str:
     """Tells a repeat from a conflict: the same id with another digest is another activity."""
     happened_at = micros(activity.happened_at)
@@ -28,9 +38,15 @@ def digest(activity: Activity) -> str:
 
 
 def add(
-    connection: Connection, activities: Sequence[Activity], *, tokens: Mapping[CustomerId, Token]
+    connection: Connection,
+    activities: Sequence[Activity],
+    *,
+    tokens: Mapping[CustomerId, Token],
+    told_at: datetime | None = None,
 ) -> tuple[dict[str, str], list[Token]]:
     """Keep what is new: (id → "accepted", "duplicate" or "conflict"; the customers it is news of).
+
+    `told_at` is when we heard of them: what was heard of later was not known before, whenever it happened.
 
     Where one id comes twice in a call with two contents, the first is kept and the id is a "conflict".
     """
@@ -46,7 +62,7 @@ def add(
         if verdict == "conflict" or each.activity_id not in verdicts:
             verdicts[each.activity_id] = verdict
     if fresh:
-        rows = [_row(each, now, token=tokens[each.customer_id]) for each, now in fresh]
+        rows = [_row(each, now, token=tokens[each.customer_id], told_at=told_at) for each, now in fresh]
         connection.execute(insert(db.activities), rows)
     return verdicts, sorted({tokens[each.customer_id] for each, _ in fresh})
 
@@ -78,22 +94,23 @@ def latest_subjects(connection: Connection, tokens: Sequence[str], *, history: i
     return {token: tuple(subjects[-history:]) for token, subjects in found.items()}
 
 
-def all_subjects(connection: Connection, tokens: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
-    """Every activity of these customers as (microseconds, subject), oldest first."""
-    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+def all_subjects(connection: Connection, tokens: Sequence[str]) -> dict[str, list[Known]]:
+    """Every activity of these customers, oldest first."""
+    found: dict[str, list[Known]] = defaultdict(list)
     table = db.activities
     for start in range(0, len(tokens), _PAGE):
         query = (
-            select(table.c.token, table.c.happened_at, table.c.subject)
+            select(table.c.token, table.c.happened_at, table.c.told_at, table.c.subject)
             .where(table.c.token.in_(tokens[start : start + _PAGE]))
             .order_by(table.c.token, table.c.happened_at, table.c.activity_id)
         )
         for row in connection.execute(query):
-            found[row.token].append((row.happened_at, row.subject))
+            told_at = row.happened_at if row.told_at is None else row.told_at
+            found[row.token].append(Known(row.happened_at, told_at, row.subject))
     return found
 
 
-def _row(activity: Activity, its_digest: str, *, token: Token) -> dict[str, object]:
+def _row(activity: Activity, its_digest: str, *, token: Token, told_at: datetime | None) -> dict[str, object]:
     return {
         "activity_id": activity.activity_id,
         "digest": its_digest,
@@ -102,6 +119,7 @@ def _row(activity: Activity, its_digest: str, *, token: Token) -> dict[str, obje
         "subject": activity.subject,
         "happened_at": micros(activity.happened_at),
         "amount_pence": activity.amount_pence,
+        "told_at": None if told_at is None else micros(told_at),
     }
 
 

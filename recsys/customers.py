@@ -19,6 +19,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, null, select
 
 from recsys import activities, profiles, touches
 from recsys import database as db
+from recsys.activities import Known
 from recsys.database import Database
 from recsys.eventlog import Entry, EventLog
 from recsys.profiles import ProfileRow
@@ -149,8 +150,8 @@ class Customers:
             subjects = activities.latest_subjects(connection, [row.token for row in rows], history=history)
         return [Stale(_profile(row), row.change, subjects.get(row.token, ())) for row in rows]
 
-    def subjects_before(self, tokens: Sequence[str]) -> dict[str, list[tuple[int, str]]]:
-        """Every activity of these customers as (microseconds, subject), oldest first: for training sets."""
+    def subjects_before(self, tokens: Sequence[str]) -> dict[str, list[Known]]:
+        """Every activity of these customers, oldest first, with when we heard of it: for training sets."""
         with self._database.reading() as connection:
             return activities.all_subjects(connection, tokens)
 
@@ -187,11 +188,14 @@ class Customers:
             objections.write(connection)
             return len(changed)
 
-    def add_activities(self, told: Sequence[Activity]) -> dict[str, str]:
-        """Take in activities; returns activity id → "accepted", "duplicate" or "conflict"."""
+    def add_activities(self, told: Sequence[Activity], *, told_at: datetime | None = None) -> dict[str, str]:
+        """Take in activities; returns activity id → "accepted", "duplicate" or "conflict".
+
+        `told_at` is now, by business time: no training set lets a decision know what was told after it.
+        """
         with self._database.writing() as connection:
             tokens = self._tokens_in(connection, [each.customer_id for each in told])
-            verdicts, touched = activities.add(connection, told, tokens=tokens)
+            verdicts, touched = activities.add(connection, told, tokens=tokens, told_at=told_at)
             profiles.touch(connection, touched)
             return verdicts
 

@@ -42,11 +42,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
 from recsys.kept import KeptReader, Watchdog
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _STEPS = {  # from a version to the next: a column that a table made since then has already
     1: ("profiles", "told", "BIGINT NOT NULL DEFAULT 0"),
     2: ("quarantine", "state", "VARCHAR(10) NOT NULL DEFAULT 'kept'"),
     3: ("quarantine", "text", "TEXT NOT NULL DEFAULT '{}'"),
+    4: ("activities", "told_at", "BIGINT"),
 }
 _APPEND_LOCK = 7_265_637  # any constant: the advisory lock that PostgreSQL writers share
 
@@ -110,6 +111,7 @@ activities = Table(
     Column("subject", String(80), nullable=False),
     Column("happened_at", BigInteger, nullable=False),
     Column("amount_pence", BigInteger),
+    Column("told_at", BigInteger),  # when we heard of it, null where that was not written down
     Index("activities_by_token", "token", "happened_at"),
 )
 parts = Table("parts", metadata, Column("ref", String(16), primary_key=True), Column("text", Text, nullable=False))

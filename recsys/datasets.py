@@ -36,14 +36,16 @@ class LoggedBandit:
     rows: NDArray[np.int64]  # (n,) which product was shown
     rewards: Floats  # (n,) 0 or 1
     propensities: Floats  # (n,) in (0, 1]
+    open_: Bools | None = None  # (n, k) what could be drawn in each row, None for everything
 
     def __len__(self) -> int:
         return self.rows.size
 
     @property
     def uniform(self) -> bool:
-        """Whether every product had the same chance in every row: what replay by matching needs."""
-        return bool(np.allclose(self.propensities * len(self.products), 1.0, rtol=0.0, atol=1e-6))
+        """Whether all that could be drawn had the same chance in every row: what replay by matching needs."""
+        choices = len(self.products) if self.open_ is None else self.open_.sum(axis=1)
+        return bool(np.allclose(self.propensities * choices, 1.0, rtol=0.0, atol=1e-6))
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:

@@ -7,6 +7,7 @@ nothing personal may be written: parameters and metrics describe models, never p
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -20,7 +21,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 from mlflow.client import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset as MlflowDataset
+from mlflow.entities import DatasetInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 Parameter = str | int | float | bool
@@ -28,6 +30,16 @@ Parameter = str | int | float | bool
 
 REGISTERED = "recsys"
 """The registered model whose versions are recipes with their evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What a run learned from or judged by: named, versioned, and where it lies."""
+
+    name: str
+    digest: str
+    source: str
+    profile: Mapping[str, int | str]  # its size and span
 
 
 class Run(Protocol):
@@ -46,6 +58,9 @@ class Run(Protocol):
 
     def file(self, name: str, content: str | bytes) -> None:
         """Add a table, a plot or a report."""
+
+    def learned_from(self, dataset: Dataset) -> None:
+        """Name a dataset that the run used."""
 
 
 class Tracker(Protocol):
@@ -77,6 +92,7 @@ class MemoryRun:
     metrics: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     files: dict[str, str | bytes] = field(default_factory=dict)
+    datasets: list[Dataset] = field(default_factory=list)
     status: str = "running"
     url: str = ""
     run_id: str = ""
@@ -90,6 +106,10 @@ class MemoryRun:
     def file(self, name: str, content: str | bytes) -> None:
         """Add a file."""
         self.files[name] = content
+
+    def learned_from(self, dataset: Dataset) -> None:
+        """Kept in `datasets`."""
+        self.datasets.append(dataset)
 
 
 class MemoryTracker:
@@ -159,6 +179,17 @@ class MlflowRun:
             path = Path(directory) / leaf
             path.write_bytes(content)
             self._client.log_artifact(self.run_id, str(path), artifact_path=folder or None)
+
+    def learned_from(self, dataset: Dataset) -> None:
+        """An input of the run, as MLflow shows datasets."""
+        known = MlflowDataset(
+            dataset.name,
+            dataset.digest,
+            source_type="recsys",
+            source=json.dumps({"uri": dataset.source}),
+            profile=json.dumps(dict(dataset.profile)),
+        )
+        self._client.log_inputs(self.run_id, datasets=[DatasetInput(known)])
 
 
 class MlflowTracker:
@@ -231,3 +262,32 @@ class MlflowTracker:
             if found is None:
                 raise
             return str(found.experiment_id)  # another process made it first
+
+
+@dataclass(frozen=True, slots=True)
+class UsingDataset:
+    """A tracker whose every run names the dataset that it used."""
+
+    tracker: Tracker
+    dataset: Dataset
+
+    def mirror(self, role: str, *, name: str, evidence: str, tags: Mapping[str, str]) -> None:
+        """As the tracker underneath."""
+        self.tracker.mirror(role, name=name, evidence=evidence, tags=tags)
+
+    def mirrored(self, role: str) -> Mapping[str, str]:
+        """As the tracker underneath."""
+        return self.tracker.mirrored(role)
+
+    def register(self, model: str, *, run_id: str, tags: Mapping[str, str]) -> None:
+        """As the tracker underneath."""
+        self.tracker.register(model, run_id=run_id, tags=tags)
+
+    @contextmanager
+    def run(
+        self, name: str, *, experiment: str, parameters: Mapping[str, Parameter], tags: Mapping[str, str] | None = None
+    ) -> Iterator[Run]:
+        """A run of the tracker underneath."""
+        with self.tracker.run(name, experiment=experiment, parameters=parameters, tags=tags) as run:
+            run.learned_from(self.dataset)
+            yield run

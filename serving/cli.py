@@ -30,6 +30,7 @@ COMMANDS = {
     "keys": "create, list, rotate and revoke keys",
     "quarantine": "what may not teach: look at it, release it, drop it",
     "trail": "who did what to this installation, and when",
+    "dataset": "a part of the log as tables: create, list, show",
     "evaluate": "judge policies from the log, or say why it cannot",
     "export": "the log as daily Parquet, for SQL in a warehouse",
     "promote": "the gate: a challenger, or reasons; --rollback",

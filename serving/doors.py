@@ -46,7 +46,7 @@ class InProcess:
 
     async def record(self, activities: Sequence[Activity]) -> None:
         """Activities."""
-        self._home.customers.add_activities(activities)
+        self._home.customers.add_activities(activities, told_at=self._home.clock.now())
 
     async def ask(self, visits: Sequence[Visit]) -> list[Answer]:
         """A slate for each visitor, all made durable together; those that could not be written are decided anew."""

@@ -18,6 +18,7 @@ from embeddings.interactions import HISTORY_LENGTH, Interaction, TrainingSet
 from embeddings.nightly import train_bundle
 from embeddings.product_facts import ProductFacts
 from recsys import features
+from recsys.activities import Known
 from recsys.artefacts import Artefact
 from recsys.eventlog import EventLog
 from recsys.records import micros
@@ -76,24 +77,35 @@ def training_set(home: Installation, *, until: datetime | None = None) -> Traini
 
 
 def _interactions(home: Installation, *, until: datetime | None) -> list[Interaction]:
+    return [interaction for _, _, interaction in told_interactions(home, until=until)]
+
+
+def told_interactions(
+    home: Installation, *, until: datetime | None = None
+) -> list[tuple[Decision, Outcome, Interaction]]:
+    """Each positive with its decision, and what a network may learn of it: nothing that was not known then."""
     catalogue = home.offers.current.catalogue
     found = [
         (decision, outcome) for decision, outcome in positives(home.log, until=until) if outcome.product_id in catalogue
     ]
     histories = home.customers.subjects_before(sorted({str(decision.token) for decision, _ in found}))
     return [
-        Interaction(
-            token=str(decision.token),
-            facts=_facts(decision),
-            history=_before(histories.get(str(decision.token), []), at=micros(decision.made_at)),
-            product_id=outcome.product_id,
-            happened_at=outcome.happened_at,
+        (
+            decision,
+            outcome,
+            Interaction(
+                token=str(decision.token),
+                facts=_facts(decision),
+                history=_before(histories.get(str(decision.token), []), at=micros(decision.made_at)),
+                product_id=outcome.product_id,
+                happened_at=outcome.happened_at,
+            ),
         )
         for decision, outcome in found
     ]
 
 
-def _arrays(home: Installation, interactions: list[Interaction]) -> TrainingSet:
+def _arrays(home: Installation, interactions: Sequence[Interaction]) -> TrainingSet:
     products = IdMap(home.offers.current.catalogue.ids)
     return TrainingSet.of(interactions, products=products, fact_names=features.CUSTOMER_NAMES)
 
@@ -119,10 +131,14 @@ def train(
     until: datetime | None = None,
     family: str = "two-tower",
     checkpoint: Path | None = None,
+    interactions: Sequence[Interaction] | None = None,
     progress: Callable[[Epoch], None] = lambda _: None,
 ) -> Artefact:
-    """Train embeddings on the home's log (before `until`) and publish them if they pass; raises as `train_bundle`."""
-    interactions = _interactions(home, until=until)
+    """Train embeddings on the home's log (before `until`), or on a dataset's interactions; publish if they pass.
+
+    Raises as `train_bundle`.
+    """
+    interactions = _interactions(home, until=until) if interactions is None else interactions
     bands = age_bands(home, [each.token for each in interactions], at=home.clock.now())
     return train_bundle(
         _arrays(home, interactions),
@@ -143,6 +159,7 @@ def _facts(decision: Decision) -> tuple[float, ...]:
     return tuple(values.get(name, 0.0) for name in features.CUSTOMER_NAMES)
 
 
-def _before(history: list[tuple[int, str]], *, at: int) -> tuple[str, ...]:
-    end = bisect_left(history, (at, ""))
-    return tuple(subject for _, subject in history[max(0, end - HISTORY_LENGTH) : end])
+def _before(history: Sequence[Known], *, at: int) -> tuple[str, ...]:
+    end = bisect_left(history, (at,))
+    known = [each.subject for each in history[:end] if each.told_at <= at]  # what was told later was not known yet
+    return tuple(known[-HISTORY_LENGTH:])

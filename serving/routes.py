@@ -168,12 +168,13 @@ async def outcomes(body: OutcomesRequest, call: Recommends) -> Response:
 async def activity(body: ActivityRequest, call: Recommends) -> Response:
     """Take in activities: the live feed of histories. The same id and body again changes nothing."""
     service = call.service
-    latest = service.clock.now() + intake.SKEW
+    now = service.clock.now()
+    latest = now + intake.SKEW
     late = [
         (item.activity_id, "happened_at lies in the future") for item in body.activities if item.happened_at > latest
     ]
     items = [intake.activity_of(item) for item in body.activities if item.happened_at <= latest]
-    verdicts = await run_in_threadpool(service.customers.add_activities, items)
+    verdicts = await run_in_threadpool(service.customers.add_activities, items, told_at=now)
     accepted = sum(verdict == "accepted" for verdict in verdicts.values())
     conflicts = [(id_, intake.CONFLICT) for id_, verdict in verdicts.items() if verdict == "conflict"]
     duplicates = len(items) - accepted - len(conflicts)

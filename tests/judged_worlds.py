@@ -13,6 +13,7 @@ import numpy as np
 from bandits.baselines import UniformPolicy
 from bandits.drawing import Drawn, MaskOf, draw_slate
 from bandits.policy import Policy
+from recsys import features
 from recsys.catalogue import Surface
 from recsys.clocks import FixedClock
 from recsys.eventlog import Entry
@@ -148,7 +149,7 @@ def world(
             slots=slots,
             facts=held,
             permissions=Permissions(in_app=True),
-            versions=replace(plain.versions, catalogue=home.offers.current.catalogue.digest),
+            versions=replace(plain.versions, catalogue=home.offers.current.catalogue.digest, features=features.VERSION),
         )
         made.contexts.append(x)
         clock.set(at)

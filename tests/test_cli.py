@@ -45,7 +45,7 @@ def test_help_lists_every_command_and_each_is_there(recsys: Recsys) -> None:
         (["keys", "create"], "recsys: Missing option '--name' (recsys keys create --help tells more)"),
         (["serve", "--port", "99999"], "recsys: Invalid value for '--port'"),
         (["replay", "x.parquet"], "recsys: Missing option '--dataset'"),
-        (["replay", "--dataset", "zoo", "x.parquet"], "recsys: Invalid value for '--dataset'"),
+        (["replay", "--dataset", "zoo", "x.parquet"], 'recsys: no dataset is called "zoo"'),
         (["verify-log", "now"], "recsys: Got unexpected extra argument (now) (recsys verify-log --help tells more)"),
     ],
 )

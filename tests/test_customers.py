@@ -210,14 +210,14 @@ def test_an_activity_counts_once(customers: Customers) -> None:
     again = customers.add_activities([spent("a-1"), spent("a-2", subject="travel"), spent("a-3")])
     assert again == {"a-1": "duplicate", "a-2": "conflict", "a-3": "accepted"}
     token = customers.known_tokens([ADA])[ADA]
-    assert [subject for _, subject in customers.subjects_before([token])[token]] == ["grocery"] * 3
+    assert [each.subject for each in customers.subjects_before([token])[token]] == ["grocery"] * 3
 
 
 def test_repeats_inside_one_batch(customers: Customers) -> None:
     twice = [spent("a-1"), spent("a-1"), spent("a-2"), spent("a-2", subject="travel"), spent("a-2")]
     assert customers.add_activities(twice) == {"a-1": "accepted", "a-2": "conflict"}
     token = customers.known_tokens([ADA])[ADA]
-    assert [subject for _, subject in customers.subjects_before([token])[token]] == ["grocery", "grocery"]
+    assert [each.subject for each in customers.subjects_before([token])[token]] == ["grocery", "grocery"]
 
 
 def test_an_empty_batch_is_no_error(customers: Customers, log: EventLog) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from tqdm import tqdm
 
 from recsys import eligibility
 from recsys.errors import Misuse
-from recsys.tracking import Parameter, Tracker
+from recsys.tracking import Parameter, Tracker, UsingDataset
 from serving import charts, settings
 from serving.bootstrap import Installation, compose
 from serving.commands.moments import MOMENT
+from serving.datasets import Made, dataset
 from serving.judged_log import Scope
 from serving.judged_policies import AS_LOGGED, candidates_of, known_outcome
 from serving.judged_report import metrics_of, rows_of, safe, to_json, told
@@ -48,6 +50,7 @@ EXPERIMENT = "evaluations"
 @click.option(
     "--ripe-before", type=MOMENT, help="with --log: leave out rounds made from then on, still without outcomes"
 )
+@click.option("--dataset", "asked", help="judge by a dataset (recsys dataset create) instead of the log as it is now")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
 def command(
     *,
@@ -63,6 +66,7 @@ def command(
     estimators: str,
     rules: Path | None,
     log: Path | None,
+    asked: str | None,
     ripe_before: datetime | None,
     as_json: bool,
 ) -> None:
@@ -76,7 +80,7 @@ def command(
     if log is not None:
         for option, given in (("surface", surface), ("since", since), ("until", until), ("learn-until", learn_until),
                               ("slots", slots), ("uniform-only", uniform_only or None), ("outcome", outcome),
-                              ("rules", rules)):  # fmt: skip
+                              ("rules", rules), ("dataset", asked)):  # fmt: skip
             if given is not None:
                 raise Misuse(f"--{option} asks the home's log, and --log judges by files: filter the files instead")
         by_files = _judge_files(log, [*policies, *others], ripe_before=ripe_before, asked=estimators)
@@ -95,12 +99,20 @@ def command(
     scope = Scope(_later(since, learn_until), until, surface, uniform_only, slots)
     if scope.since is not None and until is not None and scope.since >= until:
         raise Misuse("this part of the log is empty: --until must come after --since and --learn-until")
+    made = None if asked is None else dataset(home.settings.artefacts, asked)
+    if made is not None:
+        home = replace(home, log=made.log())
     judged = _judge(home, names, scope=scope, learn_until=learn_until, rules=rules, outcome=outcome, asked=estimators)
-    _tell(judged, home, parameters=_parameters(names, judged, rules, outcome), as_json=as_json)
+    _tell(judged, home, parameters=_parameters(names, judged, rules, outcome), as_json=as_json, made=made)
 
 
-def _tell(judged: Judged, home: Installation, *, parameters: Mapping[str, Parameter], as_json: bool) -> None:
-    url = logged(judged, tracker=tracker_of(home.settings), parameters=parameters)
+def _tell(
+    judged: Judged, home: Installation, *, parameters: Mapping[str, Parameter], as_json: bool, made: Made | None = None
+) -> None:
+    tracker = tracker_of(home.settings)
+    if made is not None:
+        tracker = UsingDataset(tracker, made.tracked)
+    url = logged(judged, tracker=tracker, parameters=parameters)
     if as_json:
         click.echo(json.dumps(to_json(judged) | {"run": url}))
     else:

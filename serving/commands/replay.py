@@ -18,8 +18,9 @@ from bandits.recipe import Recipe
 from bandits.replay import RECIPE, Replayed, progressive, replay_uniform
 from recsys import datasets
 from recsys.datasets import Labelled, LoggedBandit
-from recsys.errors import InvalidConfiguration, InvalidTable
-from recsys.tracking import Run, Tracker
+from recsys.errors import InvalidConfiguration, InvalidTable, Misuse
+from recsys.tracking import Run, Tracker, UsingDataset
+from serving import datasets as datasets_of_ours
 from serving import settings
 from serving.commands import recipe_files
 from serving.settings import Settings
@@ -43,8 +44,9 @@ class Origin:
 
 
 @click.command
-@click.option("--dataset", required=True, type=click.Choice((OPEN_BANDIT, CLASSIFICATION)), help="the form of PATH")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--dataset", required=True, help="open-bandit or classification, the form of PATH; or a dataset's name")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--outcome", help="of a dataset: what counts as success (default tapped)")
 @click.option("--campaign", type=click.Choice(("all", "men", "women")), help="of open-bandit (default all)")
 @click.option("--behaviour-policy", help="of open-bandit: whose rows (default random)")
 @click.option("--label", help="of classification: the column that holds the label (default label)")
@@ -53,7 +55,8 @@ class Origin:
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
 def command(
     dataset: str,
-    path: Path,
+    path: Path | None,
+    outcome: str | None,
     campaign: str | None,
     behaviour_policy: str | None,
     label: str | None,
@@ -65,21 +68,34 @@ def command(
     """Replay a learner over PATH (Parquet or CSV) and compare it with the policy that logged it.
 
     open-bandit: rows that a policy drew uniformly count where our own draw matches. classification: each
-    label is a product, and the learner sees only whether its draw was the right one.
+    label is a product, and the learner sees only whether its draw was the right one. A dataset of your own
+    (recsys dataset create) counts like open-bandit, by the first slots that were drawn evenly; it takes no PATH.
     """
     chosen = settings.load()
     recipe = RECIPE if recipe_at is None else recipe_files.recipe_at(recipe_at)
-    table = _table(
-        path,
-        form=dataset,
-        logged={"campaign": campaign, "behaviour_policy": behaviour_policy},
-        labelled={"label": label},
-    )
-    origin = Origin(table.name, path.name, _digest(path), recipe.name, recipe.digest, seed)
+    public = {"campaign": campaign, "behaviour_policy": behaviour_policy}
+    table: LoggedBandit | Labelled
+    made = None
+    if dataset in (OPEN_BANDIT, CLASSIFICATION):
+        if path is None or outcome is not None:
+            raise Misuse(f"--dataset {dataset} takes a PATH and no --outcome")
+        table = _table(path, form=dataset, logged=public, labelled={"label": label})
+        origin = Origin(table.name, path.name, _digest(path), recipe.name, recipe.digest, seed)
+    else:
+        made = datasets_of_ours.dataset(chosen.artefacts, dataset)
+        if path is not None or any(given is not None for given in (*public.values(), label)):
+            raise Misuse(
+                f"{dataset} is a dataset of your own: it takes no PATH, --campaign, --behaviour-policy or --label"
+            )
+        table = made.evenly_drawn(outcome=outcome or "tapped")
+        origin = Origin(made.name, "rounds.parquet", made.digest, recipe.name, recipe.digest, seed)
     steps = _played(table, recipe=recipe, seed=seed)
     if not as_json:
         click.echo(f"{steps[-1].summary()}\n\n{_small_table(steps[-1])}")
-    url = _logged(steps, origin=origin, tracker=_tracker(chosen))
+    tracker = _tracker(chosen)
+    if made is not None:
+        tracker = UsingDataset(tracker, made.tracked)
+    url = _logged(steps, origin=origin, tracker=tracker)
     if as_json:
         click.echo(json.dumps(_plain(steps[-1], origin=origin) | {"run": url}))
     else:

@@ -15,10 +15,11 @@ from embeddings.fitting import Epoch
 from embeddings.protocols import ENCODERS, Judged, Protocol, family_of, judge, split_of
 from recsys.artefacts import canonical
 from recsys.errors import Misuse
-from recsys.tracking import Parameter, Tracker
+from recsys.tracking import Parameter, Tracker, UsingDataset
 from serving import settings
 from serving.bootstrap import compose
 from serving.commands.moments import MOMENT
+from serving.datasets import dataset
 from serving.nightly import train
 from serving.tracked import tracker_of
 
@@ -35,6 +36,7 @@ _HELP = f"from the log: {', '.join(FAMILIES)} [two-tower]; from a file: {', '.jo
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--until", type=MOMENT, help="learn from what was recorded before then, however the log goes on")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
+@click.option("--dataset", "asked", help="train on a dataset (recsys dataset create) instead of the log as it is now")
 @click.option(
     "--interactions",
     type=click.Path(path_type=Path),
@@ -65,6 +67,7 @@ def command(
     seed: int,
     until: datetime | None,
     as_json: bool,
+    asked: str | None,
     interactions: Path | None,
     protocol: str,
     test: Path | None,
@@ -81,6 +84,8 @@ def command(
     installed = settings.load()
     tracker = tracker_of(installed)
     if interactions is not None:
+        if asked is not None:
+            raise Misuse("--dataset is a part of the log, and --interactions another file: name one of them")
         name = cast(Protocol, protocol)
         found = _tried(
             interactions, encoder=encoder or "blend", protocol=name, test=test, seen=seen, seed=seed,
@@ -90,9 +95,14 @@ def command(
         return
     if test is not None or seen != "auto" or protocol != "leave-one-out":
         raise Misuse("--test, --seen and --protocol belong to --interactions FILE")
+    if asked is not None and until is not None:
+        raise Misuse("a dataset ends where it was cut: leave --until out")
+    home = compose(installed)
+    made = None if asked is None else dataset(installed.artefacts, asked)
     published = train(
-        compose(installed),
-        tracker=tracker,
+        home,
+        tracker=tracker if made is None else UsingDataset(tracker, made.tracked),
+        interactions=None if made is None else made.interactions(among=home.offers.current.catalogue.ids),
         seed=seed,
         until=until,
         family=encoder or "two-tower",
