@@ -32,7 +32,7 @@ from recsys.facts import nearest
 from recsys.frozenlog import FrozenLog, frozen
 from recsys.joining import Joiner
 from recsys.tracking import Dataset, Tracker
-from recsys.vocabulary import NOTHING, Lesson, ProductId, Round
+from recsys.vocabulary import NOTHING, Lesson, ProductId, Round, Slot
 from serving.bootstrap import Installation
 from serving.nightly import told_interactions
 
@@ -61,7 +61,14 @@ _SHARED: dict[str, Any] = {
     "product_id": pl.String,
     "propensity": pl.Float64,
 }
-_LESSONS = _SHARED | {"stage": pl.String, "happened": pl.Boolean, "ripe_at": _TIME, "position": pl.Int64}
+_LESSONS = _SHARED | {
+    "stage": pl.String,
+    "happened": pl.Boolean,
+    "share": pl.Float64,
+    "weight": pl.Float64,
+    "ripe_at": _TIME,
+    "position": pl.Int64,
+}
 _ROUNDS = _SHARED | {
     "candidates": pl.List(pl.String),
     "pmf": pl.List(pl.Float64),
@@ -253,10 +260,10 @@ def _joined(log: EventLog, *, home: Installation) -> tuple[pl.DataFrame, pl.Data
     lessons, rounds = list[dict[str, Any]](), list[dict[str, Any]]()
     for event in log.read():
         for each in joiner.feed(event):
-            if isinstance(each, Lesson):
-                lessons.append(_lesson(each))
-            else:
+            if isinstance(each, Round):
                 rounds += _round(each)
+            elif each.slot is not None:  # one of a candidate that was not shown is no fact of the log
+                lessons.append(_lesson(each, each.slot))
     return pl.DataFrame(lessons, schema=_LESSONS, orient="row"), pl.DataFrame(rounds, schema=_ROUNDS, orient="row")
 
 
@@ -278,10 +285,12 @@ def _shared(each: Lesson | Round, *, slot: int) -> dict[str, Any]:
     }
 
 
-def _lesson(each: Lesson) -> dict[str, Any]:
-    return _shared(each, slot=each.slot.number) | {
+def _lesson(each: Lesson, slot: Slot) -> dict[str, Any]:
+    return _shared(each, slot=slot.number) | {
         "stage": each.stage,
         "happened": each.happened,
+        "share": each.share,
+        "weight": each.weight,
         "ripe_at": each.ripe_at,
     }
 
