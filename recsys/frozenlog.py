@@ -18,7 +18,7 @@ from recsys import records
 from recsys.entries import Entry, Receipt
 from recsys.errors import Corrupt, Misuse
 from recsys.eventlog import EventLog
-from recsys.vocabulary import Decision, Event
+from recsys.vocabulary import Decision, Event, PermissionChange, Token
 
 EVENTS = {
     "position": pl.Int64,
@@ -106,6 +106,20 @@ class FrozenLog(EventLog):
         keys = [records.decision_key(each) for each in decision_ids]
         found = self._told(self._events.filter(pl.col("key").is_in(keys)))
         return {event.body.decision_id: event for event in found if isinstance(event.body, Decision)}
+
+    def permissions_of(self, token: Token, *, before: int) -> PermissionChange | None:
+        """A customer's last word on permissions before a position, None where none was copied."""
+        its = (pl.col("token") == token) & (pl.col("kind") == "permissions") & (pl.col("position") < before)
+        for event in self._told(self._events.filter(its).tail(1)):
+            if isinstance(event.body, PermissionChange):
+                return event.body
+        return None
+
+    def sequel(self, decision: Decision) -> list[Event]:
+        """What was reported of a decision, in order, as far as it was copied."""
+        its = (pl.col("token") == decision.token) & (pl.col("kind") == "outcome")
+        rows = self._events.filter((pl.col("key") == records.display_key(decision.decision_id)) | its)
+        return [each for each in self._told(rows) if getattr(each.body, "decision_id", None) == decision.decision_id]
 
     def _told(self, rows: pl.DataFrame) -> list[Event]:
         return [

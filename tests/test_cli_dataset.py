@@ -130,6 +130,10 @@ def test_a_copied_log_reads_like_the_log(lived: World) -> None:
     assert copied.recorded_at(7) == log.recorded_at(7)
     assert copied.digest(until=300) == log.digest(until=300)
     assert copied.decision("d-1-3").position == log.decision("d-1-3").position
+    third = log.decision("d-1-3").body
+    assert isinstance(third, Decision)
+    assert [e.position for e in copied.sequel(third)] == [e.position for e in log.sequel(third)]
+    assert copied.permissions_of(third.token, before=10**9) == log.permissions_of(third.token, before=10**9)
     with pytest.raises(Misuse, match="only read"):
         copied.append([])
 
