@@ -22,6 +22,7 @@ from recsys.bank.world import Bank
 from recsys.catalogue import BANK_CATALOGUE
 from recsys.clocks import FixedClock
 from recsys.errors import Misuse
+from recsys.experiments import Experiment
 from recsys.layers import Layers
 from recsys.vocabulary import DecisionId, Floats
 from serving.bootstrap import Installation, compose, recommender_of
@@ -48,8 +49,16 @@ class SmallBank:
     taps: Mapping[DecisionId, Floats]  # the true chance of a tap on each product, if seen
 
     @classmethod
-    def open(cls, folder: Path, *, customers: int = 300, seed: int = 1, holdout: float = 0.1) -> SmallBank:
-        """A new bank in an empty folder, served by a uniform choice within the rules."""
+    def open(
+        cls,
+        folder: Path,
+        *,
+        customers: int = 300,
+        seed: int = 1,
+        holdout: float = 0.1,
+        experiments: Sequence[Experiment] = (),
+    ) -> SmallBank:
+        """A new bank in an empty folder, served by a uniform choice within the rules, with these experiments."""
         clock = FixedClock(START)
         settings = Settings(home=folder, champion="uniform", holdout_share=holdout)
         apply_catalogue(settings.artefacts, text=BANK_CATALOGUE.read_text(encoding="utf-8"), where=BANK_CATALOGUE.name)
@@ -57,7 +66,9 @@ class SmallBank:
         learner_of(home, only="uniform").publish()
         home.live.refresh()
         bank = Bank.create(customers=customers, seed=seed, start=START, catalogue=home.offers.current.catalogue.ids)
-        layers = Layers(holdout_share=holdout)
+        for experiment in experiments:
+            home.register.create(experiment, at=clock.now())
+        layers = Layers(tuple(experiments), holdout_share=holdout)
         recommender = recommender_of(home, layers=lambda: layers, new_id=_ids("decision", seed=seed))
         door = _Witness(home, recommender=recommender, slots=SLOTS, bank=bank)
         return cls(home, bank, Traffic(bank, door, clock, SLOTS), door.taps)

@@ -43,4 +43,5 @@ def test_the_notebooks_of_this_floor_are_there() -> None:
         "01_read_the_log",
         "02_off_policy_evaluation",
         "04_simulated_exploration",
+        "05_ab_read_out",
     }
