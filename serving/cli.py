@@ -38,6 +38,7 @@ COMMANDS = {
     "replay": "run a learner honestly over logged data",
     "simulate": "learners, explorations and rewards in synthetic banks",
     "bank": "make a synthetic bank: tables, base rates, pictures",
+    "watch": "what moved from day to day: drift, shares, rewards, stale facts",
     "verify-log": "recompute every draw and propensity in the log",
 }
 

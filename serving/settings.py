@@ -21,6 +21,7 @@ from pydantic_settings import (
 from recsys.database import sqlite_url
 from recsys.errors import InvalidConfiguration
 from serving.flooding import Bounds
+from serving.watching import Thresholds
 
 DEFAULT_HOME = Path("~/.recsys")
 PACKAGE = Path(__file__).parent
@@ -57,6 +58,12 @@ class Settings(BaseSettings):
     publish_every_minutes: int = Field(default=60, ge=1)  # of business time, between two snapshots of one recipe
     decisions_per_customer: int = Field(default=200, ge=0)  # that teach in a day of business time; 0 is no bound
     outcomes_per_key: int = Field(default=1_000_000, ge=0)  # that are believed in a day; 0 is no bound
+    drift_amber: float = Field(default=0.5, gt=0)  # standard deviations that a day's mean has moved
+    drift_red: float = Field(default=1.0, gt=0)
+    share_amber: float = Field(default=0.2, gt=0, le=1)  # that a product's share of the first slot has moved
+    share_red: float = Field(default=0.4, gt=0, le=1)
+    stale_hours_amber: float = Field(default=36.0, gt=0)  # mean age of a fact when it is used
+    stale_hours_red: float = Field(default=72.0, gt=0)
     poll_seconds: float = Field(default=0.2, gt=0)
     privacy_notice: str = "2026-11"
 
@@ -111,6 +118,15 @@ class Settings(BaseSettings):
     def bounds(self) -> Bounds:
         """How much one source may teach."""
         return Bounds(self.decisions_per_customer, self.outcomes_per_key)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """When a movement of the models asks for a look, and when for an owner."""
+        return Thresholds(
+            drift=(self.drift_amber, self.drift_red),
+            share=(self.share_amber, self.share_red),
+            hours=(self.stale_hours_amber, self.stale_hours_red),
+        )
 
     @property
     def tracking(self) -> str:
