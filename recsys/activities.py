@@ -110,6 +110,14 @@ def all_subjects(connection: Connection, tokens: Sequence[str]) -> dict[str, lis
     return found
 
 
+def of_person(connection: Connection, token: Token) -> list[dict[str, object]]:
+    """Every activity of one customer, oldest first; `happened_at` in microseconds."""
+    table = db.activities
+    wanted = (table.c.activity_id, table.c.kind, table.c.subject, table.c.happened_at, table.c.amount_pence)
+    query = select(*wanted).where(table.c.token == token).order_by(table.c.happened_at, table.c.activity_id)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
 def _row(activity: Activity, its_digest: str, *, token: Token, told_at: datetime | None) -> dict[str, object]:
     return {
         "activity_id": activity.activity_id,

@@ -63,7 +63,7 @@ class Ledger:
         self._now = now
         self._memory = memory
         self._owners = _owners(connection, [entry.body for entry in entries])
-        concerned = {self._token(entry.body) for entry in entries if entry.reservation or _touching(entry.body)}
+        concerned = {self.owner(entry.body) for entry in entries if entry.reservation or _touching(entry.body)}
         self._standing = _standing(connection, sorted(concerned - {""}))
 
     def refusal(self, entry: Entry) -> Status | None:
@@ -82,7 +82,7 @@ class Ledger:
         """Remember what an event that was appended does to its customer."""
         if not _touching(body):
             return
-        standing = self._standing.get(self._token(body))
+        standing = self._standing.get(self.owner(body))
         fresh: list[tuple[str, Touch]] = list(touches.touches_of(body))
         if standing is None or not fresh:
             return
@@ -100,7 +100,8 @@ class Ledger:
         if rows:
             self._connection.execute(_UPSERTS[self._connection.dialect.name], rows)
 
-    def _token(self, body: Body) -> str:
+    def owner(self, body: Body) -> str:
+        """Whose event it is, "" where it is nobody's."""
         if isinstance(body, Display):
             return self._owners.get(decision_key(body.decision_id), "")
         return str(getattr(body, "token", ""))

@@ -25,6 +25,7 @@ from recsys.eventlog import Entry, EventLog
 from recsys.profiles import ProfileRow
 from recsys.records import encode, micros
 from recsys.suppression import Suppressions
+from recsys.tombstones import Tombstones, erased_in
 from recsys.vocabulary import (
     NO_CONTACT,
     Activity,
@@ -89,6 +90,7 @@ class Customers:
         self._database = database
         self._new_token = new_token
         self._suppressions = Suppressions(database)
+        self._tombstones = Tombstones(database)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -128,6 +130,10 @@ class Customers:
         with self._database.reading() as connection:
             return _known_tokens(connection, customer_ids)
 
+    def erased(self, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, datetime]:
+        """When each of those that were forgotten was: what is older about them is turned away (ERS-4)."""
+        return self._tombstones.erased(customer_ids) if customer_ids else {}
+
     def tokens(self, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Token]:
         """Tokens of all these customers, made where missing."""
         known = self.known_tokens(customer_ids)
@@ -155,17 +161,26 @@ class Customers:
         with self._database.reading() as connection:
             return activities.all_subjects(connection, tokens)
 
+    def activities_of(self, token: Token) -> list[dict[str, object]]:
+        """Every activity of one customer, oldest first; `happened_at` in microseconds."""
+        with self._database.reading() as connection:
+            return activities.of_person(connection, token)
+
     # -- writing -----------------------------------------------------------------------------
 
     def tell(self, told: Sequence[Told], *, log: EventLog) -> int:
         """Take in facts and permissions; returns how many customers changed.
 
         Of two values with the same time the first to come stands. One transaction with the permission
-        changes it appends to the log (MKT-2, MKT-4). An objection outlives an erasure (MKT-5).
+        changes it appends to the log (MKT-2, MKT-4). An objection outlives an erasure (MKT-5); what is older
+        than the erasure is turned away (ERS-4).
         """
+        names = self._tombstones.names([each.customer_id for each in told])
         objections = self._suppressions.ledger([each.customer_id for each in told if each.permissions is not None])
         with self._database.writing() as connection:
             objections.read(connection)
+            erased = erased_in(connection, names)
+            told = [each for each in told if each.customer_id not in erased or each.as_of > erased[each.customer_id]]
             tokens = self._tokens_in(connection, [each.customer_id for each in told])
             rows = profiles.read(connection, sorted(set(tokens.values())))
             changed: dict[Token, ProfileRow] = {}
@@ -189,15 +204,20 @@ class Customers:
             return len(changed)
 
     def add_activities(self, told: Sequence[Activity], *, told_at: datetime | None = None) -> dict[str, str]:
-        """Take in activities; returns activity id → "accepted", "duplicate" or "conflict".
+        """Take in activities; returns activity id → "accepted", "duplicate", "conflict" or "erased".
 
         `told_at` is now, by business time: no training set lets a decision know what was told after it.
+        "erased" is what happened before its customer was forgotten (ERS-4).
         """
+        names = self._tombstones.names([each.customer_id for each in told])
         with self._database.writing() as connection:
+            gone = erased_in(connection, names)
+            late = {e.activity_id for e in told if e.customer_id in gone and e.happened_at <= gone[e.customer_id]}
+            told = [each for each in told if each.activity_id not in late]
             tokens = self._tokens_in(connection, [each.customer_id for each in told])
             verdicts, touched = activities.add(connection, told, tokens=tokens, told_at=told_at)
             profiles.touch(connection, touched)
-            return verdicts
+            return {**dict.fromkeys(sorted(late), "erased"), **verdicts}
 
     def put_vectors(self, vectors: Sequence[tuple[Token, int, Vector]], *, bundle: str) -> None:
         """Store unit vectors of one bundle: (token, the change it knows, (dim,) float32)."""

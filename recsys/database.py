@@ -51,7 +51,8 @@ _STEPS = {  # from a version to the next: a column that a table made since then 
 }
 _APPEND_LOCK = 7_265_637  # any constant: the advisory lock that PostgreSQL writers share
 
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON")
+# What is deleted is overwritten with zeros at once: an erasure must not leave its subject in free pages.
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON", "secure_delete=ON")
 # Keys are random, so each append touches pages all over its indexes: 64 MiB of cache keeps them at hand, and a
 # checkpoint every 16 MiB (not 4) writes each of them less often.
 _ROOM = ("cache_size=-65536", "wal_autocheckpoint=4000", "temp_store=MEMORY")
@@ -92,6 +93,23 @@ suppressions = Table(  # objections that outlive an erasure: a keyed hash, never
     Column("name", String(64), primary_key=True),
     Column("objected_at", BigInteger, nullable=False),
     Column("sealed", Integer, nullable=False),
+)
+erasures = Table(  # what was forgotten, where; names a person only until all of it is done
+    "erasures",
+    metadata,
+    Column("erasure_id", String(40), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("customer_id", String(128), nullable=False),
+    Column("token", String(32), nullable=False),
+    Column("begun_at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+    Column("stores", Text, nullable=False),
+)
+tombstones = Table(  # hashes of customers and tokens that were forgotten: what comes late about them is turned away
+    "tombstones",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("erased_at", BigInteger, nullable=False),
 )
 vectors = Table(
     "vectors",

@@ -17,6 +17,7 @@ class Status(StrEnum):
     CONFLICT = "conflict"
     STALE = "stale"  # facts or permissions changed since the decision read them: nothing was written
     CAPPED = "capped"  # what it shows may no longer be shown so soon: nothing was written
+    ERASED = "erased"  # it is about somebody who was forgotten: nothing was written
 
 
 REFUSALS = frozenset({Status.STALE, Status.CAPPED})

@@ -24,6 +24,7 @@ from recsys.contacts import Ledger
 from recsys.database import Database
 from recsys.entries import Entry, Receipt, Request, Status
 from recsys.errors import Corrupt, UnknownDecision
+from recsys.tombstones import buried
 from recsys.touches import DAY, KINDS, Memory
 from recsys.vocabulary import Decision, Event, Glance, Outcome, PermissionChange, Token
 
@@ -82,6 +83,7 @@ class EventLog:
         position, recorded_at = self._next(connection)
         entries = [entry for entry, _ in encoded]
         ledger = Ledger(connection, entries, now=recorded_at // 1_000_000, memory=self._memory)
+        gone = buried(connection, {ledger.owner(entry.body) for entry in entries})
         rows: list[dict[str, Any]] = []
         new_requests: list[dict[str, Any]] = []
         receipts = []
@@ -94,6 +96,9 @@ class EventLog:
             if (found := known.get(record.key)) is not None:
                 status = Status.DUPLICATE if found[1] == record.digest else Status.CONFLICT
                 receipts.append(Receipt(status, found[0]))
+                continue
+            if ledger.owner(entry.body) in gone:
+                receipts.append(Receipt(Status.STALE if isinstance(entry.body, Decision) else Status.ERASED, 0))
                 continue
             if (refusal := ledger.refusal(entry)) is not None:
                 receipts.append(Receipt(refusal, 0))
@@ -237,6 +242,19 @@ class EventLog:
             rows = connection.execute(query).all()
             found = [self._event(row, connection) for row in rows]
         return [event for event in found if getattr(event.body, "decision_id", None) == decision.decision_id]
+
+    def of_person(self, token: str) -> list[Event]:
+        """Every event of one customer, in order, with what was displayed of their decisions."""
+        table = db.events
+        own = table.c.token == token
+        with self._database.reading() as connection:
+            rows = connection.execute(select(table).where(own).order_by(table.c.position)).all()
+            found = [self._event(row, connection) for row in rows]
+            keys = [records.display_key(e.body.decision_id) for e in found if isinstance(e.body, Decision)]
+            for start in range(0, len(keys), 500):
+                shown = connection.execute(select(table).where(table.c.key.in_(keys[start : start + 500]))).all()
+                found += [self._event(row, connection) for row in shown]
+        return sorted(found, key=lambda event: event.position)
 
     def asked(self, key_name: str, request_id: str) -> tuple[str, str] | None:
         """(digest, decision id) of an earlier request under this id, None when there was none."""

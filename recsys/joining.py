@@ -35,12 +35,14 @@ from recsys.vocabulary import (
     Decision,
     DecisionId,
     Display,
+    Erasure,
     Event,
     Lesson,
     Outcome,
     ProductId,
     Round,
     Token,
+    without_person,
 )
 
 
@@ -168,6 +170,8 @@ class Joiner:
             case Display():
                 if (waiting := self._open.get(event.body.decision_id)) is not None:
                     waiting.displayed = event.body.product_ids
+            case Erasure():
+                self._forget(event.body.token)
             case _:
                 pass
 
@@ -179,6 +183,12 @@ class Joiner:
         if self._followed:
             return 0
         return min((waiting.position for waiting in self._open.values()), default=position + 1) - 1
+
+    def _forget(self, token: Token) -> None:
+        """What is still open of somebody who was forgotten teaches no more; its round is told as the log has it."""
+        for waiting in self._open.values():
+            if waiting.decision.token == token:
+                waiting.decision = without_person(waiting.decision)
 
     def _take_decision(self, decision: Decision, position: int) -> None:
         self.counters.decisions += 1
@@ -228,6 +238,8 @@ class Joiner:
 
     def _lessons(self, waiting: _Open, stage: Stage, ripe_at: datetime) -> Iterator[Lesson]:
         decision = waiting.decision
+        if decision.erased:
+            return
         if stage.given == UNSHOWN:
             yield from self._unshown(decision, stage, ripe_at, position=waiting.position)
             return

@@ -118,6 +118,32 @@ def exposed(text: str, *, token: str) -> Exposed:
         raise Corrupt(f"a decision in the log cannot be read ({type(error).__name__})") from None
 
 
+def nameless(position: int) -> str:
+    """What an outcome at a position is called once its person is forgotten."""
+    return f"erased-{position}"
+
+
+def without_person(kind: str, text: str, *, position: int, key: str) -> dict[str, str] | None:
+    """The columns of a record whose person is forgotten, None where none of it is personal.
+
+    A decision keeps all that its draw is verified by. An outcome is called by its position, since callers
+    choose ids. What somebody allowed is emptied.
+    """
+    fields = json.loads(text)
+    name = nameless(position)
+    match kind:
+        case "decision":
+            fields["personal"] = None
+        case "outcome":
+            fields[0], fields[5], key = name, None, f"outcome:{name}"
+        case "permissions":
+            fields[0], key = [0, None], f"permissions:{name}"
+        case _:
+            return None
+    scrubbed = _encoder.encode(fields)
+    return {"key": key, "text": scrubbed, "digest": _digest(scrubbed)}
+
+
 def parsed_part(text: str) -> Any:
     """A part as `lookup` gives it: JSON with tuples for lists, so that readers share it without copying."""
     return _frozen(json.loads(text))
@@ -175,7 +201,9 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
         "redraws": d.redraws,
         "short": d.shortfall,
         "us": d.latency_us,
-        "personal": {
+        "personal": None
+        if d.erased
+        else {
             "request": d.request_id,
             "permissions": _permission_fields(d.permissions),
             "facts": _fact_fields(d.facts, parts, made=micros(d.made_at)),
@@ -230,6 +258,7 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
         overrides=tuple(head["overrides"]),
         retention=head["retention"],
         latency_us=f["us"],
+        erased=f["personal"] is None,
     )
 
 

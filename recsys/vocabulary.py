@@ -12,7 +12,7 @@ unlinks a whole history.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import accumulate, chain, compress
@@ -317,6 +317,7 @@ class Decision:
     overrides: tuple[str, ...] = ()
     retention: str = "6y"
     latency_us: int = 0
+    erased: bool = False  # its person was forgotten: what is left verifies, and teaches nothing
 
     @property
     def shown(self) -> tuple[Slot, ...]:
@@ -327,6 +328,15 @@ class Decision:
     def joint_propensity(self) -> float:
         """Probability of the whole slate: the product of the conditional ones."""
         return float(np.prod([slot.propensity for slot in self.slots]))
+
+
+def without_person(decision: Decision) -> Decision:
+    """What is left of a decision once its person is forgotten, as the log gives it back."""
+    candidates = tuple(replace(each, affinity=None, seen_lately=0.0) for each in decision.candidates)
+    return replace(
+        decision, permissions=Permissions(), facts=MappingProxyType({}), context=Context(), candidates=candidates,
+        request_id=None, erased=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from serving.misfits import Misfit
 from serving.openapi import complete
 from serving.problems import pointer, status_of
 from serving.readings import Readings
+from serving.rights_routes import rights
 from serving.routes import api, open_routes, personal
 from serving.steering_routes import steering
 
@@ -63,6 +64,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(api)
     app.include_router(personal)
     app.include_router(steering)
+    app.include_router(rights)
     app.include_router(open_routes)
     app.state.readings = Readings(service)
     app.include_router(trial_routes)

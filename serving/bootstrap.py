@@ -22,6 +22,7 @@ from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
 from recsys.customers import Customers, random_token
 from recsys.database import Database
+from recsys.erasures import Erasures
 from recsys.errors import InvalidConfiguration, RecsysError, StoreUnavailable
 from recsys.eventlog import EventLog
 from recsys.layers import Layers
@@ -77,6 +78,7 @@ class Installation:
     explainer: Explainer
     orders: Orders
     trail: Trail
+    erasures: Erasures
 
     @property
     def rewards(self) -> Rewards:
@@ -170,6 +172,7 @@ def compose(
         explainer=Explainer(reasonfile.load(settings.reasons)),
         orders=Orders(database, log=log, clock=clock, file=settings.folder / "steering.json"),
         trail=Trail(database),
+        erasures=Erasures(database, log=log, clock=clock),
     )
 
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "dataset": "a part of the log as tables: create, list, show",
     "evaluate": "judge policies from the log, or say why it cannot",
     "export": "the log as daily Parquet, for SQL in a warehouse",
+    "erase": "forget a customer in every store, with a receipt",
     "promote": "the gate: a challenger, or reasons; --rollback",
     "recommend": "--batch: one message for every customer, once each",
     "replay": "run a learner honestly over logged data",

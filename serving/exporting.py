@@ -52,7 +52,7 @@ def export(
         written.days.add(day)
         for table, made in rows.items():
             written.rows[table] += len(made)
-            new = _put(out / table / f"day={day}" / "part.parquet", _parquet(table, made))
+            new = put(out / table / f"day={day}" / "part.parquet", parquet(table, made))
             written.files += new
             written.same += not new
     return written
@@ -165,7 +165,8 @@ def _round_rows(each: Round, *, closed: datetime) -> Iterator[Row]:
         }
 
 
-def _parquet(table: str, rows: list[Row]) -> bytes:
+def parquet(table: str, rows: list[Row]) -> bytes:
+    """Rows of one table as a file; the same rows give the same bytes."""
     _, columns = TABLES[table]
     frame = pl.DataFrame(rows, schema={name: kind for name, (kind, _) in columns.items()}, orient="row")
     buffer = BytesIO()
@@ -173,7 +174,7 @@ def _parquet(table: str, rows: list[Row]) -> bytes:
     return buffer.getvalue()
 
 
-def _put(path: Path, content: bytes) -> bool:
+def put(path: Path, content: bytes) -> bool:
     """Write a file whole or not at all; whether it is new or changed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*"):  # by an export that was killed

@@ -29,6 +29,7 @@ SKEW = timedelta(minutes=5)  # how far a caller's clock may run ahead of busines
 _REMEMBERED = 50_000
 _LARGEST = 1_000_000  # of a whole number inside `context`
 CONFLICT = "conflict: this id came before with another content"
+ERASED = "the customer was erased after this: it is not kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Taken:
     def result(self, receipts: Sequence[Receipt]) -> tuple[int, int, list[tuple[str, str]]]:
         """(accepted, duplicates, rejected) after the commit."""
         conflicts = [(id_, CONFLICT) for id_, r in zip(self.ids, receipts, strict=True) if r.status is Status.CONFLICT]
+        conflicts += [(id_, ERASED) for id_, r in zip(self.ids, receipts, strict=True) if r.status is Status.ERASED]
         accepted = sum(receipt.status is Status.APPENDED for receipt in receipts)
         duplicates = sum(receipt.status is Status.DUPLICATE for receipt in receipts)
         return accepted, duplicates, self.rejected + conflicts
@@ -78,7 +80,9 @@ class Intake:
     ) -> Taken:
         """Outcomes as entries; `source` names the key that reports them."""
         known = self._known([item.decision_id for item in items if item.decision_id is not None])
-        tokens = self._customers.tokens([CustomerId(i.customer_id) for i in items if i.customer_id is not None])
+        organic = [(CustomerId(i.customer_id), i.happened_at) for i in items if i.customer_id is not None]
+        erased = self._customers.erased([customer for customer, _ in organic])
+        tokens = self._customers.tokens([c for c, at in organic if c not in erased or at > erased[c]])
         kinds = rewards.kinds | ALWAYS_KNOWN
         latest = self._clock.now() + SKEW
         taken = Taken()
@@ -88,7 +92,10 @@ class Intake:
             if reason is not None:
                 taken.rejected.append((item.outcome_id, reason))
                 continue
-            token = decision.token if decision is not None else tokens[CustomerId(str(item.customer_id))]
+            token = decision.token if decision is not None else tokens.get(CustomerId(str(item.customer_id)))
+            if token is None:
+                taken.rejected.append((item.outcome_id, ERASED))
+                continue
             body = Outcome(
                 item.outcome_id,
                 token,

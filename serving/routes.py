@@ -176,9 +176,10 @@ async def activity(body: ActivityRequest, call: Recommends) -> Response:
     items = [intake.activity_of(item) for item in body.activities if item.happened_at <= latest]
     verdicts = await run_in_threadpool(service.customers.add_activities, items, told_at=now)
     accepted = sum(verdict == "accepted" for verdict in verdicts.values())
-    conflicts = [(id_, intake.CONFLICT) for id_, verdict in verdicts.items() if verdict == "conflict"]
-    duplicates = len(items) - accepted - len(conflicts)
-    return _told(accepted, duplicates, late + conflicts, name="id")
+    why = {"conflict": intake.CONFLICT, "erased": intake.ERASED}
+    refused = [(id_, why[verdict]) for id_, verdict in verdicts.items() if verdict in why]
+    duplicates = len(items) - accepted - len(refused)
+    return _told(accepted, duplicates, late + refused, name="id")
 
 
 @api.put(

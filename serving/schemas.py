@@ -354,3 +354,31 @@ class Readiness(Strict):
     ready: bool
     missing: list[str]
     notes: list[str]
+
+
+class StoreErased(Strict):
+    """What became of one store."""
+
+    store: str
+    result: str
+
+
+class ErasureOut(Strict):
+    """The receipt of an erasure; it names no person."""
+
+    erasure_id: str
+    state: str
+    begun_at: str
+    done_at: str | None
+    stores: list[StoreErased]
+
+
+class HeldOut(BaseModel):
+    """All that is held on one person; parts are added as stores grow, none is taken away."""
+
+    model_config = ConfigDict(extra="allow")
+
+    customer_id: str
+    exported_at: str
+    facts: list[dict[str, Any]]
+    decisions: list[dict[str, Any]]

@@ -64,11 +64,11 @@ def told_in_full(story: Story, *, vocabulary: Vocabulary, rules: RulesTold = "re
         "purpose": d.purpose,
         "mode": d.mode,
         "policy": d.policy,
-        "permissions": _permissions(d.permissions),
+        "permissions": permissions_told(d.permissions),
         "experiments": [{"id": a.experiment_id, "variant": a.variant} for a in d.experiments],
         "unit": d.unit,
         "versions": {name: getattr(d.versions, name) for name in type(d.versions).__slots__},
-        "facts_used": [_fact(name, fact, vocabulary=vocabulary) for name, fact in d.facts.items()],
+        "facts_used": [fact_told(name, fact, vocabulary=vocabulary) for name, fact in d.facts.items()],
         "data_used": [_category(each) for each in categories_of(d, vocabulary=vocabulary)],
         "context": dict(zip(d.context.names, d.context.values, strict=True)),
         "eligible": list(d.verdicts.eligible()),
@@ -93,7 +93,7 @@ def told_in_full(story: Story, *, vocabulary: Vocabulary, rules: RulesTold = "re
         "overrides": list(d.overrides),
         "retention": d.retention,
         "displayed": _display(story),
-        "outcomes": [_outcome(each) for each in story.outcomes],
+        "outcomes": [outcome_told(each) for each in story.outcomes],
     }
 
 
@@ -164,7 +164,8 @@ def _verdict(v: Verdict) -> dict[str, Any]:
     return told | {"reason": v.reason} | ({"stale": list(v.stale)} if v.stale else {})
 
 
-def _permissions(p: Permissions) -> dict[str, Any]:
+def permissions_told(p: Permissions) -> dict[str, Any]:
+    """What somebody allows."""
     return {
         "in_app": p.in_app,
         "push": p.push,
@@ -174,7 +175,8 @@ def _permissions(p: Permissions) -> dict[str, Any]:
     }
 
 
-def _fact(name: str, fact: Fact, *, vocabulary: Vocabulary) -> dict[str, Any]:
+def fact_told(name: str, fact: Fact, *, vocabulary: Vocabulary) -> dict[str, Any]:
+    """A fact, since when it holds, and what kind of data it is."""
     category = vocabulary.category_of_fact(name)
     told = {"name": name, "value": fact.value, "set_at": fact.as_of.isoformat(), "source": fact.source}
     return told | {"category": "other" if category is None else category.category_id}
@@ -195,7 +197,8 @@ def _display(story: Story) -> dict[str, Any] | None:
     }
 
 
-def _outcome(each: Outcome) -> dict[str, Any]:
+def outcome_told(each: Outcome) -> dict[str, Any]:
+    """One thing that happened."""
     return {
         "outcome_id": each.outcome_id,
         "product_id": each.product_id,

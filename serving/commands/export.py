@@ -39,6 +39,7 @@ def command(*, out: Path | None, since: datetime | None, until: datetime | None,
         raise Misuse("there are no days to export: --until must come after --since")
     calm_the_collector()
     home = compose(settings.load())
+    home.erasures.note_export(str(out.absolute()))
     with tqdm(total=home.log.last_position(), unit="events", desc="exporting", mininterval=0.5, leave=False) as bar:
 
         def tell(position: int) -> None:

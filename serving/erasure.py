@@ -1,0 +1,156 @@
+"""Forgetting a person everywhere (ERS-1): the database at once, then every file, then the disk itself.
+
+Each step may be done again, so an erasure that was killed goes on where it stopped (`resume`). What is
+told of each store stands in the receipt. No file but the log's exports ever holds anything personal by
+design (OPS-8); the others are searched all the same.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recsys.erasures import BEGUN, SEALED, Forgotten
+from recsys.errors import StoreUnavailable
+from recsys.records import nameless
+from recsys.vocabulary import CustomerId
+from serving.bootstrap import Installation, random_id
+from serving.exporting import parquet, put
+
+_PIECE = 1 << 20
+_PATIENCE = 5  # times that the write-ahead log's last reader is waited for
+_NAME_CHARACTERS = b"A-Za-z0-9_.@+-"
+
+
+def erase(home: Installation, customer_id: CustomerId) -> Forgotten:
+    """Forget a customer in every store and return the receipt.
+
+    Doing it again is no error: nothing is held any more, and the receipt says so. Raises `StoreUnavailable`
+    where a store cannot be written; what was done stands, and `resume` does the rest.
+    """
+    return _carried_on(home, home.erasures.begin(customer_id, erasure_id=random_id()))
+
+
+def resume(home: Installation) -> list[Forgotten]:
+    """Carry on with every erasure that was interrupted."""
+    return [_carried_on(home, each) for each in home.erasures.under_way()]
+
+
+def receipt_of(erasure: Forgotten) -> dict[str, Any]:
+    """An erasure as HTTP tells it: it names nobody."""
+    return {
+        "erasure_id": erasure.erasure_id,
+        "state": "done" if erasure.done_at is not None else "under_way",
+        "begun_at": erasure.begun_at.isoformat(),
+        "done_at": None if erasure.done_at is None else erasure.done_at.isoformat(),
+        "stores": [{"store": store, "result": result} for store, result in erasure.stores.items()],
+    }
+
+
+def _carried_on(home: Installation, erasure: Forgotten) -> Forgotten:
+    names = tuple(each for each in (erasure.customer_id, erasure.token) if each)
+    if erasure.state == BEGUN:
+        told = {
+            "exports": _exports(home, erasure),
+            "mlflow": _searched(_tracked(home), names, nowhere=_nowhere(home)),
+            "files": _searched(_others(home), names, nowhere=""),
+        }
+        erasure = home.erasures.seal(erasure, stores=told)
+    if erasure.state == SEALED:
+        erasure = home.erasures.finish(erasure, disk=_wiped(home, erasure, names))
+    return erasure
+
+
+def _exports(home: Installation, erasure: Forgotten) -> str:
+    folders = home.erasures.exports()
+    if not folders:
+        return "nothing was ever exported"
+    rewritten, missing = 0, 0
+    for folder in map(Path, folders):
+        missing += not folder.is_dir()
+        for path in sorted(folder.glob("outcomes/day=*/part.parquet")):
+            rewritten += erasure.token != "" and _rewritten(path, token=erasure.token)
+    told = f"{rewritten:,} partitions rewritten in {len(folders) - missing:,} folders"
+    return told + (f"; {missing:,} folders are not there any more: erase there too" if missing else "")
+
+
+def _rewritten(path: Path, *, token: str) -> bool:
+    """Take the person out of one file, exactly as exporting that day again would; whether they were there."""
+    frame = pl.read_parquet(path, hive_partitioning=False)
+    if not (frame["token"] == token).any():
+        return False
+    rows = frame.to_dicts()
+    for row in rows:
+        if row["token"] == token:
+            row |= {"outcome_id": nameless(row["position"]), "amount_pence": None}
+    return put(path, parquet("outcomes", rows))
+
+
+def _tracked(home: Installation) -> Iterator[Path]:
+    """The files of the MLflow store, where it lies in the home."""
+    folder = home.settings.folder
+    yield from (path for path in folder.glob("mlflow.db*") if path.is_file())
+    for name in ("mlruns", "mlartifacts"):
+        yield from (path for path in (folder / name).rglob("*") if path.is_file())
+
+
+def _nowhere(home: Installation) -> str:
+    return "a server of its own, to which nothing personal is sent" if home.settings.mlflow_uri else "there is none yet"
+
+
+def _others(home: Installation) -> Iterator[Path]:
+    """Every other file of the home, but the database's."""
+    tracked = set(_tracked(home))
+    for path in sorted(home.settings.folder.rglob("*")):
+        if path.is_file() and path not in tracked and not path.name.startswith("recsys.db"):
+            yield path
+
+
+def _searched(paths: Iterator[Path], names: tuple[str, ...], *, nowhere: str) -> str:
+    """What a search for the person's id and token came to."""
+    n, found = 0, []
+    for path in paths:
+        n += 1
+        if names and _holds(path, names):
+            found.append(path.name)
+    if not n and nowhere:
+        return nowhere
+    return f"found in {', '.join(found)}: look there" if found else f"{n:,} files searched, found in none"
+
+
+def _holds(path: Path, names: tuple[str, ...]) -> bool:
+    """Whether a file holds one of the names as a whole word, read piece by piece."""
+    words = b"|".join(re.escape(name.encode("utf-8", "surrogatepass")) for name in names)
+    wanted = re.compile(b"(?<![" + _NAME_CHARACTERS + b"])(?:" + words + b")(?![" + _NAME_CHARACTERS + b"])")
+    kept, longest = b"", max(map(len, names)) * 4 + 2
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                kept += piece
+                if wanted.search(kept):
+                    return True
+                kept = kept[-longest:]
+    except FileNotFoundError:  # published over, pruned
+        return False
+    return False
+
+
+def _wiped(home: Installation, erasure: Forgotten, names: tuple[str, ...]) -> str:
+    """Leave nothing in the database's own files; where the id is still found there, the file is rewritten."""
+    database = home.database
+    for _ in range(_PATIENCE):
+        whole = not names  # carried on by another process, which does not know what to search for
+        done = home.erasures.wipe(whole=whole)
+        if done and database.dialect == "sqlite" and erasure.customer_id == "" and names:
+            path = Path(database.url.database or "")
+            if path.is_file() and _holds(path, names[:1]):
+                done = home.erasures.wipe(whole=True)
+        if done:
+            return done
+        time.sleep(1.0)
+    raise StoreUnavailable("somebody reads the database without end: erase again, and it carries on from here")
