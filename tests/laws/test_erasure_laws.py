@@ -33,7 +33,8 @@ SECRETS = ("canary-7d1f0b", "canary-household", "canary-request", "canary-outcom
 
 
 @pytest.fixture
-def app(store: Store, tmp_path: Path) -> Iterator[App]:
+def app(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    monkeypatch.setattr(db, "_PATIENCE_SECONDS", 2.0)  # nothing here is about a store that stalls
     with running(tmp_path / "house", database_url=store.url) as running_app:
         yield administer(running_app)
 
@@ -125,7 +126,7 @@ def test_ers_1_ers_2_a_canary_is_nowhere_once_it_is_erased(app: App, tmp_path: P
     assert isinstance(kept, Decision)
     assert kept.erased
     assert kept.slots
-    assert verify(kept) == ()
+    assert not verify(kept)
     assert app.receipt(decision_id)["verification"]["draws"]["equal"]
     before = {path: path.read_bytes() for path in (tmp_path / "warehouse").rglob("*.parquet")}
     export(app.service.log, out=tmp_path / "warehouse", rewards=home.rewards)
@@ -251,6 +252,7 @@ def test_ers_4_killed_at_any_step_nothing_is_half_forgotten(tmp_path: Path, targ
         assert home.customers.profiles([CustomerId(CANARY)]) == {}
         resume(home)
     assert found(home, tmp_path) == set()
+    home.database.close()
 
 
 def test_trn_3_all_that_is_held_on_a_person_is_told(app: App) -> None:
