@@ -7,20 +7,17 @@ design (OPS-8); the others are searched all the same.
 
 from __future__ import annotations
 
+import importlib
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from recsys.erasures import BEGUN, SEALED, Forgotten
 from recsys.errors import StoreUnavailable
-from recsys.records import nameless
 from recsys.vocabulary import CustomerId
 from serving.bootstrap import Installation, random_id
-from serving.exporting import parquet, put
 
 _PIECE = 1 << 20
 _PATIENCE = 5  # times that the write-ahead log's last reader is waited for
@@ -70,25 +67,14 @@ def _exports(home: Installation, erasure: Forgotten) -> str:
     folders = home.erasures.exports()
     if not folders:
         return "nothing was ever exported"
+    scrubbed = importlib.import_module("serving.export_scrubbing").scrubbed  # heavy, and the API must start fast
     rewritten, missing = 0, 0
     for folder in map(Path, folders):
         missing += not folder.is_dir()
         for path in sorted(folder.glob("outcomes/day=*/part.parquet")):
-            rewritten += erasure.token != "" and _rewritten(path, token=erasure.token)
+            rewritten += erasure.token != "" and scrubbed(path, token=erasure.token)
     told = f"{rewritten:,} partitions rewritten in {len(folders) - missing:,} folders"
     return told + (f"; {missing:,} folders are not there any more: erase there too" if missing else "")
-
-
-def _rewritten(path: Path, *, token: str) -> bool:
-    """Take the person out of one file, exactly as exporting that day again would; whether they were there."""
-    frame = pl.read_parquet(path, hive_partitioning=False)
-    if not (frame["token"] == token).any():
-        return False
-    rows = frame.to_dicts()
-    for row in rows:
-        if row["token"] == token:
-            row |= {"outcome_id": nameless(row["position"]), "amount_pence": None}
-    return put(path, parquet("outcomes", rows))
 
 
 def _tracked(home: Installation) -> Iterator[Path]:
