@@ -86,7 +86,7 @@ def candidates_of(
         fine = [each for each in eligible if each not in coarse] if coarse else eligible
         proposed = [*offer.retriever.propose(offer.retriever.vector_of(profile), eligible=fine, k=k)]
         there = {product for product, _ in proposed}
-        proposed += [(product, None) for product in (*coarse, *pinned) if product not in there]
+        proposed += [(product, None) for product in dict.fromkeys((*coarse, *pinned)) if product not in there]
     contact = NO_CONTACT if path == "broadcast" else profile.contact
     found = [
         features.candidate_of(offer.catalogue.product(product), affinity=affinity, contact=contact, at=at, path=path)

@@ -254,6 +254,17 @@ def test_every_invariant_has_something_broken_for_it() -> None:
     assert set(BREAKS) == {*OF_PRODUCTS, *OF_SLATES, ALIKE, LOGGED, NO_ANSWER}
 
 
+# -- states that failed once ----------------------------------------------------------------------
+
+
+def test_mrm_6_adv_2_what_is_pinned_and_advice_sensitive_stands_on_a_slate_once() -> None:
+    state = state_of(417_421)  # a pinned pension, and a retriever that picks nobody for pensions
+    assert not Watch(Engine()).see(state)
+    ids = [each.product_id for each in Engine().decide(state).candidates]
+    assert ids.count("pension") == 1
+    assert len(set(ids)) == len(ids)
+
+
 # -- a state is its number -----------------------------------------------------------------------
 
 
