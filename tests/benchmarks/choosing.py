@@ -121,7 +121,7 @@ def teach(learner: Learner, contexts: list[Context], candidates: list[Candidate]
     stages = [stage.name for stage in REWARDS.stages]
     for i in range(n):
         label = float(i % 7 == 0)
-        learner.teach(contexts[i % 100], candidates[i % CANDIDATES], stage=stages[i % len(stages)], label=label)
+        learner.teach(contexts[i % 100], candidates[i % len(candidates)], stage=stages[i % len(stages)], label=label)
 
 
 def lessons_of(contexts: list[Context], candidates: list[Candidate], *, n: int) -> list[Lesson]:
