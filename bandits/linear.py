@@ -14,7 +14,8 @@ product starts from what all share and from what is like it.
 With `waves` the context also enters as random Fourier features (bandits/waves.py; Rahimi and Recht 2007), by
 which a product's part bends like a Gaussian-process classifier: in a throw-away sketch (own parts only, six
 labelled tables, one seed, at most 8,000 rows each) 128 waves lifted the mean progressive reward by 0.03 and
-0.04 under two explorations (by 0.05 and 0.07 with squared loss). `spreads` are exact standard deviations of the posterior as kept.
+0.04 under two explorations (by 0.05 and 0.07 with squared loss). `spreads` are exact standard deviations of the
+posterior as kept.
 
 Measured on the synthetic bank by a throw-away harness around `Bank`, the rules, the features and `teach`
 (5,000 customers, 60 days of uniform choice: about 1,130 taps and 207 openings in 225,000 lessons; greedy
