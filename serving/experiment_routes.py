@@ -11,14 +11,15 @@ from starlette.concurrency import run_in_threadpool
 from recsys.experiments import Experiment, from_json, to_json
 from recsys.keys import Scope
 from serving import trials
-from serving.experiment_schemas import DecideIn, ExperimentIn, WhyIn
+from serving.experiment_schemas import ChecklistOut, DecideIn, ExperimentIn, ExperimentOut, HistoryOut, WhyIn
 from serving.routes import PROBLEMS, Call, needs
 from serving.schemas import Id, Problem
+from serving.traced import Traced
 
 Steers = Annotated[Call, needs(Scope.STEER)]
 Approves = Annotated[Call, needs(Scope.APPROVE)]
 Analyses = Annotated[Call, needs(Scope.ANALYSE)]
-trial_routes = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS)
+trial_routes = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS, route_class=Traced)
 _NOT: dict[int | str, dict[str, Any]] = {
     404: {"model": Problem, "description": "no such experiment"},
     409: {"model": Problem, "description": "not possible as things stand; the detail says why"},
@@ -26,7 +27,8 @@ _NOT: dict[int | str, dict[str, Any]] = {
 
 
 @trial_routes.post(
-    "", operation_id="create_experiment", status_code=201, responses=_NOT, summary="Make an experiment, as a draft",
+    "", operation_id="create_experiment", response_model=ExperimentOut,
+    status_code=201, responses=_NOT, summary="Make an experiment, as a draft",
 )  # fmt: skip
 async def create(body: ExperimentIn, call: Steers) -> Response:
     """Check the record and keep it; what cannot be read honestly is refused with the sentence to mend it."""
@@ -37,7 +39,8 @@ async def create(body: ExperimentIn, call: Steers) -> Response:
 
 
 @trial_routes.get(
-    "/{experiment_id}/checklist", operation_id="get_checklist", responses=_NOT, summary="What to know before the start",
+    "/{experiment_id}/checklist", operation_id="get_checklist", response_model=ChecklistOut,
+    responses=_NOT, summary="What to know before the start",
 )  # fmt: skip
 async def checklist(experiment_id: Id, call: Analyses) -> Response:
     """Tell what is answered and what is not, and the power at the planned size."""
@@ -46,7 +49,8 @@ async def checklist(experiment_id: Id, call: Analyses) -> Response:
 
 
 @trial_routes.get(
-    "/{experiment_id}/history", operation_id="get_history", responses=_NOT, summary="Who changed it, when and why",
+    "/{experiment_id}/history", operation_id="get_history", response_model=HistoryOut,
+    responses=_NOT, summary="Who changed it, when and why",
 )  # fmt: skip
 async def history(experiment_id: Id, call: Analyses) -> Response:
     """Tell every change and every recorded read-out, oldest first."""
@@ -57,7 +61,8 @@ async def history(experiment_id: Id, call: Analyses) -> Response:
 
 
 @trial_routes.post(
-    "/{experiment_id}/start", operation_id="start_experiment", responses=_NOT, summary="Let it assign units",
+    "/{experiment_id}/start", operation_id="start_experiment", response_model=ExperimentOut,
+    responses=_NOT, summary="Let it assign units",
 )  # fmt: skip
 async def start(experiment_id: Id, body: WhyIn, call: Steers) -> Response:
     """Start it where its checklist has no objection."""
@@ -66,7 +71,8 @@ async def start(experiment_id: Id, body: WhyIn, call: Steers) -> Response:
 
 
 @trial_routes.post(
-    "/{experiment_id}/stop", operation_id="stop_experiment", responses=_NOT, summary="End its assignment",
+    "/{experiment_id}/stop", operation_id="stop_experiment", response_model=ExperimentOut,
+    responses=_NOT, summary="End its assignment",
 )  # fmt: skip
 async def stop(experiment_id: Id, body: WhyIn, call: Steers) -> Response:
     """Stop it; what it showed stays readable, and it does not start again."""
@@ -75,7 +81,8 @@ async def stop(experiment_id: Id, body: WhyIn, call: Steers) -> Response:
 
 
 @trial_routes.post(
-    "/{experiment_id}/decide", operation_id="decide_experiment", responses=_NOT, summary="Decide it for a variant",
+    "/{experiment_id}/decide", operation_id="decide_experiment", response_model=ExperimentOut,
+    responses=_NOT, summary="Decide it for a variant",
 )  # fmt: skip
 async def decide(experiment_id: Id, body: DecideIn, call: Approves) -> Response:
     """Decide a stopped experiment; a better variant's recipe becomes champion."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from serving.schemas import Name, Strict, example
 from serving.steering_schemas import Why
@@ -12,6 +12,18 @@ from serving.steering_schemas import Why
 
 class ExperimentIn(Strict):
     """A new experiment."""
+
+    model_config = example(
+        experiment={
+            "experiment_id": "home-bandit", "owner": "growth team", "primary": "value", "unit": "household",
+            "hypothesis": "Ordering by what suits each customer brings more value than by what is popular",
+            "surfaces": ["home"], "control": "popularity", "starts_at": "2026-12-01T00:00:00Z",
+            "ends_at": "2026-12-29T00:00:00Z", "stop_rule": "after 28 days, or at once when a guardrail is worse",
+            "variants": [{"name": "popularity", "recipe": "popularity", "share": 0.5},
+                         {"name": "bandit", "recipe": "bandit", "share": 0.5}],
+        },
+        why="the first trial of the bandit",
+    )  # fmt: skip
 
     experiment: dict[str, Any] = Field(description="the record, as GET /v1/experiments/{id} tells it")
     why: Why
@@ -32,3 +44,24 @@ class DecideIn(Strict):
 
     variant: Name
     why: Why
+
+
+class ExperimentOut(BaseModel):
+    """An experiment as a record; entries are added, none is taken away."""
+
+    model_config = ConfigDict(extra="allow")
+
+    experiment_id: str
+    state: str
+
+
+class ChecklistOut(BaseModel):
+    """What is answered before a start, what is not, and the power at the planned size."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class HistoryOut(BaseModel):
+    """Every change and every recorded read-out, oldest first."""
+
+    history: list[dict[str, Any]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable
@@ -137,6 +138,11 @@ def test_a_new_snapshot_swaps_in_without_a_dropped_request(tmp_path: Path) -> No
         before = app.together(bodies[:50])
         second = publish_after(app, first)
         during = app.together(bodies[50:])
+        for _ in range(2_000):  # the app itself looks again and again
+            found = app.service.live.policy("uniform")
+            if found is not None and found.snapshot == second.digest:
+                break
+            app.loop.run(asyncio.sleep(0.002))
         after = app.recommend(surface="savings")
         assert {answer.status_code for answer in before + during} == {200}
         assert app.receipt(after["decision_id"])["versions"]["snapshot"] == second.digest

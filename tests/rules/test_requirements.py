@@ -144,10 +144,10 @@ def test_exp_2_the_hold_out_is_judged_as_everybody_is(tmp_path: Path) -> None:
 def test_age_3_minors_and_unknown_ages_never_teach() -> None:
     adult = builders.decision(facts=builders.ADULT)
     assert teaches(adult)
-    minor = {**builders.ADULT, "date_of_birth": replace(builders.ADULT["date_of_birth"], value="2008-03-03")}
+    minor = {**builders.ADULT, "date_of_birth": builders.ADULT["date_of_birth"]._replace(value="2008-03-03")}
     assert not teaches(builders.decision(facts=minor))  # 18 tomorrow
     assert teaches(builders.decision(facts=minor, made_at=builders.at(1)))
-    unverified = {**builders.ADULT, "age_verified": replace(builders.ADULT["age_verified"], value=False)}
+    unverified = {**builders.ADULT, "age_verified": builders.ADULT["age_verified"]._replace(value=False)}
     assert not teaches(builders.decision(facts=unverified))
     assert not teaches(builders.decision(facts={}))
 
