@@ -7,8 +7,9 @@ import contextlib
 import importlib.util
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -31,6 +32,7 @@ from serving.routes import api, open_routes, personal
 from serving.steering_routes import steering
 
 TIDY_SECONDS = 3600.0
+T = TypeVar("T")
 GUARD_SECONDS = 30.0  # between two looks at what live guardrails say (OPS-4)
 logger = logging.getLogger(__name__)
 
@@ -94,16 +96,27 @@ async def _refreshing(service: Service, *, readings: Readings) -> None:
     while True:
         await asyncio.sleep(service.home.settings.poll_seconds)
         try:
-            await asyncio.to_thread(service.refresh)
+            await _whole(service.refresh)
             if time.monotonic() - tidied > TIDY_SECONDS:
                 tidied = time.monotonic()
-                await asyncio.to_thread(service.tidy)
+                await _whole(service.tidy)
             if time.monotonic() - guarded > GUARD_SECONDS:
                 guarded = time.monotonic()
-                for sentence in await asyncio.to_thread(readings.guard):
+                for sentence in await _whole(readings.guard):
                     logger.warning("a guardrail stopped an arm: %s", sentence)
         except Exception as error:  # whatever it was, the next look must come
             logger.warning("could not refresh: %s", type(error).__name__)
+
+
+async def _whole(work: Callable[[], T]) -> T:
+    """Work in a thread; where we are told to end meanwhile, only after it: the database is let go next."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            await running
+        raise
 
 
 def _swagger() -> Path:
