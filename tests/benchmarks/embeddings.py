@@ -264,8 +264,11 @@ def sasrec(split: Split, *, seen: str, seconds: float) -> Line:
     """RecTools' SASRec of the same shape, for whole epochs until it has had as long."""
     settings = {"epochs": 100 if seconds else 1, "length": 128, "seconds": seconds}
     lists, took, passes = lists_of(RECTOOLS, split.train, wanted=split.wanted, seen=seen, settings=settings)
-    found = listed(lists[0], wanted=split.wanted, counts=split.train.product_counts)
-    return Line("RecTools SASRec", found, took, f"{passes} epochs")
+    counts = split.train.product_counts
+    popular = np.argsort(-counts, kind="stable")[: lists.shape[2]]
+    nobody = (lists[0] < 0).all(axis=1)  # whom it refuses to know gets the list of all
+    found = listed(np.where(nobody[:, None], popular, lists[0]), wanted=split.wanted, counts=counts)
+    return Line("RecTools SASRec", found, took, f"{passes} epochs, {int(nobody.sum())} by popularity")
 
 
 def lists_of(
