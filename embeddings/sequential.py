@@ -28,7 +28,7 @@ class SequentialConfig:
     """Shape of the network; each default with its reason."""
 
     dim: int = 64  # D
-    blocks: int = 2  # one reads pairs, two read patterns of pairs; a third gained nothing on four data sets
+    blocks: int = 2  # one reads pairs, two read patterns of pairs
     heads: int = 2
     widening: int = 2  # of the two layers after attention
     length: int = 128  # L, events read: 2 × the window after which transition counts stop gaining

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from recsys.vocabulary import Vector
 
-_PASSES = 4  # of the randomised SVD; more change the fourth digit
+_PASSES = 4  # power iterations of the randomised SVD
 _SPARE = 32  # directions found beside those asked for, so that the last of these are right too
 
 
