@@ -103,7 +103,7 @@ def _base_rates(folder: Path, *, customers: int, days: int) -> list[str]:
             "275 UK Finance",
         ),
         ("card payments a month", _count(cards) / months, 25, 45, "20 to 30 Payments UK"),
-        ("home taps a visit, uniform", _count(taps) / max(_count(home), 1), 0.007, 0.035, "about .01 ND.edu"),
+        ("home taps a visit, uniform", _count(taps) / max(_count(home), 1), 0.005, 0.02, "about .01 ND.edu"),
         ("organic core openings a month", _count(core) / months, 0.015, 0.05, ".03 Santander"),
         ("no savings", none, 0.08, 0.13, ".10 FCA"),
         ("less than £1,000 saved", few, 0.27, 0.36, ".31 FCA"),
