@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from recsys import tables
 from recsys.bank.generate import MANIFEST, Order, generate
 from recsys.bank.plots import sheet_of
 from recsys.bank.product import EXAMINATION
-from recsys.errors import InvalidConfiguration
+from recsys.errors import InvalidConfiguration, RecsysError
 from recsys.tables import TABLES
 from recsys.vocabulary import NOTHING
 
@@ -58,6 +59,28 @@ def test_every_row_fits_its_schema(whole: Path, name: str) -> None:
     frame = rows_of(whole, name)
     assert tables.checked(frame, table=TABLES[name], where=name).equals(frame)
     assert name == "rates" or frame.height > 0
+
+
+@pytest.mark.processes
+def test_two_processes_write_the_bytes_of_one(whole: Path, tmp_path: Path) -> None:
+    steps = list(generate(order(), folder=tmp_path / "two", chunk=25, processes=2))
+    assert digests(tmp_path / "two") == digests(whole)
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert steps[-1].done == steps[-1].total == 60 * 20
+
+
+@pytest.mark.processes
+def test_processes_end_with_whoever_asked_and_tell_when_they_fail(tmp_path: Path) -> None:
+    going = generate(order(days=400), folder=tmp_path / "left", chunk=25, processes=2)
+    next(going)
+    going.close()  # type: ignore[attr-defined]
+    assert multiprocessing.active_children() == []
+    (tmp_path / "broken").mkdir()
+    failing = generate(order(), folder=tmp_path / "broken", chunk=25, processes=2)
+    (tmp_path / "broken" / "transactions").write_text("in the way")
+    with pytest.raises(RecsysError, match=r"a process that lived a chunk of the bank failed: \w+Error"):
+        list(failing)
+    assert multiprocessing.active_children() == []
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(whole: Path, tmp_path: Path) -> None:
@@ -157,6 +180,8 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(InvalidConfiguration, match="is not an empty folder"):
         generate(order(), folder=tmp_path)
+    with pytest.raises(InvalidConfiguration, match="at least one process, got 0"):
+        generate(order(), folder=tmp_path / "new", processes=0)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 

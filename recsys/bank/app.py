@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys.bank.dice import uniforms
 from recsys.bank.frames import Frames
-from recsys.bank.slates import ArrayPolicy, drawn, epsilon_greedy, prepared, softmax
+from recsys.bank.slates import ArrayPolicy, alike, drawn, epsilon_greedy, prepared
 from recsys.bank.visits import SURFACES, Arrivals
 from recsys.bank.world import Bank
 from recsys.catalogue import BANK_CATALOGUE, load
@@ -75,12 +75,12 @@ def policy_of(name: str, *, bank: Bank) -> ArrayPolicy:
     """The policy of this name, one of POLICIES but nothing."""
     organic = bank.truths.organic
 
-    def alike(visible: Floats, *, eligible: Bools, surface: str) -> Floats:
+    def zeros(visible: Floats, *, eligible: Bools, surface: str) -> Floats:
         return np.zeros((len(eligible), eligible.shape[1] + 1))
 
     def by_popularity(visible: Floats, *, eligible: Bools, surface: str) -> Floats:
         return np.tile(organic, (len(eligible), 1))
 
     if name == "uniform":
-        return ArrayPolicy("uniform@1", alike, softmax())
+        return ArrayPolicy("uniform@1", zeros, alike())
     return ArrayPolicy("popular@1", by_popularity, epsilon_greedy(epsilon=0.0))

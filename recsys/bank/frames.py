@@ -6,26 +6,30 @@ Ids are made of a customer's number, the day and the place, so a slice names thi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys import tables
 from recsys.bank.activity import KINDS as ACTIVITY_KINDS
 from recsys.bank.activity import SUBJECTS, Activities
 from recsys.bank.dice import Ints
+from recsys.bank.facts import FactColumn
 from recsys.bank.merchants import ALL_NAMES, merchant_groups, merchant_names
 from recsys.bank.outcomes import KINDS, Outcomes
-from recsys.bank.product import TOPICS
+from recsys.bank.product import EXAMINATION, TOPICS
+from recsys.bank.standing import CHANNELS
 from recsys.bank.transactions import Transactions
 from recsys.bank.visits import SURFACES, Arrivals, Sessions
 from recsys.facts import FACTS, Kind
 from recsys.tables.columns import MOMENT, Table
 from recsys.tables.events import DIRECTIONS, SCHEMES
-from recsys.vocabulary import NOTHING, Bools, CustomerId, FactValue, Floats, Permissions, ProductId
+from recsys.vocabulary import NOTHING, Bools, CustomerId, Floats, ProductId
 
-_MICROS = 1_000_000
+_PLACES = max(map(len, EXAMINATION.values()))
+_MICROS, _ORDINAL_OF_1970 = 1_000_000, 719_163
 
 
 class Frames:
@@ -46,28 +50,33 @@ class Frames:
         self._merchants = pl.Series(merchant_names(), dtype=pl.String)
         self._groups = pl.Series(merchant_groups(), dtype=pl.String)
         self._subjects, self._sorts = pl.Series(SUBJECTS), pl.Series(ACTIVITY_KINDS)
+        self._slots = pl.Series([f"{s}-{place}-{kind}" for s in SURFACES for place in range(_PLACES) for kind in KINDS])
+        self._endings = pl.Series(["" if kind == "opened" else f"-{kind}" for kind in KINDS])
         self._counts = pl.Series([str(number) for number in range(10_000)])
 
     def customers(
         self,
-        told: Sequence[tuple[CustomerId, Mapping[str, FactValue]]],
+        rows: Ints,
         *,
-        allowed: Sequence[Permissions],
+        known: Mapping[str, FactColumn],
+        consents: tuple[Bools, NDArray[np.datetime64]],
         at: datetime,
     ) -> pl.DataFrame:
         """CUSTOMERS: facts and permissions as of `at`."""
-        sheets = [sheet for _, sheet in told]
         columns: dict[str, pl.Series] = {
-            "customer_id": pl.Series([customer for customer, _ in told], dtype=pl.String),
-            "as_of": pl.Series([at] * len(told), dtype=MOMENT),
+            "customer_id": self._customers[rows],
+            "as_of": pl.Series([at], dtype=MOMENT).new_from_index(0, len(rows)),
         }
         for name, fact in FACTS.items():
-            columns[name] = _fact_column([sheet.get(name) for sheet in sheets], kind=fact.kind, name=name)
-        none = [name for name, fact in FACTS.items() if fact.may_be_none]
-        columns["known_none"] = _texts([tuple(name for name in none if sheet.get(name, 0) is None) for sheet in sheets])
-        for channel in ("in_app", "push", "email", "targeted_support"):
-            columns[channel] = pl.Series([getattr(each, channel) for each in allowed], dtype=pl.Boolean)
-        columns["objected_at"] = pl.Series([each.objected_at for each in allowed], dtype=MOMENT)
+            dtype = tables.CUSTOMERS.schema[name]
+            told = known.get(name)
+            columns[name] = _nulls(dtype, len(rows)) if told is None else _fact(told, kind=fact.kind, dtype=dtype)
+        none = [name for name, fact in FACTS.items() if fact.may_be_none and name in known]
+        marks = np.stack([known[name].none(FACTS[name].kind) for name in none], axis=1)
+        columns["known_none"] = _marked(marks, words=pl.Series(none))
+        allows, objected_at = consents
+        columns |= {channel: pl.Series(allowed) for channel, allowed in zip(CHANNELS, allows.T, strict=True)}
+        columns["objected_at"] = pl.Series(objected_at).cast(MOMENT)
         return _framed(columns, table=tables.CUSTOMERS)
 
     def transactions(self, moved: Transactions, *, number: int) -> pl.DataFrame:
@@ -153,7 +162,6 @@ class Frames:
         number: int,
     ) -> pl.DataFrame:
         """DECISIONS: columns (v, K) drawn among the candidates (v, P + 1), −1 where none; places (v,) asked for."""
-        choices = candidates.shape[1]
         drawn = np.where(columns >= 0, columns, self._null)
         chances = pl.Series(np.where(columns >= 0, propensities, np.nan).ravel()).fill_nan(None)
         framed = {
@@ -163,7 +171,7 @@ class Frames:
             "surface": self._surfaces.gather(arrivals.surfaces),
             "policy": pl.Series([policy]).new_from_index(0, len(arrivals)),
             "n_slots": pl.Series(places),
-            "candidates": _lists(np.where(candidates, np.arange(choices), self._null), words=self._products),
+            "candidates": _marked(candidates, words=self._products[: self._null]),
             "slots": _lists(drawn, words=self._products),
             "propensities": chances.reshape(columns.shape).arr.to_list().list.filter(pl.element().is_not_null()),
         }
@@ -171,20 +179,21 @@ class Frames:
 
     def outcomes(self, told: Outcomes) -> pl.DataFrame:
         """OUTCOMES, of decisions or organic; they are named after the slot or the product that brought them."""
-        kinds, products = self._kinds.gather(told.kinds), self._products.gather(told.columns)
+        products, numbers = self._products[told.columns], self._numbers[told.rows]
         organic = pl.Series(told.surfaces < 0)
-        days, numbers = pl.Series(told.days).cast(pl.String), self._numbers.gather(told.rows)
-        surfaces = self._surfaces.gather(np.maximum(told.surfaces, 0))
-        slots = "o-" + days + numbers + surfaces + "-" + self._counts.gather(np.maximum(told.places, 0)) + "-" + kinds
-        others = "g-" + days + numbers + products
-        others = (others + "-" + kinds).zip_with(kinds != "opened", others)
-        nobody = pl.Series([None], dtype=pl.String).new_from_index(0, len(told))
+        surfaces, places = np.maximum(told.surfaces, 0), np.maximum(told.places, 0)
+        first = int(told.days.min(initial=0))
+        days = pl.Series([f"-{day}" for day in range(first, int(told.days.max(initial=0)) + 1)], dtype=pl.String)
+        made = days[told.days - first] + numbers
+        slots = "o" + made + self._slots[(surfaces * _PLACES + places) * len(KINDS) + told.kinds]
+        others = "g" + made + products + self._endings[told.kinds]
+        nobody = _nulls(pl.String(), len(told))
         columns = {
             "outcome_id": others.zip_with(organic, slots),
-            "decision_id": nobody.zip_with(organic, "d-" + days + numbers + surfaces),
-            "customer_id": self._customers.gather(told.rows).zip_with(organic, nobody),
+            "decision_id": nobody.zip_with(organic, "d" + made + self._surfaces[surfaces]),
+            "customer_id": self._customers[told.rows].zip_with(organic, nobody),
             "product_id": products,
-            "kind": kinds,
+            "kind": self._kinds[told.kinds],
             "happened_at": self._since_start(told.seconds),
             "amount_pence": pl.Series(told.pence).replace(0, None),
             "reported_at": self._since_start(told.reported),
@@ -195,7 +204,7 @@ class Frames:
         return self._named("d", number, arrivals.rows) + self._surfaces.gather(arrivals.surfaces)
 
     def _named(self, letter: str, number: int, rows: Ints) -> pl.Series:
-        return f"{letter}-{number}" + self._numbers.gather(rows)
+        return (f"{letter}-{number}" + self._numbers)[rows]
 
     def _moments(self, number: int, seconds: Ints) -> pl.Series:
         return self._since_start(seconds + 86_400 * number)
@@ -227,19 +236,33 @@ def _place_among_equals(rows: Ints) -> Ints:
     return places
 
 
-def _fact_column(values: Sequence[FactValue], *, kind: Kind, name: str) -> pl.Series:
-    dtype = tables.CUSTOMERS.schema[name]
-    if kind is Kind.DATE:
-        return pl.Series([None if each is None else date.fromisoformat(str(each)) for each in values], dtype=dtype)
-    if kind is Kind.MOMENT:
-        return pl.Series([None if each is None else datetime.fromisoformat(str(each)) for each in values], dtype=dtype)
-    if kind is Kind.TEXTS:
-        return _texts([None if each is None else tuple(each) for each in values])  # type: ignore[arg-type]
-    return pl.Series(values, dtype=dtype)
+def _fact(column: FactColumn, *, kind: Kind, dtype: pl.DataType) -> pl.Series:
+    """One fact as the table has it: null for who has none, and for those of whom it is not known."""
+    values, words = column.values, column.words
+    match kind:
+        case Kind.DATE:
+            told = pl.Series(values - _ORDINAL_OF_1970).cast(pl.Int32).cast(pl.Date)
+        case Kind.MOMENT:
+            told = pl.Series((values - _ORDINAL_OF_1970) * (86_400 * _MICROS)).cast(MOMENT)
+        case Kind.TEXT:
+            told = pl.Series([*words, None], dtype=dtype)[values]
+        case Kind.TEXTS:
+            told = _marked(values, words=pl.Series(words))
+        case _:
+            told = pl.Series(values)
+    gone = column.none(kind) if column.known is None else column.none(kind) | ~column.known
+    return told.zip_with(pl.Series(~gone), _nulls(dtype, len(told))) if gone.any() else told
 
 
-def _texts(values: Sequence[tuple[str, ...] | None]) -> pl.Series:
-    """Lists of texts, of which few differ: each different one is built once."""
-    place = {value: index for index, value in enumerate(dict.fromkeys(values))}
-    different = pl.Series([None if each is None else list(each) for each in place], dtype=pl.List(pl.String))
-    return different.gather([place[each] for each in values])
+def _nulls(dtype: pl.DataType, length: int) -> pl.Series:
+    return pl.Series([None], dtype=dtype).new_from_index(0, length)
+
+
+def _marked(marks: Bools, *, words: pl.Series) -> pl.Series:
+    """(v, w) marks → the marked words of each row. Few rows differ: each different list is built once."""
+    packed = np.packbits(marks, axis=1)
+    packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    rows = packed.view(np.uint64 if packed.shape[1] == 8 else f"V{packed.shape[1]}").ravel()
+    _, first, which = np.unique(rows, return_index=True, return_inverse=True)
+    places = np.where(marks[first], np.arange(len(words)), len(words))
+    return _lists(places, words=pl.concat([words, _nulls(words.dtype, 1)]))[which]

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -28,6 +29,7 @@ from recsys.bank.customers import members
 from recsys.bank.frames import Frames
 from recsys.bank.offers import articles_of, offers_of
 from recsys.bank.rates import rates_between
+from recsys.bank.sharing import lived
 from recsys.bank.switches import Switches
 from recsys.bank.truth import NEWCOMERS, TRUTHS
 from recsys.bank.visits import SURFACES
@@ -137,59 +139,78 @@ class Progress:
     rows: Mapping[str, int]
 
 
-def generate(order: Order, *, folder: Path, chunk: int = CHUNK) -> Iterator[Progress]:
+def generate(order: Order, *, folder: Path, chunk: int = CHUNK, processes: int = 1) -> Iterator[Progress]:
     """Write the bank's tables below `folder` while the caller asks for progress, which comes after each day.
 
+    With more than one of the `processes`, chunks are lived at once in processes of their own, each with
+    the memory of one; a program that asks for them must be importable (`if __name__ == "__main__"`).
     At the end `bank.json` says how the tables were made. Raises `InvalidConfiguration` at once for a
-    folder that holds something.
+    folder that holds something or for less than one process, and `RecsysError` where a process failed.
     """
+    if processes < 1:
+        raise InvalidConfiguration(f"a bank is made by at least one process, got {processes}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidConfiguration(f"{folder} is not an empty folder: the tables need one of their own")
-    return _generated(order, folder=folder, chunk=chunk)
+    return _generated(order, folder=folder, chunk=chunk, processes=processes)
 
 
-def _generated(order: Order, *, folder: Path, chunk: int) -> Iterator[Progress]:
+def _generated(order: Order, *, folder: Path, chunk: int, processes: int) -> Iterator[Progress]:
     folder.mkdir(parents=True, exist_ok=True)
     rows = dict.fromkeys(tables.TABLES, 0)
     for table, frame in still_tables(order).items():
         with tables.Writer(folder, table=tables.TABLES[table]) as writer:
             writer.add(frame)
         rows[table] = writer.rows
+    parts = range(order.first // chunk, -(-order.end // chunk))
+    chunks = [_Chunk(part, max(order.first, part * chunk), min(order.end, (part + 1) * chunk)) for part in parts]
     done, total = 0, (order.end - order.first) * order.days
-    for part in range(order.first // chunk, -(-order.end // chunk)):
-        first, last = max(order.first, part * chunk), min(order.end, (part + 1) * chunk)
-        with ExitStack() as stack:
-            writers = {
-                name: stack.enter_context(tables.Writer(folder, table=table, part=part))
-                for name, table in tables.TABLES.items()
-                if table.by_month
-            }
-            before = {name: rows[name] for name in writers}
-            for _ in _lived(order, first=first, last=last, writers=writers):
-                done += last - first
-                rows |= {name: before[name] + writer.rows for name, writer in writers.items()}
-                yield Progress(done, total, rows)
-    told = {**asdict(order), "start": order.start.isoformat(), "last": order.end, "chunk": chunk, "rows": rows}
-    (folder / MANIFEST).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    written: list[Mapping[str, int]] = [{} for _ in chunks]
+    for place, told in lived(partial(_lived, order, folder), chunks, processes=processes):
+        done += chunks[place].last - chunks[place].first
+        rows |= {name: rows[name] + count - written[place].get(name, 0) for name, count in told.items()}
+        written[place] = told
+        yield Progress(done, total, rows)
+    manifest = {**asdict(order), "start": order.start.isoformat(), "last": order.end, "chunk": chunk, "rows": rows}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _lived(order: Order, *, first: int, last: int, writers: Mapping[str, tables.Writer]) -> Iterator[None]:
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """The customers [first, last), and the number of the parts that hold them."""
+
+    part: int
+    first: int
+    last: int
+
+
+def _lived(order: Order, folder: Path, chunk: _Chunk) -> Iterator[dict[str, int]]:
+    """Live a chunk into files of its own; rows written so far, by table, after each day."""
+    with ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(tables.Writer(folder, table=table, part=chunk.part))
+            for name, table in tables.TABLES.items()
+            if table.by_month
+        }
+        for _ in _days(order, chunk, writers=writers):
+            yield {name: writer.rows for name, writer in writers.items()}
+
+
+def _days(order: Order, chunk: _Chunk, *, writers: Mapping[str, tables.Writer]) -> Iterator[None]:
     """Live every day of one chunk into the writers."""
-    bank = order.bank(first=first, last=last)
-    frames = Frames(bank.customers.ids, first=first, products=bank.truths.ids, start=order.start)
+    bank = order.bank(first=chunk.first, last=chunk.last)
+    frames = Frames(bank.customers.ids, first=chunk.first, products=bank.truths.ids, start=order.start)
     app = None if order.policy == "nothing" else App(bank, frames=frames, policy=policy_of(order.policy, bank=bank))
     end = order.start + timedelta(days=order.days)
-    everyone = list(range(len(bank)))
+    everyone = range(len(bank))
     for number in range(order.days):
         day = bank.begin_day()
         if day.starts_at.day == 1:
             for writer in writers.values():
                 writer.turn(day.starts_at.strftime("%Y-%m"))
-        who = everyone if number == 0 or day.starts_at.day == 1 else bank.changed_permissions()
-        known = [(row, told) for row, told in zip(who, bank.facts(who), strict=True) if told[1]]  # who has joined
-        if known:
-            allowed = bank.permissions([row for row, _ in known])
-            writers["customers"].add(frames.customers([told for _, told in known], allowed=allowed, at=day.starts_at))
+        who = bank.joined(everyone if number == 0 or day.starts_at.day == 1 else bank.changed_permissions())
+        if len(who):
+            known, consents = bank.columns(who), bank.consents(who)
+            writers["customers"].add(frames.customers(who, known=known, consents=consents, at=day.starts_at))
         moved = bank.transactions()
         writers["transactions"].add(frames.transactions(moved, number=number))
         writers["balances"].add(frames.balances(*bank.balances(), number=number))
@@ -206,7 +227,8 @@ def _lived(order: Order, *, first: int, last: int, writers: Mapping[str, tables.
 
 
 def _known(outcomes: pl.DataFrame, *, by: datetime) -> pl.DataFrame:
-    return outcomes.filter(pl.col("reported_at") < by)
+    in_time = outcomes["reported_at"] < by
+    return outcomes if in_time.all() else outcomes.filter(in_time)
 
 
 def still_tables(order: Order) -> dict[str, pl.DataFrame]:

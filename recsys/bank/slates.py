@@ -67,6 +67,15 @@ def softmax(*, temperature: float = 1.0) -> PmfRule:
     return rule
 
 
+def alike() -> PmfRule:
+    """All that is open alike, whatever the scores."""
+
+    def rule(scores: Floats, open_: Bools) -> Floats:
+        return _shares(open_.astype(np.float64))
+
+    return rule
+
+
 def epsilon_greedy(*, epsilon: float) -> PmfRule:
     """The best of what is open, the first of equals, but with probability `epsilon` any of it alike."""
 

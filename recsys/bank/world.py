@@ -18,10 +18,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys.bank.activity import activities_of
 from recsys.bank.customers import members
 from recsys.bank.dice import Ints
+from recsys.bank.facts import FactColumn
 from recsys.bank.intent import viewed, views_of
 from recsys.bank.living import Living
 from recsys.bank.occasions import examined
@@ -81,9 +83,22 @@ class Bank(Living):
         """What the bank would send of these customers this morning; names in `facts.NAMES`."""
         return self._facts.of(rows, money=self._money, standing=self._standing, holdings=self.response.holdings)
 
+    def columns(self, rows: Ints) -> dict[str, FactColumn]:
+        """The same of customers who have joined, as columns by fact."""
+        return self._facts.columns(rows, money=self._money, standing=self._standing, holdings=self.response.holdings)
+
     def permissions(self, rows: Sequence[int]) -> list[Permissions]:
         """What these customers allow now."""
         return self._standing.permissions(rows)
+
+    def consents(self, rows: Ints) -> tuple[Bools, NDArray[np.datetime64]]:
+        """The same of customers who have joined: ((r, CHANNELS) what they allow, (r,) since when they object, UTC)."""
+        return self._standing.allows[rows], self._standing.objected_at[rows]
+
+    def joined(self, rows: Sequence[int]) -> Ints:
+        """Those of these customers who have joined."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return chosen[self._standing.present()[chosen]]
 
     def changed_permissions(self) -> list[int]:
         """Rows whose consent changed since yesterday's `begin_day`, opting out included; ascending."""

@@ -67,7 +67,7 @@ class Writer:
             self._write("")
 
     def _write(self, month: str) -> None:
-        frame = pl.concat(self._held.pop(month), rechunk=True)
+        frame = pl.concat(self._held.pop(month))
         folder = self._folder / f"month={month}" if month else self._folder
         number = self._parts.get(month, 0)
         self._parts[month] = number + 1

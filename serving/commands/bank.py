@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,15 +25,17 @@ from recsys.errors import InvalidConfiguration
 from serving.bank_sheet import write_sheet
 
 USUAL_DAYS = 120
+_JOBS = min(4, os.cpu_count() or 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What to make of the bank."""
 
     out: Path | None
     plots: Path | None
     describe: bool
+    jobs: int
 
 
 @click.command
@@ -52,6 +55,8 @@ class Wanted:
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="write the tables as Parquet, by month")
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="draw bank.html and bank.png")
 @click.option("--describe", is_flag=True, help="print base rates beside public figures, and what policies are worth")
+@click.option("--jobs", type=click.IntRange(min=1), default=_JOBS, show_default="one a core, at most 4",
+              help="processes that make tables, of half a gigabyte each")  # fmt: skip
 @click.option("--schema", is_flag=True, help="print what stands in each table, and end")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
 def command(
@@ -72,6 +77,7 @@ def command(
     out: Path | None,
     plots: Path | None,
     describe: bool,
+    jobs: int,
     schema: bool,
     as_json: bool,
 ) -> None:
@@ -98,7 +104,7 @@ def command(
         offers=offers,
         articles=articles,
     )
-    told = _made(order, Wanted(out, plots, describe=describe), say=not as_json)
+    told = _made(order, Wanted(out=out, plots=plots, describe=describe, jobs=jobs), say=not as_json)
     if as_json:
         click.echo(json.dumps(told))
 
@@ -108,7 +114,7 @@ def _made(order: Order, wanted: Wanted, *, say: bool) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if wanted.out or wanted.plots:
         with _folder(wanted.out) as folder:
-            rows = _generated(order, folder=folder)
+            rows = _generated(order, folder=folder, jobs=wanted.jobs)
             if wanted.out:
                 told |= {"out": str(wanted.out), "rows": rows}
                 _say(_counted(rows, folder=folder), aloud=say)
@@ -125,8 +131,8 @@ def _made(order: Order, wanted: Wanted, *, say: bool) -> dict[str, Any]:
     return told
 
 
-def _generated(order: Order, *, folder: Path) -> dict[str, int]:
-    going = generate(order, folder=folder)
+def _generated(order: Order, *, folder: Path, jobs: int) -> dict[str, int]:
+    going = generate(order, folder=folder, processes=jobs)
     rows: Mapping[str, int] = {}
     with tqdm(
         total=(order.end - order.first) * order.days, unit=" customer-days", unit_scale=True, desc="living"
