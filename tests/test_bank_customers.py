@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from recsys.bank.customers import Customers, eighteenth_birthdays, joining_days, make_customers, members
 from recsys.bank.dice import Ints
 from recsys.bank.hidden import Hidden, drifted, drifting, make_hidden
-from recsys.bank.personas import FAMILY, PERSONAS, TEEN, make_households, make_personas
+from recsys.bank.personas import FAMILY, PERSONAS, TEEN, make_households, make_personas, mix_of
 from recsys.bank.seasons import PAYDAYS, bank_holidays, pays
 from recsys.bank.truth import TRUTHS, truths_of
 from recsys.vocabulary import Floats
@@ -55,6 +55,24 @@ def test_a_slice_is_that_part_of_the_whole(first: int, length: int) -> None:
 def test_personas_have_their_shares() -> None:
     counts = np.bincount(WHOLE.persona, minlength=len(PERSONAS))
     assert near(counts, np.array([each.share for each in PERSONAS]), FOUNDERS)
+
+
+def test_personas_have_the_shares_that_are_asked_for_and_couples_stay_of_one_kind() -> None:
+    shares = {"family": 0.5, "teen": 0.3, "builder": 0.2}
+    mix, numbers = mix_of(tuple(shares.items())), np.arange(30_000)
+    persona = make_personas(numbers, founders=FOUNDERS, seed=1, mix=mix)
+    household = make_households(numbers, founders=FOUNDERS, seed=1, mix=mix)
+    wanted = np.array([shares.get(each.name, 0.0) for each in PERSONAS])
+    for here in (slice(0, FOUNDERS), slice(FOUNDERS, None)):
+        counts = np.bincount(persona[here], minlength=len(PERSONAS))
+        assert not counts[wanted == 0.0].any()
+        assert (
+            np.abs(counts / counts.sum() - wanted) < 4 * np.sqrt(2 * wanted * (1 - wanted) / counts.sum()) + 1e-9
+        ).all()
+    family = (persona == FAMILY).reshape(-1, 2)
+    assert (family[household[::2] >= 0].sum(axis=1) != 1).all()
+    everybody = make_personas(numbers, founders=FOUNDERS, seed=1, mix=mix_of([("family", 1.0)]))
+    assert (everybody == FAMILY).all()
 
 
 def test_couples_are_linked_as_often_as_the_table_says_and_are_of_one_kind() -> None:

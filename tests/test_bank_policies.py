@@ -34,7 +34,7 @@ def test_policies_lie_apart_in_every_world(world: str) -> None:
     rising = [points[name] for name in order]
     assert rising == sorted(rising)
     assert points["best fixed list"] > 1.5 * points["uniform"]
-    assert points["best learnable"] > 1.15 * points["best fixed list"]
+    assert points["best learnable"] > 1.25 * points["best fixed list"]
     assert points["oracle"] > 1.15 * points["best learnable"]
     assert points["best learnable"] > points["learnt from facts alone"]
 
@@ -47,11 +47,11 @@ def test_persons_differ_enough_in_the_plain_world() -> None:
 
 @pytest.mark.parametrize("world", list(WORLDS))
 def test_being_credited_is_not_being_useful(world: str) -> None:
-    """Knowing all and ranking by what would be credited loses a tenth of the oracle's points or more."""
+    """Ranking by what would be credited loses a tenth of the oracle's points; learnt, of the best learnable's."""
     points = worth(world)
     assert points["propensity, knowing all"] < 0.9 * points["oracle"]
     assert points["tap-greedy, knowing all"] < 0.75 * points["oracle"]
-    assert points["propensity, learnt"] < 0.99 * points["best learnable"]
+    assert points["propensity, learnt"] < 0.9 * points["best learnable"]
     assert points["tap-greedy, learnt"] < 0.85 * points["best learnable"]
 
 

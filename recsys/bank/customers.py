@@ -17,7 +17,7 @@ import numpy as np
 
 from recsys.bank.dice import Ints, choices, keys_of, normals, uniforms
 from recsys.bank.hidden import Hidden
-from recsys.bank.personas import FAMILY, OLDER, PERSONAS, SOLE, TEEN, by_persona, make_households
+from recsys.bank.personas import FAMILY, OLDER, PERSONAS, SOLE, TEEN, USUAL, Mix, by_persona, make_households
 from recsys.bank.truth import TRAITS
 from recsys.vocabulary import Bools, CustomerId, Floats
 
@@ -80,7 +80,7 @@ def joining_days(numbers: Ints, *, founders: int) -> Ints:
 
 
 def make_customers(
-    persona: Ints, *, numbers: Ints, founders: int, hidden: Hidden, seed: int, start: datetime
+    persona: Ints, *, numbers: Ints, founders: int, hidden: Hidden, seed: int, start: datetime, mix: Mix = USUAL
 ) -> Customers:
     """What the bank knows of each customer; `persona` and `numbers` are (n,), `start` the first midnight."""
     keys = keys_of(numbers)
@@ -108,7 +108,7 @@ def make_customers(
         signals=_signals(persona, hidden=hidden, numbers=numbers, seed=seed),
         employment=_employments(persona, luck=dice(purpose="studies")),
         platform=(dice(purpose="platform") < 0.5).astype(np.int64),
-        household=make_households(numbers, founders=founders, seed=seed),
+        household=make_households(numbers, founders=founders, seed=seed, mix=mix),
         persona=persona,
     )
 

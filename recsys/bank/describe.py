@@ -70,6 +70,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from recsys.bank import policies
+from recsys.bank.figures import HEAD, Figure
 from recsys.bank.money_figures import money_figures
 from recsys.bank.occasions import SURFACES
 from recsys.bank.outcomes import TAPPED, joined, taken
@@ -81,22 +82,6 @@ from recsys.bank.worlds import WORLDS
 
 CORE = frozenset({"savings", "investing", "credit", "accounts"})
 START = datetime(2026, 1, 5, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the table: a measured number, the band it should lie in, and where the band is from."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    source: str
-
-    @property
-    def inside(self) -> bool:
-        """Whether the number lies in its band."""
-        return self.low <= self.value <= self.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +105,7 @@ class Calibration:
 
     def __str__(self) -> str:
         """The two tables as text."""
-        lines = [f"{'':44}{'here':>9}  {'band':<18}source"]
-        for each in self.figures:
-            mark = " " if each.inside else "!"
-            lines.append(f"{each.name:44}{each.value:9.4g}{mark} {f'{each.low:g} to {each.high:g}':<18}{each.source}")
+        lines = [HEAD, *map(str, self.figures)]
         top = self.policies["oracle"]
         lines += [f"{name:44}{worth:9.2f}  {worth / top:.3f} of the oracle" for name, worth in self.policies.items()]
         gain = self.policies["best learnable"] / self.policies["best fixed list"]
@@ -152,24 +134,16 @@ def calibration(bank: Bank, *, days: int) -> Calibration:
     outcomes, sights = joined(told), joined_sights(parts)
     taps = taken(outcomes, (outcomes.kinds == TAPPED) & (outcomes.surfaces == home_surface))
     months = n * days / 30.4
-    figures = (
-        Figure("log-ins a customer and year", 365 * logins / n / days, 220, 300, "275 (UK Finance)"),
-        Figure("home visits a customer and year", 365 * visits / n / days, 120, 220, "first log-ins of a day"),
-        Figure("home taps a visit, uniform", len(taps) / visits, 0.007, 0.035, "about .01 (ND.edu)"),
-        Figure(
-            "share of taps on the first place",
-            float((taps.places == 0).sum()) / max(len(taps), 1),
-            0.5,
-            0.7,
-            "half or more (York)",
-        ),
-        Figure("organic core openings a customer and month", core_openings / months, 0.02, 0.06, ".03 (Santander)"),
-        Figure("organic use of tools a customer and month", tool_openings / months, 0.05, 0.3, "assumed"),
-        Figure(
-            "in the market for something", float(bank.response.intents.browsing.any(axis=1).mean()), 0.2, 0.6, "assumed"
-        ),
-        Figure("page views a customer and month", views / months, 1.0, 12.0, "assumed"),
-    )
+    rates: dict[str, float] = {
+        "log-ins a customer and year": 365 * logins / n / days,
+        "home visits a customer and year": 365 * visits / n / days,
+        "home taps a log-in, uniform": len(taps) / logins,
+        "share of taps on the first place": float((taps.places == 0).sum()) / max(len(taps), 1),
+        "organic core openings a customer and month": core_openings / months,
+        "organic use of tools a customer and month": tool_openings / months,
+        "in the market for something": float(bank.response.intents.browsing.any(axis=1).mean()),
+        "page views a customer and month": views / months,
+    }
     worths = policies.worths(sights.half(0), sights.half(1), examination=bank.examination("home"))
     money = money_figures(
         bank.customers,
@@ -179,7 +153,7 @@ def calibration(bank: Bank, *, days: int) -> Calibration:
         limit=bank.overdrafts(),
         switches=bank.switches,
     )
-    rows = (*figures, *(Figure(*each) for each in money))
+    rows = (*(Figure(name, value) for name, value in rates.items()), *money)
     return Calibration(rows, {name: 1_000.0 * float(each.mean()) for name, each in worths.items()})
 
 

@@ -28,6 +28,7 @@ from recsys.bank.app import POLICIES, App, policy_of
 from recsys.bank.customers import members
 from recsys.bank.frames import Frames
 from recsys.bank.offers import articles_of, offers_of
+from recsys.bank.personas import mix_of
 from recsys.bank.rates import rates_between
 from recsys.bank.sharing import lived
 from recsys.bank.switches import Switches
@@ -54,7 +55,7 @@ class Order:
 
     `policy` is what the app showed: nothing; uniform over what each customer could open; or popular,
     one list for all by how often products are opened without any help. `offers` short-lived cashback
-    offers and `articles` help articles join the catalogue.
+    offers and `articles` help articles join the catalogue. `personas` are shares in place of the usual ones.
     """
 
     customers: int
@@ -68,6 +69,7 @@ class Order:
     policy: str = "nothing"
     offers: int = 0
     articles: int = 0
+    personas: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.customers < 1:
@@ -92,6 +94,7 @@ class Order:
             )
         if min(self.offers, self.articles) < 0:
             raise InvalidConfiguration(f"there cannot be fewer than no {'offers' if self.offers < 0 else 'articles'}")
+        mix_of(self.personas)
         if self.policy not in POLICIES:
             hint = nearest(self.policy, among=dict.fromkeys(POLICIES)) or f"; there are {', '.join(POLICIES)}"
             raise InvalidConfiguration(f"there is no policy {self.policy}{hint}")
@@ -127,6 +130,7 @@ class Order:
             last=last,
             days=self.days,
             surfaces=SURFACES,
+            personas=self.personas,
         )
 
 

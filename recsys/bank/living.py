@@ -58,10 +58,10 @@ class Living:
         self.scope, self.seed, self.start, self.switches = scope, scope.seed, scope.start, switches
         self.truths = truths_of(catalogue, points=points, world=world)
         numbers, founders, seed, today = scope.numbers, scope.founders, scope.seed, scope.start.toordinal()
-        persona = make_personas(numbers, founders=founders, seed=seed)
+        persona = make_personas(numbers, founders=founders, seed=seed, mix=scope.mix)
         hidden = make_hidden(persona, numbers=numbers, truths=self.truths, seed=seed)
         self.customers = make_customers(
-            persona, numbers=numbers, founders=founders, hidden=hidden, seed=seed, start=scope.start
+            persona, numbers=numbers, founders=founders, hidden=hidden, seed=seed, start=scope.start, mix=scope.mix
         )
         self._standing = make_standing(self.customers, truths=self.truths, seed=seed, start=scope.start)
         self._money = make_money(self.customers, hidden=hidden, seed=seed, today=today, switches=switches)

@@ -24,12 +24,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import SupportsFloat
 
 import numpy as np
 
 from recsys.bank.customers import Customers
 from recsys.bank.dice import Ints
+from recsys.bank.figures import Figure
 from recsys.bank.happenings import MONTH
 from recsys.bank.hidden import Hidden
 from recsys.bank.merchants import FIRST_BILL, NAMES, PARTNER, REPAID, SAVINGS
@@ -41,16 +42,6 @@ from recsys.vocabulary import Bools, Floats
 _USUAL = Switches()
 _EATING: Ints = np.array([NAMES.index(each) for each in ("restaurant", "pub", "takeaway")])
 _HOTELS: Ints = np.array([7011, 7012, 7033, 3501, 3504, 3509, 3640, 3649])
-
-
-class MoneyFigure(NamedTuple):
-    """A measured number, the band it should lie in, and where the band is from."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    source: str
 
 
 @dataclass(slots=True, eq=False)
@@ -106,7 +97,7 @@ def money_figures(
     days: int = 365,
     limit: Ints | None = None,
     switches: Switches = _USUAL,
-) -> tuple[MoneyFigure, ...]:
+) -> tuple[Figure, ...]:
     """Live `days` days from `start` and compare; `limit` (n,) is everybody's arranged overdraft, none by default."""
     today = start.toordinal()
     money = make_money(customers, hidden=hidden, seed=seed, today=today, switches=switches)
@@ -119,28 +110,27 @@ def money_figures(
     return figures_of(ledger, opening=opening)
 
 
-def figures_of(ledger: Ledger, *, opening: Floats) -> tuple[MoneyFigure, ...]:
+def figures_of(ledger: Ledger, *, opening: Floats) -> tuple[Figure, ...]:
     """The rows of what was counted; `opening` (n,) pounds saved on the first morning."""
     sums, n, months, weeks = ledger.sums, ledger.n, ledger.days / MONTH, ledger.days / 7.0
     by_payday = sums["overdrawn paydays"] >= np.maximum(sums["paydays"], 1) / 2
     saved = sums["saved"] / 100.0 / months
     eaten = sums["eaten"].sum() / max(sums["spent"].sum(), 1.0)
-    rows = (
-        ("card payments a customer and month", ledger.payments / n / months, 25, 45, "25 to 45 (domain 3.5)"),
-        ("spent a customer and week, £", sums["spent"].mean() / 100 / weeks, 330, 623,
-         "330 an adult, 623 a household (ONS)"),
-        ("restaurants and hotels, share of spending", eaten, .055, .085, ".07 (ONS)"),
-        ("no savings", np.mean(opening < 1), .08, .13, ".10 (FCA)"),
-        ("less than £1,000 saved", np.mean(opening < 1_000), .27, .36, ".31 (FCA)"),
-        ("at least £25,000 saved", np.mean(opening >= 25_000), .10, .25, ".20 (FCA)"),
-        ("median savings, £", np.median(opening), 3_500, 7_000, "5,000 to 6,000 (FCA)"),
-        ("saved a customer and month, mean £", saved.mean(), 190, 290, "237 (Opinium)"),
-        ("saved a customer and month, median £", np.median(saved), 50, 110, "76 (Opinium)"),
-        ("savings deposits a customer and year", 12 * sums["deposits"].mean() / months, 11, 19, "15.5 (Opinium)"),
-        ("drawn from savings a customer and month, £", sums["drawn"].mean() / 100 / months, 0, 200, "not published"),
-        ("overdrawn in the year", np.mean(sums["overdrawn"] > 0), .16, .26, ".21 (FCA)"),
-        ("usually overdrawn by payday", np.mean(by_payday), .05, .11, ".08 (FCA)"),
-        ("low-balance share of days", sums["low"].mean() / ledger.days, .10, .19, ".145 (domain 3.10)"),
-        ("declined share of payments", ledger.declined / max(ledger.payments, 1), 0, .06, "not published"),
-    )  # fmt: skip
-    return tuple(MoneyFigure(name, float(value), low, high, source) for name, value, low, high, source in rows)
+    rows: dict[str, SupportsFloat] = {
+        "card payments a customer and month": ledger.payments / n / months,
+        "spent a customer and week, £": sums["spent"].mean() / 100 / weeks,
+        "restaurants and hotels, share of spending": eaten,
+        "no savings": np.mean(opening < 1),
+        "less than £1,000 saved": np.mean(opening < 1_000),
+        "at least £25,000 saved": np.mean(opening >= 25_000),
+        "median savings, £": np.median(opening),
+        "saved a customer and month, mean £": saved.mean(),
+        "saved a customer and month, median £": np.median(saved),
+        "savings deposits a customer and year": 12 * sums["deposits"].mean() / months,
+        "drawn from savings a customer and month, £": sums["drawn"].mean() / 100 / months,
+        "overdrawn in the year": np.mean(sums["overdrawn"] > 0),
+        "usually overdrawn by payday": np.mean(by_payday),
+        "low-balance share of days": sums["low"].mean() / ledger.days,
+        "declined share of payments": ledger.declined / max(ledger.payments, 1),
+    }
+    return tuple(Figure(name, float(value)) for name, value in rows.items())

@@ -8,12 +8,15 @@ couples know nothing of each other, so that any slice can be made alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from recsys.bank.dice import Ints, choices, keys_of, uniforms
+from recsys.errors import InvalidConfiguration
+from recsys.facts import nearest
 from recsys.vocabulary import Bools, Floats
 
 LINKED_FAMILIES, LINKED_OTHERS = 0.30, 0.10  # share that lives with another customer
@@ -59,44 +62,81 @@ PERSONAS = (
 # fmt: on
 TEEN, FAMILY, SOLE, OLDER = 5, 3, 6, 7
 
-_SHARES: dict[str, Floats] = {name: np.array([getattr(each, name) for each in PERSONAS]) for name in ("share", "joins")}
-
 
 def by_persona(name: str) -> Floats:
     """(PERSONAS,) one number of the table for each persona, to be indexed by persona."""
     return np.array([getattr(each, name) for each in PERSONAS], dtype=np.float64)
 
 
-def make_personas(numbers: Ints, *, founders: int, seed: int) -> Ints:
+@dataclass(frozen=True, slots=True, eq=False)
+class Mix:
+    """(PERSONAS,) shares of the founders, and of those who come by growth; each adds up to one."""
+
+    founders: Floats
+    newcomers: Floats
+
+
+USUAL = Mix(by_persona("share"), by_persona("joins"))
+"""That of the table."""
+
+
+def mix_of(shares: Sequence[tuple[str, float]]) -> Mix:
+    """These shares, by persona, of founders and newcomers alike, and nobody of another; the usual mix for none at all.
+
+    Raises InvalidConfiguration in one sentence.
+
+    >>> mix_of([("teen", 0.25), ("builder", 0.75)]).founders.tolist()
+    [0.0, 0.0, 0.75, 0.0, 0.0, 0.25, 0.0, 0.0]
+    """
+    if not shares:
+        return USUAL
+    places = {each.name: place for place, each in enumerate(PERSONAS)}
+    mix = np.zeros(len(PERSONAS))
+    for name, share in shares:
+        if name not in places:
+            hint = nearest(name, among=places) or f"; there are {', '.join(places)}"
+            raise InvalidConfiguration(f"there is no persona {name!r}{hint}")
+        if not 0.0 < share <= 1.0:
+            raise InvalidConfiguration(f"the share of {name!r} must lie above 0 and not above 1, got {share:g}")
+        if mix[places[name]]:
+            raise InvalidConfiguration(f"the persona {name!r} is named twice")
+        mix[places[name]] = share
+    if abs(mix.sum() - 1.0) > 1e-6:
+        raise InvalidConfiguration(f"the shares of the personas must add up to 1, they add up to {mix.sum():g}")
+    return Mix(mix, mix)
+
+
+def make_personas(numbers: Ints, *, founders: int, seed: int, mix: Mix = USUAL) -> Ints:
     """(n,) the persona of each customer; numbers from `founders` on come by growth."""
     dice = partial(uniforms, seed, day=0)
-    linked, family = linked_of(numbers, founders=founders, seed=seed), _families(numbers, founders=founders)
+    family = _families(numbers, founders=founders, mix=mix)
+    linked = linked_of(numbers, founders=founders, seed=seed, mix=mix)
     of_linked = family * LINKED_FAMILIES / _linking(family)
     of_single = family * (1.0 - LINKED_FAMILIES) / (1.0 - _linking(family))
     together = dice(purpose="couple has a family", keys=keys_of(numbers // 2)) < of_linked
     alone = dice(purpose="has a family", keys=keys_of(numbers)) < of_single
     luck = dice(purpose="persona", keys=keys_of(numbers))
-    founder, newcomer = (choices(luck, cumulative=_others(name)) for name in ("share", "joins"))
+    founder, newcomer = (choices(luck, cumulative=_others(shares)) for shares in (mix.founders, mix.newcomers))
     other = np.where(_came_by_growth(numbers, founders=founders), newcomer, founder)
     return np.where(np.where(linked, together, alone), FAMILY, other)
 
 
-def make_households(numbers: Ints, *, founders: int, seed: int) -> Ints:
+def make_households(numbers: Ints, *, founders: int, seed: int, mix: Mix = USUAL) -> Ints:
     """(n,) the couple's number for those who share a household with the other of the couple, else -1."""
-    return np.where(linked_of(numbers, founders=founders, seed=seed), numbers // 2, -1)
+    return np.where(linked_of(numbers, founders=founders, seed=seed, mix=mix), numbers // 2, -1)
 
 
-def linked_of(numbers: Ints, *, founders: int, seed: int) -> Bools:
+def linked_of(numbers: Ints, *, founders: int, seed: int, mix: Mix = USUAL) -> Bools:
     """(n,) whether each customer shares a household with the other of the couple."""
     luck = uniforms(seed, purpose="couple shares a household", day=0, keys=keys_of(numbers // 2))
-    linked: Bools = luck < _linking(_families(numbers, founders=founders))
+    linked: Bools = luck < _linking(_families(numbers, founders=founders, mix=mix))
     return linked
 
 
-def _families(numbers: Ints, *, founders: int) -> Floats:
+def _families(numbers: Ints, *, founders: int, mix: Mix) -> Floats:
     """(n,) the share of families among those of the same time."""
     later = _came_by_growth(numbers, founders=founders)
-    shares: Floats = np.where(later, _SHARES["joins"][FAMILY], _SHARES["share"][FAMILY])
+    shares: Floats = np.where(later, mix.newcomers[FAMILY], mix.founders[FAMILY])
     return shares
 
 
@@ -112,9 +152,9 @@ def _came_by_growth(numbers: Ints, *, founders: int) -> Bools:
     return later
 
 
-def _others(name: str) -> Floats:
+def _others(shares: Floats) -> Floats:
     """(PERSONAS,) running shares of all but families."""
-    shares = _SHARES[name].copy()
-    shares[FAMILY] = 0.0
-    running: Floats = shares.cumsum()
+    others = shares.copy()
+    others[FAMILY] = 0.0
+    running: Floats = others.cumsum()
     return running

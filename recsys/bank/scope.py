@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from recsys.bank.dice import Ints
+from recsys.bank.personas import Mix
 from recsys.errors import InvalidConfiguration
 
 
@@ -25,6 +26,7 @@ class Scope:
     last: int
     size: int
     surfaces: tuple[str, ...]
+    mix: Mix
 
     def __post_init__(self) -> None:
         if self.founders < 1:

@@ -28,6 +28,7 @@ from recsys.bank.intent import viewed, views_of
 from recsys.bank.living import Living
 from recsys.bank.occasions import examined
 from recsys.bank.outcomes import Outcomes
+from recsys.bank.personas import mix_of
 from recsys.bank.scope import Scope
 from recsys.bank.seasons import days_of
 from recsys.bank.showing import arrivals_of, columns_of
@@ -57,20 +58,29 @@ class Bank(Living):
         last: int | None = None,
         days: int | None = None,
         surfaces: Sequence[str] = ("home", "savings"),
+        personas: Sequence[tuple[str, float]] = (),
     ) -> Bank:
         """A bank on the evening before `start` (aware UTC midnight), of which the slice [first, last) is made.
 
         `catalogue` names the products in the order of every (…, products) array; `points` replaces
         what an opening is worth; `world` is one of `worlds.WORLDS`; `switches` default to the usual
         world's; a growing bank must be told how many `days` it will live; `surfaces` are those that
-        visits come on. Raises InvalidConfiguration with one sentence.
+        visits come on; `personas` are shares in place of the usual ones (`personas.mix_of`). Raises
+        InvalidConfiguration with one sentence.
         """
         chosen = Switches() if switches is None else switches
         if chosen.growth and days is None:
             raise InvalidConfiguration("a bank that grows must be told how many days it will live")
         all_of_them = members(customers, day=(days or 1) - 1) if chosen.growth and customers > 0 else customers
         scope = Scope(
-            customers, seed, start, first, all_of_them if last is None else last, all_of_them, tuple(surfaces)
+            founders=customers,
+            seed=seed,
+            start=start,
+            first=first,
+            last=all_of_them if last is None else last,
+            size=all_of_them,
+            surfaces=tuple(surfaces),
+            mix=mix_of(personas),
         )
         return cls(scope, catalogue=catalogue, points=points, world=world, switches=chosen)
 

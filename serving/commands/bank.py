@@ -45,6 +45,8 @@ class Wanted:
 @click.option("--start", default="2026-01-05", show_default=True, metavar="DATE", help="the first day")
 @click.option("--seed", default=1, show_default=True, type=int)
 @click.option("--world", default="plain", show_default=True, help="the form of need and response")
+@click.option("--persona", "personas", multiple=True, metavar="NAME=SHARE",
+              help="a share of customers in place of the usual; those given add up to 1")  # fmt: skip
 @click.option("--with", "with_", multiple=True, metavar="NAME", help="turn on something that may happen to the world")
 @click.option("--without", multiple=True, metavar="NAME", help="turn it off")
 @click.option("--first", default=0, show_default=True, type=int, help="number of the first customer to make")
@@ -67,6 +69,7 @@ def command(
     start: str,
     seed: int,
     world: str,
+    personas: tuple[str, ...],
     with_: tuple[str, ...],
     without: tuple[str, ...],
     first: int,
@@ -103,6 +106,7 @@ def command(
         policy=policy,
         offers=offers,
         articles=articles,
+        personas=tuple(_share(each) for each in personas),
     )
     told = _made(order, Wanted(out=out, plots=plots, describe=describe, jobs=jobs), say=not as_json)
     if as_json:
@@ -125,7 +129,7 @@ def _made(order: Order, wanted: Wanted, *, say: bool) -> dict[str, Any]:
                 _say(f"pictures in {page} and {picture}", aloud=say)
     if wanted.describe:
         described = _described(order)
-        told["figures"] = [asdict(each) | {"inside": each.inside} for each in described.figures]
+        told["figures"] = [asdict(each) | asdict(each.band) | {"inside": each.inside} for each in described.figures]
         told["policies"] = dict(described.policies)
         _say(str(described), aloud=say)
     return told
@@ -167,6 +171,14 @@ def _day(text: str, *, option: str) -> datetime:
         return datetime.combine(date.fromisoformat(text), time(), tzinfo=UTC)
     except ValueError:
         raise InvalidConfiguration(f'{option} "{text}": write a day such as 2026-01-05') from None
+
+
+def _share(text: str) -> tuple[str, float]:
+    name, _, share = text.rpartition("=")
+    try:
+        return name.strip(), float(share)
+    except ValueError:
+        raise InvalidConfiguration(f'--persona "{text}": write a name and a share such as "teen=0.1"') from None
 
 
 def _days(days: int | None, *, until: str | None, start: datetime) -> int:

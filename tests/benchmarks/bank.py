@@ -21,6 +21,8 @@ import numpy as np
 import polars as pl
 
 from recsys import tables
+from recsys.bank.describe import CORE
+from recsys.bank.figures import HEAD, Figure
 from recsys.bank.generate import CHUNK, Order, generate
 from recsys.tables.columns import MOMENT, Column, Table
 from recsys.tables.files import GROUP_ROWS
@@ -43,14 +45,12 @@ def main() -> None:
         size = sum(file.stat().st_size for file in folder.rglob("*.parquet"))
         reference = sum(_reference(table, rows=last.rows[name], folder=folder) for name, table in tables.TABLES.items())
         rows = sum(last.rows.values())
-        print(
-            f"{customers:,} customers × {days} days in chunks of {CHUNK:,}, {processes} processes: {rows:,} rows, {size / 2**20:,.0f} MiB"
-        )
+        made = f"{customers:,} customers × {days} days in chunks of {CHUNK:,}"
+        print(f"{made}, {processes} processes: {rows:,} rows, {size / 2**20:,.0f} MiB")
         print(f"{ours:8.1f} s, {rows / ours:>12,.0f} rows a second, peak {peak:.2f} GiB in all")
         print(f"{reference:8.1f} s, {rows / reference:>12,.0f} rows a second for random numbers through polars alone")
         print(f"{reference / ours:8.2f}   of that limit reached")
-        for line in _base_rates(folder, customers=customers, days=days):
-            print(line)
+        print(HEAD, *_base_rates(folder, customers=customers, days=days), sep="\n")
 
 
 def _peak(whose: int) -> float:
@@ -87,41 +87,35 @@ def _random(column: Column, *, rng: np.random.Generator, rows: int) -> pl.Series
             return numbers.cast(column.dtype)
 
 
-def _base_rates(folder: Path, *, customers: int, days: int) -> list[str]:
-    """Figures of domain 3.3 from the tables themselves, each with its band."""
+def _base_rates(folder: Path, *, customers: int, days: int) -> list[Figure]:
+    """Figures of domain 3.3 from the tables themselves."""
     scan = {name: tables.scan(folder, table=table) for name, table in tables.TABLES.items()}
-    months = customers * days / 30.4
+    months, logins = customers * days / 30.4, _count(scan["sessions"])
     home = scan["decisions"].filter(pl.col("surface") == "home").select("decision_id")
     taps = scan["outcomes"].filter(pl.col("kind") == "tapped").join(home, on="decision_id", how="semi")
     core = scan["outcomes"].filter(
         pl.col("decision_id").is_null()
         & (pl.col("kind") == "opened")
-        & pl.col("product_id").is_in(_products(scan["products"], ("savings", "investing", "credit", "accounts")))
+        & pl.col("product_id").is_in(_products(scan["products"], tuple(CORE)))
     )
     cards = scan["transactions"].filter((pl.col("scheme") == "card") & ~pl.col("declined"))
     first = scan["customers"].filter(pl.col("as_of") == START)
-    savings = first.select(none=(pl.col("savings_pence") < 100).mean(), few=(pl.col("savings_pence") < 100_000).mean())
-    none, few = savings.collect().row(0)
-    below = scan["balances"].select((pl.col("closing_pence") < 0).mean()).collect().item()
-    figures = (
-        (
-            "sessions a customer and year",
-            _count(scan["sessions"]) / (customers * days / 365),
-            150,
-            300,
-            "275 UK Finance",
-        ),
-        ("card payments a month", _count(cards) / months, 25, 45, "20 to 30 Payments UK"),
-        ("home taps a visit, uniform", _count(taps) / max(_count(home), 1), 0.005, 0.02, "about .01 ND.edu"),
-        ("organic core openings a month", _count(core) / months, 0.015, 0.05, ".03 Santander"),
-        ("no savings", none, 0.08, 0.13, ".10 FCA"),
-        ("less than £1,000 saved", few, 0.27, 0.36, ".31 FCA"),
-        ("days overdrawn", below, 0.0, 0.15, "domain 3.10"),
-    )
-    return [
-        f"{name:34}{value:9.4g}{' ' if low <= value <= high else '!'} {f'{low:g} to {high:g}':<16}{source}"
-        for name, value, low, high, source in figures
-    ]
+    tenth = pl.max_horizontal("monthly_income_pence", "monthly_spend_pence") // 10
+    low = scan["balances"].join(first.select("customer_id", tenth=tenth), on="customer_id")
+    saved = pl.col("savings_pence") / 100
+    rates = {
+        "log-ins a customer and year": logins / (customers * days / 365),
+        "home visits a customer and year": _count(home) / (customers * days / 365),
+        "home taps a log-in, uniform": _count(taps.unique("outcome_id")) / logins,
+        "organic core openings a customer and month": _count(core.unique("outcome_id")) / months,
+        "card payments a customer and month": _count(cards) / months,
+        "no savings": _value(first.select((saved < 1).mean())),
+        "less than £1,000 saved": _value(first.select((saved < 1_000).mean())),
+        "at least £25,000 saved": _value(first.select((saved >= 25_000).mean())),
+        "median savings, £": _value(first.select(saved.median())),
+        "low-balance share of days": _value(low.select((pl.col("closing_pence") < pl.col("tenth")).mean())),
+    }
+    return [Figure(name, value) for name, value in rates.items()]
 
 
 def _products(products: pl.LazyFrame, families: tuple[str, ...]) -> list[str]:
@@ -129,7 +123,11 @@ def _products(products: pl.LazyFrame, families: tuple[str, ...]) -> list[str]:
 
 
 def _count(rows: pl.LazyFrame) -> int:
-    return int(rows.select(pl.len()).collect().item())
+    return int(_value(rows.select(pl.len())))
+
+
+def _value(cell: pl.LazyFrame) -> float:
+    return float(cell.collect().item())
 
 
 if __name__ == "__main__":
