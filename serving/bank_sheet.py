@@ -31,6 +31,7 @@ _PAGE = """<!doctype html>
 <script>vegaEmbed("#sheet", {spec}, {{actions: false, renderer: "svg"}});</script>
 </html>
 """
+_SPACING = {"row": 150, "column": 88}  # between the frames of pictures: axes, legends and titles lie there
 _SPANS = {1: "1 hour", 24: "1 day", 168: "1 week", 720: "30 days"}
 _CONFIG: dict[str, Any] = {
     "background": "#ffffff",
@@ -81,7 +82,9 @@ def specification(sheet: Sheet, *, title: str) -> dict[str, Any]:
         )
         if rows
     ]
-    whole = alt.concat(*panels, columns=2).resolve_scale(color="independent", strokeDash="independent")
+    whole = alt.concat(*panels, columns=2, bounds="flush", spacing=_SPACING).resolve_scale(
+        color="independent", strokeDash="independent"
+    )
     head = alt.Title(
         title,
         subtitle=f"{sheet.customers:,} customers, {sheet.days} days.  Solid: as it came out.  Dashed: as it should.",
@@ -103,7 +106,7 @@ def _since_payday(rows: Rows) -> Panel:
 
 def _payments(rows: Rows) -> Panel:
     base = alt.Chart(_data(rows)).encode(x=alt.X("day:Q", title="days since payday", axis=alt.Axis(grid=False)))
-    y = alt.Scale(zero=True)
+    y = alt.Scale(zero=True, nice=True)
     seen = base.mark_line(color=SEEN, strokeWidth=2.5).encode(
         y=alt.Y("payments:Q", title="a customer and day", scale=y)
     )
@@ -138,8 +141,10 @@ def _places(rows: Rows) -> Panel:
         y=alt.Y("taps:Q", title="per 1,000 cards shown")
     )
     expected = base.mark_line(strokeDash=[5, 4]).encode(y="expected:Q")
+    ring = base.mark_point(size=130, filled=False, strokeWidth=2).encode(y="taps:Q")  # or equals would hide each other
+    alone = ring.transform_joinaggregate(places="count()", groupby=["surface"]).transform_filter("datum.places == 1")
     return _titled(
-        alt.layer(seen, expected), "The first place wins", "taps by place; expected: as places are looked at"
+        alt.layer(seen, expected, alone), "The first place wins", "taps by place; expected: as places are looked at"
     )
 
 
@@ -168,16 +173,18 @@ def _delays(rows: Rows) -> Panel:
 def _season(rows: Rows) -> Panel:
     needs = sorted({row["need"] for row in rows})
     base = alt.Chart(_data(rows)).encode(
-        x=alt.X("week:T", title=None, axis=alt.Axis(format="%-d %b", grid=False, tickCount=6)),
-        y=alt.Y("relative:Q", title="times its usual week"),
+        x=alt.X("date:T", title=None, axis=alt.Axis(format="%-d %b", grid=False, tickCount=6)),
+        y=alt.Y("relative:Q", title="times the usual"),
     )
     colour = alt.Color(
         "need:N", title=None, scale=alt.Scale(domain=needs, range=list(FAMILIES)), legend=_legend(columns=3)
     )
     usual = alt.Chart(_data([{"relative": 1.0}])).mark_rule(color=QUIET, strokeDash=[2, 4]).encode(y="relative:Q")
-    lines = base.mark_line(strokeWidth=2.5).encode(color=colour)
+    lines = base.mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=30)).encode(color=colour)
     return _titled(
-        alt.layer(usual, lines), "Needs have their season", "openings that needed no help of ours, week by week"
+        alt.layer(usual, lines),
+        "Needs have their season",
+        "openings that needed no help; a point is one, two or four weeks",
     )
 
 

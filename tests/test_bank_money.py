@@ -212,7 +212,8 @@ def test_low_is_less_than_a_tenth_of_a_month() -> None:
     assert not low(life.money, customers=life.customers).any()
 
 
-def test_money_lies_within_public_figures() -> None:
+def test_s_2_money_lies_within_public_figures() -> None:
+    """Of the seeds 1 to 12 one leaves one band."""
     customers, hidden = people(0, 2_500, founders=2_500)
     figures = money_figures(customers, hidden=hidden, seed=1, start=START)
     assert not [str(each) for each in figures if not each.inside]

@@ -131,7 +131,8 @@ def described() -> Calibration:
     return calibration(Bank.create(customers=1_000, seed=11, start=start, catalogue=tuple(TRUTHS)), days=30)
 
 
-def test_base_rates_lie_in_their_bands(described: Calibration) -> None:
+def test_s_2_base_rates_lie_in_their_bands(described: Calibration) -> None:
+    """Of the seeds 11 to 30 none leaves a band of the response; six leave one of savings, which 1,000 decide poorly."""
     outside = [figure for figure in described.figures if not figure.inside]
     assert not outside, str(described)
 

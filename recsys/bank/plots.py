@@ -7,6 +7,7 @@ Each function reads tables through `recsys.tables.scan` and gives rows for one p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -37,7 +38,7 @@ class Sheet:
     sessions: Rows  # weekday, hour, share
     places: Rows  # surface, place, taps, expected: per 1,000 cards shown
     delays: Rows  # family, hours, opened, expected: share of openings
-    season: Rows  # week, need, relative: organic openings over their mean week
+    season: Rows  # date, need, relative: organic openings of some weeks around the date, over their mean
 
 
 def sheet_of(folder: Path) -> Sheet:
@@ -192,7 +193,7 @@ def _curve(product: str) -> str:
 
 
 def _season(folder: Path, *, days: int) -> Rows:
-    """Organic openings by week of ISAs, the January challenge and all the rest; whole weeks only."""
+    """Organic openings of ISAs, the January challenge and all the rest; whole spans of weeks only."""
     if days < 14:
         return []
     needs = dict.fromkeys(TRUTHS, "everything else")
@@ -204,23 +205,22 @@ def _season(folder: Path, *, days: int) -> Rows:
         .filter(pl.col("decision_id").is_null() & (pl.col("kind") == "opened"))
         .select(number=number, need=pl.col("product_id").replace_strict(needs, default="everything else"))
         .filter(pl.col("number") < days // 7)
-        .group_by("number", "need")
-        .len()
         .collect()
     )
-    weeks = pl.DataFrame({"number": range(days // 7)}, schema={"number": pl.Int64})
-    whole = weeks.join(counted.select("need").unique(), how="cross").join(counted, on=["number", "need"], how="left")
-    return (
-        whole.with_columns(pl.col("len").fill_null(0))
-        .with_columns(relative=pl.col("len") / pl.col("len").mean().over("need"))
-        .sort("need", "number")
-        .select(
-            (pl.lit(first) + pl.duration(days=7 * pl.col("number"))).cast(pl.Date).cast(pl.String).alias("week"),
-            "need",
-            "relative",
-        )
-        .to_dicts()
-    )
+    rows: Rows = []
+    for (need,), openings in sorted(counted.group_by("need"), key=lambda each: str(each[0])):
+        weeks = _weeks_a_point(openings.height, weeks=days // 7)
+        points = days // 7 // weeks
+        counts = np.bincount(openings["number"].to_numpy() // weeks, minlength=points)[:points]
+        for point, relative in enumerate((counts / max(counts.mean(), 1e-9)).tolist()):
+            middle = first + timedelta(days=(7 * weeks * (2 * point + 1)) // 2)
+            rows.append({"date": middle.isoformat(), "need": need, "relative": relative})
+    return rows
+
+
+def _weeks_a_point(openings: int, *, weeks: int) -> int:
+    """The shortest of one, two or four weeks in which enough is opened on average; at least two points are left."""
+    return next((span for span in (1, 2, 4) if openings * span >= FEWEST * weeks or weeks < 4 * span), 4)
 
 
 def _of_decisions(folder: Path, *, kind: str) -> pl.LazyFrame:
