@@ -66,7 +66,7 @@ def test_opting_out_is_likelier_for_the_irritable_and_never_certain() -> None:
 
 def test_delivery_is_late_double_or_lost_as_often_as_stated_and_never_without_faults() -> None:
     what = openings(len(KEYS))
-    told = delivered(what, arrivals=None, keys=KEYS, seed=1, number=0, faults=True)
+    told = delivered(what, arrivals=None, keys=KEYS, seed=1, number=0, switches=Switches())
     times = np.bincount(told.rows, minlength=len(KEYS))
     assert not differs((times == 2).sum(), len(KEYS), TWICE)
     assert not differs((times == 0).sum(), len(KEYS), LOST)
@@ -74,10 +74,31 @@ def test_delivery_is_late_double_or_lost_as_often_as_stated_and_never_without_fa
     again = np.flatnonzero(told.rows[1:] == told.rows[:-1]) + 1
     for name in (each.name for each in fields(Happenings)):
         assert (getattr(told, name)[again] == getattr(told, name)[again - 1]).all()
-    plain = delivered(what, arrivals=None, keys=KEYS, seed=1, number=0, faults=False)
+    plain = delivered(what, arrivals=None, keys=KEYS, seed=1, number=0, switches=Switches.none())
     assert plain.rows.tolist() == what.rows.tolist()
     assert (plain.reported > plain.seconds).all()
     assert (plain.reported - plain.seconds).max() < 600
+
+
+@pytest.mark.parametrize("off", ["duplicates", "late", "lost"])
+def test_each_fault_of_delivery_has_a_switch_that_leaves_the_others_as_they_were(off: str) -> None:
+    what = openings(len(KEYS))
+    one, all_of_them = (
+        delivered(what, arrivals=None, keys=KEYS, seed=1, number=0, switches=switches)
+        for switches in (Switches.parsed(without=[off]), Switches())
+    )
+
+    def faults(told: Outcomes) -> dict[str, set[int]]:
+        times = np.bincount(told.rows, minlength=len(KEYS))
+        late = told.rows[told.reported - told.seconds > DAY]
+        return {
+            "duplicates": set(np.flatnonzero(times > 1).tolist()),
+            "late": set(late.tolist()),
+            "lost": set(np.flatnonzero(times == 0).tolist()),
+        }
+
+    assert all(faults(all_of_them).values())
+    assert faults(one) == faults(all_of_them) | {off: set()}
 
 
 def lived(days: int, *, shown_to: int, switches: Switches) -> tuple[Outcomes, int]:

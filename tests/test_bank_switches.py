@@ -32,7 +32,7 @@ TODAY = START.toordinal()
 
 def test_switches_are_parsed_from_names() -> None:
     parsed = Switches.parsed(with_=["new-product", "dud"], without=["rates"])
-    assert (parsed.new_product, parsed.dud, parsed.rates, parsed.faults) == (True, True, False, True)
+    assert (parsed.new_product, parsed.dud, parsed.rates, parsed.late) == (True, True, False, True)
     assert not any(getattr(Switches.none(), name) for name in Switches.names())
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from recsys.bank.dice import Ints, Keys, uniforms
 from recsys.bank.product import EXAMINATION
+from recsys.bank.switches import Switches
 from recsys.bank.visits import BankOutcome
 from recsys.vocabulary import Bools, CustomerId, Floats, ProductId
 
@@ -117,8 +118,10 @@ def slot_keys(numbers: Ints, surfaces: Ints, salts: Keys) -> Keys:
     return (numbers * (len(_SURFACES) + 1) + surfaces + 1).astype(np.uint64) + salts
 
 
-def delivered(what: Happenings, *, arrivals: Ints | None, keys: Keys, seed: int, number: int, faults: bool) -> Outcomes:
-    """When the bank gets to know: some twenty seconds later, or with faults now and then late, twice, or never.
+def delivered(
+    what: Happenings, *, arrivals: Ints | None, keys: Keys, seed: int, number: int, switches: Switches
+) -> Outcomes:
+    """When the bank gets to know: some twenty seconds later, or as `switches` have it late, twice, or never.
 
     An outcome told twice follows itself with the same words, except for the time of its telling.
     """
@@ -126,11 +129,13 @@ def delivered(what: Happenings, *, arrivals: Ints | None, keys: Keys, seed: int,
     lag = uniforms(seed, purpose="lag", day=number, keys=own)
     wait = 1.0 - 20.0 * np.log(lag)
     came = np.full(len(what), -1) if arrivals is None else arrivals
-    if not faults:
-        return _told(what, arrivals=came, wait=wait)
     luck = uniforms(seed, purpose="delivery", day=number, keys=own)
-    late, twice, lost = luck < LATE, (luck >= 0.5) & (luck < 0.5 + TWICE), luck >= 1.0 - LOST
+    late = (luck < LATE) & switches.late
+    twice = (luck >= 0.5) & (luck < 0.5 + TWICE) & switches.duplicates
+    lost = (luck >= 1.0 - LOST) & switches.lost
     outcomes = _told(what, arrivals=came, wait=np.where(late, 86_400.0 * (1.0 + 2.0 * lag), wait))
+    if not (twice | lost).any():
+        return outcomes
     order = np.repeat(np.arange(len(what)), np.where(lost, 0, 1 + twice))
     outcomes = taken(outcomes, order)
     again = np.append(np.zeros(1, dtype=np.bool_), order[1:] == order[:-1])[: len(order)]

@@ -69,8 +69,7 @@ class Responder(Books):
         self.holdings.cancel(due.rows[given_back], due.columns[given_back])
         upset = given_back | (due.kinds == COMPLAINED)
         np.add.at(self.holdings.mood_today, due.rows[upset], UPSET)
-        faults = self.switches.faults
-        return delivered(due, arrivals=None, keys=keys, seed=self.seed, number=number, faults=faults)
+        return delivered(due, arrivals=None, keys=keys, seed=self.seed, number=number, switches=self.switches)
 
     def begin(self, number: int) -> Morning:
         """The chances of day `number`, once its money and standing are settled, and its organic openings."""
@@ -95,7 +94,7 @@ class Responder(Books):
         comes = (suited & ~settled)[rows, columns]
         openings = self.open_organic(rows[comes], columns[comes], chances=chances, number=number)
         keys = self.keys(openings.rows, openings.surfaces, openings.columns)
-        told = delivered(openings, arrivals=None, keys=keys, seed=self.seed, number=number, faults=self.switches.faults)
+        told = delivered(openings, arrivals=None, keys=keys, seed=self.seed, number=number, switches=self.switches)
         return Morning(number, chances, suited, self.holdings.bothers.sum(axis=0), told, openings)
 
     def respond(self, arrivals: Arrivals, shown: Ints, *, morning: Morning) -> Outcomes:
@@ -151,7 +150,7 @@ class Responder(Books):
             keys=slots.keys[index],
             seed=self.seed,
             number=number,
-            faults=self.switches.faults,
+            switches=self.switches,
         )
 
     def values(self, arrivals: Arrivals, *, morning: Morning) -> Floats:

@@ -2,7 +2,7 @@
 
     Switches()                                  # the usual world: seasons, rates and faults of delivery
     Switches.none()                             # a world in which nothing but customers changes
-    Switches.parsed(with_=["dud"], without=["faults"])
+    Switches.parsed(with_=["dud"], without=["late"])
 
 Every item draws its dice under a purpose of its own, so turning one on or off leaves the luck of all
 others as it was. Seasons, rates and faults are on, since every bank lives with them; the others are
@@ -36,7 +36,9 @@ class Switches:
     isa_reset: bool = True  # the ISA allowance begins anew on 6 April
     isa_cap: bool = True  # from 6 April 2027 those under 65 may put £12,000 a year into cash ISAs
     rates: bool = True  # Bank Rate steps, their pass-through, and competitors' jumps
-    faults: bool = True  # outcomes are told twice (.5 %), more than a day late (2 %) or never (.1 %)
+    duplicates: bool = True  # .5 % of outcomes are told twice
+    late: bool = True  # 2 % of outcomes are told more than a day late
+    lost: bool = True  # .1 % of outcomes are never told
     new_product: bool = False  # day 120: `rainy-day`, good for one persona and poor on average
     dud: bool = False  # day 180: `metal-card`, tapped out of curiosity and hardly opened
     retired: bool = False  # day 150: `fixed-6m` is no longer on offer
@@ -62,7 +64,7 @@ class Switches:
 
         Raises InvalidConfiguration, in one sentence, for a name that is no item or is on both lists.
 
-        >>> Switches.parsed(with_=["new-product"], without=["faults"]).new_product
+        >>> Switches.parsed(with_=["new-product"], without=["lost"]).new_product
         True
         """
         on, off = ({name.replace("-", "_") for name in names} for names in (with_, without))
