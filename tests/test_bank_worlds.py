@@ -39,15 +39,15 @@ class Searched:
             anyway, brought = (
                 np.where(bank.response.holdings.settled()[cells], 0.0, each) for each in (anyway, brought)
             )
-            kept = bank.truths.points[shown] * (1.0 - chances.cancels[cells])
-            cost = (1.0 - taps) * chances.dismisses[cells] * DISMISS_COST
+            kept = bank.truths.points[shown] * (1.0 - chances.cancels(*cells))
+            cost = (1.0 - taps) * chances.dismisses(*cells) * DISMISS_COST
             values = np.take_along_axis(bank.values_at(arrivals), shown, axis=1)
             attributed = np.take_along_axis(bank.attributed_at(arrivals), shown, axis=1)
             np.testing.assert_allclose(values, taps * brought * kept - cost, atol=1e-12)
             np.testing.assert_allclose(attributed, taps * (anyway + brought) * kept - cost, atol=1e-12)
             self.expect("seen", examination + 0.0 * taps)
             self.expect("tapped", examination * taps)
-            self.expect("dismissed", examination * (1.0 - taps) * chances.dismisses[cells])
+            self.expect("dismissed", examination * (1.0 - taps) * chances.dismisses(*cells))
             self.expect("opened", examination * taps * (anyway + brought))
             outcomes = bank.respond_at(arrivals, shown)
             self.found.update(KINDS[kind] for kind in outcomes.kinds.tolist())

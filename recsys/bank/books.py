@@ -134,7 +134,7 @@ class Books:
     def _book(self, openings: Happenings, *, chances: Chances, number: int) -> None:
         self.holdings.expect(openings)
         keys = self.keys(openings.rows, openings.surfaces, openings.columns)
-        cancels = chances.cancels[openings.rows, openings.columns]
+        cancels = chances.cancels(openings.rows, openings.columns)
         self.aftermath.expect(follow(openings, cancels=cancels, keys=keys, seed=self.seed, number=number))
 
     def _deposits(self, rows: Ints, columns: Ints, *, keys: Keys, number: int) -> Ints:

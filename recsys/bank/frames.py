@@ -44,7 +44,6 @@ class Frames:
         self._products = pl.Series([*products, NOTHING, None], dtype=pl.String)
         self._null = len(products) + 1
         self._surfaces = pl.Series(SURFACES)
-        self._touched = pl.Series([*SURFACES, None], dtype=pl.String)
         self._kinds = pl.Series(KINDS)
         self._categories = pl.Series(ALL_NAMES)
         self._merchants = pl.Series(merchant_names(), dtype=pl.String)
@@ -115,12 +114,11 @@ class Frames:
     def sessions(self, sessions: Sessions, *, number: int) -> pl.DataFrame:
         """SESSIONS of day `number`."""
         earlier = _place_among_equals(sessions.rows)
-        touched = np.where(sessions.surfaces, np.arange(len(SURFACES)), len(SURFACES))
         columns = {
             "session_id": self._named("s", number, sessions.rows) + self._counts.gather(earlier),
             "customer_id": self._customers.gather(sessions.rows),
             "started_at": self._moments(number, sessions.seconds),
-            "surfaces": _lists(touched, words=self._touched),
+            "surfaces": _marked(sessions.surfaces, words=self._surfaces),
         }
         return _framed(columns, table=tables.SESSIONS)
 

@@ -30,12 +30,22 @@ class Chances:
     click: Floats  # index of a tap once seen, before the surface's errand
     persuaded: Floats  # chance that a tap brings an opening about, where none would have come anyway
     bound: Floats  # chance that one would have come anyway, and now comes through the card
-    dismisses: Floats  # chance of a dismissal once seen and not tapped
-    cancels: Floats  # chance that an opening is given back within 14 days
+    need: Floats
+    strained: Bools  # a low balance meets credit
 
     def taps(self, rows: Ints, columns: Ints | slice, *, errand: Floats) -> Floats:
         """P(tap | seen) for these cells, `errand` being the surface's."""
         return self.world.taps(self.click[rows, columns] + errand)
+
+    def dismisses(self, rows: Ints, columns: Ints | slice) -> Floats:
+        """P(dismissal | seen and not tapped) for these cells."""
+        return np.minimum(0.006 * np.exp(-0.5 * self.need[rows, columns]), 0.2)
+
+    def cancels(self, rows: Ints, columns: Ints | slice) -> Floats:
+        """P(given back within 14 days | opened) for these cells."""
+        regret = REGRETS - REGRET_FADES * self.need[rows, columns]
+        regret += REGRET_LOW_CREDIT * self.strained[rows, columns]
+        return 1.0 - (1.0 - REVERSED) * (1.0 - logistic(regret))
 
     def values(self, rows: Ints, *, errand: Floats, points: Floats, settled: Bools) -> Floats:
         """(len(rows), P) expected points that a card brings about if it is seen.
@@ -53,8 +63,8 @@ class Chances:
 
     def _worth(self, rows: Ints, opens: Floats, *, errand: Floats, points: Floats, settled: Bools) -> Floats:
         taps = self.taps(rows, slice(None), errand=errand)
-        stays = np.where(settled, 0.0, opens * (1.0 - self.cancels[rows]))
-        return taps * stays * points - (1.0 - taps) * self.dismisses[rows] * DISMISS_COST
+        stays = np.where(settled, 0.0, opens * (1.0 - self.cancels(rows, slice(None))))
+        return taps * stays * points - (1.0 - taps) * self.dismisses(rows, slice(None)) * DISMISS_COST
 
 
 def chances_of(
@@ -75,16 +85,13 @@ def chances_of(
     what could be opened: what cannot may be tapped and dismissed, but never opened.
     """
     looking = intents.looking(truths).astype(np.float64)
-    credit = truths.where(family="credit")
-    regret = REGRETS - REGRET_FADES * need
-    regret += REGRET_LOW_CREDIT * (low[:, None] & credit)
     return Chances(
         world=world,
         click=truths.click + lures + need - TIRING * tired + EAGER * looking,
         persuaded=suited * world.persuaded(need, persuadable=persuadable, truths=truths, eased=SURE * looking),
         bound=intents.bound * suited,
-        dismisses=np.minimum(0.006 * np.exp(-0.5 * need), 0.2),
-        cancels=1.0 - (1.0 - REVERSED) * (1.0 - logistic(regret)),
+        need=need,
+        strained=low[:, None] & truths.where(family="credit"),
     )
 
 
@@ -124,7 +131,7 @@ def draw(
     index = np.flatnonzero(seen)
     keys, rows, columns = shown.keys[index], rows[index], columns[index]
     tapped = _luck("tapped", keys, seed, number) < chances.taps(rows, columns, errand=errand[index])
-    dismissed = ~tapped & (_luck("dismissed", keys, seed, number) < chances.dismisses[rows, columns])
+    dismissed = ~tapped & (_luck("dismissed", keys, seed, number) < chances.dismisses(rows, columns))
     channelled = tapped & fates[index] & (chances.bound[rows, columns] > 0.0)
     brought = tapped & ~fates[index] & (_luck("opened", keys, seed, number) < chances.persuaded[rows, columns])
     return Drawn(seen, *(_spread(marks, index, len(seen)) for marks in (tapped, dismissed, channelled, brought)))
