@@ -15,10 +15,12 @@ from sqlalchemy import Connection, func, insert, select
 
 from recsys import database as db
 from recsys.artefacts import canonical, digest_of
+from recsys.prepared import Prepared
 from recsys.records import micros
 from recsys.vocabulary import Activity, CustomerId, Token
 
 _PAGE = 500
+_NEW = Prepared(insert(db.activities), columns=db.activities.c.keys())
 
 
 class Known(NamedTuple):
@@ -63,7 +65,7 @@ def add(
             verdicts[each.activity_id] = verdict
     if fresh:
         rows = [_row(each, now, token=tokens[each.customer_id], told_at=told_at) for each, now in fresh]
-        connection.execute(insert(db.activities), rows)
+        _NEW.run(connection, rows)
     return verdicts, sorted({tokens[each.customer_id] for each, _ in fresh})
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from recsys import database as db
 from recsys import touches
 from recsys.entries import Entry, Status
+from recsys.prepared import Prepared
 from recsys.records import decision_key
 from recsys.touches import Memory
 from recsys.vocabulary import NO_CONTACT, Body, Contact, Decision, Display, Outcome, Touch
@@ -35,11 +36,11 @@ _STANDING = (
 _OWNERS = select(db.events.c.key, db.events.c.token).where(db.events.c.key.in_(bindparam("keys", expanding=True)))
 
 
-def _upsert(dialect: Any) -> Any:
-    """Made once: building a statement costs more than running it."""
+def _upsert(dialect: Any) -> Prepared:
     statement = dialect.insert(db.contacts)
-    return statement.on_conflict_do_update(
-        index_elements=["token"], set_={"text": statement.excluded.text, "version": statement.excluded.version}
+    changed = {"text": statement.excluded.text, "version": statement.excluded.version}
+    return Prepared(
+        statement.on_conflict_do_update(index_elements=["token"], set_=changed), columns=db.contacts.c.keys()
     )
 
 
@@ -98,7 +99,7 @@ class Ledger:
             if each.moved
         ]
         if rows:
-            self._connection.execute(_UPSERTS[self._connection.dialect.name], rows)
+            _UPSERTS[self._connection.dialect.name].run(self._connection, rows)
 
     def owner(self, body: Body) -> str:
         """Whose event it is, "" where it is nobody's."""

@@ -22,6 +22,7 @@ from recsys import database as db
 from recsys.activities import Known
 from recsys.database import Database
 from recsys.eventlog import Entry, EventLog
+from recsys.prepared import Prepared
 from recsys.profiles import ProfileRow
 from recsys.records import encode, micros
 from recsys.suppression import Suppressions
@@ -80,7 +81,7 @@ _ALL = select(
     .outerjoin(db.contacts, db.contacts.c.token == db.tokens.c.token)
 )
 _ASIDE = ("vector", "bundle", "contact")  # what an encoder does not ask for
-_ONE = _ALL.where(db.tokens.c.customer_id == bindparam("customer"))
+_ONE = Prepared(_ALL.where(db.tokens.c.customer_id == bindparam("customer")))
 
 
 class Customers:

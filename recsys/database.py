@@ -23,8 +23,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    Row,
-    Select,
     String,
     Table,
     Text,
@@ -41,6 +39,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
 from recsys.kept import KeptReader, Watchdog
+from recsys.prepared import Prepared
 
 SCHEMA_VERSION = 5
 _STEPS = {  # from a version to the next: a column that a table made since then has already
@@ -324,8 +323,8 @@ class Database:
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database cannot be written ({_name(error)})") from error
 
-    def first(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Row[Any] | None:
-        """One row for a request in flight, over a connection that this thread keeps; see recsys/kept.py.
+    def first(self, statement: Prepared, parameters: Mapping[str, Any]) -> Any:
+        """One row or None for a request in flight, over a connection that this thread keeps; see recsys/kept.py.
 
         Raises `StoreUnavailable` within the patience, however the store is. Only for threads that live as long
         as the process (the event loop's), and statements that are built once.

@@ -24,6 +24,7 @@ from recsys.contacts import Ledger
 from recsys.database import Database
 from recsys.entries import Entry, Receipt, Request, Status
 from recsys.errors import Corrupt, UnknownDecision
+from recsys.prepared import Prepared
 from recsys.tombstones import buried
 from recsys.touches import DAY, KINDS, Memory
 from recsys.vocabulary import Decision, Event, Glance, Outcome, PermissionChange, Token
@@ -44,7 +45,7 @@ _KEYS = select(db.events.c.key, db.events.c.position, db.events.c.digest).where(
 _REQUESTS = select(db.requests).where(
     db.requests.c.key_name == bindparam("key"), db.requests.c.request_id.in_(bindparam("names", expanding=True))
 )
-_NEW_EVENTS, _NEW_REQUESTS = insert(db.events), insert(db.requests)
+_NEW_EVENTS, _NEW_REQUESTS = (Prepared(insert(table), columns=table.c.keys()) for table in (db.events, db.requests))
 
 
 class EventLog:
@@ -113,9 +114,9 @@ class EventLog:
             position += 1
         self._store_parts(connection, [record for _, record in encoded])
         if rows:
-            connection.execute(_NEW_EVENTS, rows)
+            _NEW_EVENTS.run(connection, rows)
         if new_requests:
-            connection.execute(_NEW_REQUESTS, new_requests)
+            _NEW_REQUESTS.run(connection, new_requests)
         ledger.write()
         return receipts
 

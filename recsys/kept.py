@@ -19,15 +19,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.errors import StoreUnavailable
+from recsys.prepared import Prepared
 
 _AGAIN_SECONDS = 0.1
 _FIRST_SECONDS = 3.0  # to connect for the first time
 
-Reading = tuple["Select[Any]", Mapping[str, Any]]
+Reading = tuple[Prepared, Mapping[str, Any]]
 
 
 class KeptReader:
@@ -42,8 +43,8 @@ class KeptReader:
         self._closed = False
         self.since = 0.0  # when the read under way began, 0 between reads: what the watchdog looks at
 
-    def first(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Row[Any] | None:
-        """The first row; raises `StoreUnavailable`, at once while the statement rests.
+    def first(self, statement: Prepared, parameters: Mapping[str, Any]) -> Any:
+        """The first row or None; raises `StoreUnavailable`, at once while the statement rests.
 
         Statements are told apart by identity, so pass those that are built once.
         """
@@ -52,7 +53,7 @@ class KeptReader:
         connection = self._connection or self._opened()
         self.since = time.monotonic()
         try:
-            return connection.execute(statement, parameters).first()
+            return statement.first(connection, parameters)
         except SQLAlchemyError as error:
             self._rest((statement, parameters), connection)
             raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
@@ -111,7 +112,7 @@ class KeptReader:
                     self._connection = self._connect()
                 for key, (statement, parameters) in list(self._resting.items()):
                     trial = trial or self._connect()
-                    trial.execute(statement, parameters).first()
+                    statement.first(trial, parameters)
                     del self._resting[key]
             except SQLAlchemyError:
                 self._let_go(trial)

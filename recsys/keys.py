@@ -19,10 +19,11 @@ from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from recsys import database as db
 from recsys.database import Database
 from recsys.errors import Conflict, InvalidConfiguration, NotFound
+from recsys.prepared import Prepared
 from recsys.records import micros, moment
 
-_BY_DIGEST = select(db.api_keys).where(db.api_keys.c.digest == bindparam("shown"))  # built once: on the hot path
-_BY_FORMER = (
+_BY_DIGEST = Prepared(select(db.api_keys).where(db.api_keys.c.digest == bindparam("shown")))
+_BY_FORMER = Prepared(
     select(db.api_keys, db.former_keys.c.until)
     .join(db.former_keys, db.former_keys.c.name == db.api_keys.c.name)
     .where(db.former_keys.c.digest == bindparam("shown"))

@@ -16,10 +16,15 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from recsys import database as db
 from recsys.artefacts import canonical
+from recsys.prepared import Prepared
 from recsys.records import micros, moment
 from recsys.vocabulary import Fact, FactValue, Permissions, Token
 
 _PAGE = 500
+_ITS_ROW = update(db.profiles).where(db.profiles.c.token == bindparam("row_token"))
+_NEW = Prepared(insert(db.profiles), columns=db.profiles.c.keys())
+_CHANGED = Prepared(_ITS_ROW, columns=("facts", "permissions", "change", "told"))
+_TOUCHED = Prepared(_ITS_ROW, columns=("change",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +95,9 @@ def write(connection: Connection, changed: Mapping[Token, ProfileRow], *, existi
     new = [{"token": token} | text for token, text in texts.items() if token not in existing]
     old = [{"row_token": token} | text for token, text in texts.items() if token in existing]
     if old:
-        connection.execute(update(db.profiles).where(db.profiles.c.token == bindparam("row_token")), old)
+        _CHANGED.run(connection, old)
     if new:
-        connection.execute(insert(db.profiles), new)
+        _NEW.run(connection, new)
 
 
 def touch(connection: Connection, tokens: Sequence[Token]) -> None:
@@ -104,10 +109,7 @@ def touch(connection: Connection, tokens: Sequence[Token]) -> None:
     last: int = connection.execute(select(func.max(db.profiles.c.change))).scalar() or 0
     old = [token for token in tokens if token in existing]
     if old:
-        connection.execute(
-            update(db.profiles).where(db.profiles.c.token == bindparam("row_token")).values(change=bindparam("next")),
-            [{"row_token": token, "next": last + n} for n, token in enumerate(old, start=1)],
-        )
+        _TOUCHED.run(connection, [{"row_token": token, "change": last + n} for n, token in enumerate(old, start=1)])
 
 
 def _texts(row: ProfileRow) -> dict[str, Any]:

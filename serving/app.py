@@ -28,7 +28,7 @@ from serving.openapi import complete
 from serving.problems import pointer, status_of
 from serving.readings import Readings
 from serving.rights_routes import rights
-from serving.routes import api, open_routes, personal
+from serving.routes import api, open_routes, personal, quick
 from serving.steering_routes import steering
 
 TIDY_SECONDS = 3600.0
@@ -63,6 +63,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(HTTPException, _told_http)
     app.add_exception_handler(SignInFirst, _to_sign_in)
     app.add_exception_handler(Exception, _told_accident)
+    app.include_router(quick)
     app.include_router(api)
     app.include_router(personal)
     app.include_router(steering)

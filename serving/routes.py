@@ -23,6 +23,7 @@ from serving import intake
 from serving.answers import answer_of, unlogged_answer
 from serving.bootstrap import Service
 from serving.misfits import Misfit
+from serving.quick import Quick
 from serving.receipts import receipt_of
 from serving.schemas import (
     ActivityRequest,
@@ -92,11 +93,12 @@ Recommends = Annotated[Call, needs(Scope.RECOMMEND)]
 Audits = Annotated[Call, needs(Scope.AUDIT)]
 
 api = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS)
+quick = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS, route_class=Quick)
 personal = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS, route_class=Traced)  # one person's record
 open_routes = APIRouter(tags=["health"])
 
 
-@api.post(
+@quick.post(
     "/recommendations",
     operation_id="recommend",
     summary="What to show a customer on a surface",
@@ -132,7 +134,7 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
     return JSONResponse(answer_of(decision))
 
 
-@api.post(
+@quick.post(
     "/displays", operation_id="report_displays", status_code=202, response_model=BatchResponse,
     summary="What was really shown",
 )  # fmt: skip
@@ -143,7 +145,7 @@ async def displays(body: DisplaysRequest, call: Recommends) -> Response:
     return await _batch_answer(service, taken, name="id")
 
 
-@api.post(
+@quick.post(
     "/outcomes", operation_id="report_outcomes", status_code=202, response_model=OutcomesResponse,
     summary="What came of it",
 )  # fmt: skip
@@ -161,7 +163,7 @@ async def outcomes(body: OutcomesRequest, call: Recommends) -> Response:
     return await _batch_answer(service, taken, name="outcome_id")
 
 
-@api.post(
+@quick.post(
     "/activity", operation_id="report_activity", status_code=202, response_model=BatchResponse,
     summary="What customers do in the app and with money",
 )  # fmt: skip
@@ -192,7 +194,7 @@ async def put_customer(customer_id: Id, body: CustomerIn, call: Recommends) -> R
     return await _tell(service, [(customer_id, body, ())])
 
 
-@api.post(
+@quick.post(
     "/customers/batch", operation_id="put_customers", response_model=CustomersResponse,
     summary="Facts and permissions of many customers",
 )  # fmt: skip
