@@ -127,7 +127,8 @@ def _still_open(mask_of: MaskOf, rows: Sequence[int], n: int) -> Bools:
     open_ = np.array(mask_of(tuple(rows)), dtype=np.bool_)  # a copy: the mask stays its owner's
     if open_.shape != (n,):
         raise InvalidPmf(f"a mask of shape {open_.shape} for {n} candidates", where="drawing")
-    open_[list(rows)] = False
+    if rows:
+        open_[list(rows)] = False
     return open_
 
 

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from recsys.asking import KINDS, MISSING, Asked, Value
+from recsys.asking import DERIVED, KINDS, MISSING, Asked, Value
 from recsys.facts import Kind
 
 Literal: TypeAlias = bool | int | float | str | tuple[str, ...]
@@ -80,12 +80,9 @@ Question: TypeAlias = Callable[[Asked], Answer]
 def question_of(condition: Condition) -> Question:
     """A condition with a constant value (or "now"), made ready to be asked."""
     holds = _holds(condition)
-    fact, or_none = condition.fact, condition.or_none
+    name, or_none = condition.fact, condition.or_none
 
-    def ask(asked: Asked) -> Answer:
-        value = asked.value(fact)
-        if value is MISSING:
-            return None
+    def answer(value: Value, asked: Asked) -> Answer:
         if value is None:
             return or_none
         try:
@@ -93,14 +90,24 @@ def question_of(condition: Condition) -> Question:
         except (TypeError, ValueError):
             return False
 
-    return ask
+    def ask(asked: Asked) -> Answer:
+        fact = asked.facts.get(name)
+        return None if fact is None else answer(fact.value, asked)
+
+    def ask_derived(asked: Asked) -> Answer:
+        value = asked.value(name)
+        return None if value is MISSING else answer(value, asked)
+
+    return ask_derived if name in DERIVED else ask
 
 
 def _holds(condition: Condition) -> Callable[[Value, Asked], bool]:
     wanted, kind = condition.value, KINDS[condition.fact]
     match condition.operator:
+        case "equals" if isinstance(wanted, str):  # the usual one
+            return lambda value, _: value == wanted
         case "equals":
-            return lambda value, _: _same(value, wanted)
+            return lambda value, _: isinstance(value, bool) == isinstance(wanted, bool) and value == wanted
         case "not_equals":
             return lambda value, _: type(value) is type(wanted) and value != wanted
         case "in" if isinstance(wanted, tuple):
@@ -116,7 +123,3 @@ def _holds(condition: Condition) -> Callable[[Value, Asked], bool]:
         return lambda value, asked: bool(compare(ordered(value, kind=kind), asked.at.timestamp()))
     limit = ordered(wanted, kind=kind)
     return lambda value, _: bool(compare(ordered(value, kind=kind), limit))
-
-
-def _same(value: Value, wanted: Literal) -> bool:
-    return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted

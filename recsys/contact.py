@@ -17,7 +17,7 @@ import numpy as np
 
 from recsys.derivations import LONDON
 from recsys.touches import OPTED_OUT, PUSH, SENT, Memory, second_of
-from recsys.vocabulary import Contact, Decision, Product, ProductId, Touch, Verdicts
+from recsys.vocabulary import Contact, Decision, Product, ProductId, Touch, Verdicts, same_products
 
 CHANNELS = ("push", "in_app", "every")
 GROUPS = ("product", "family", "customer")
@@ -148,7 +148,7 @@ class ContactPolicy:
     digest: str
     _names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _reasons: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    _plans: dict[tuple[str, str, tuple[int, ...]], _Plan] = field(
+    _plans: dict[tuple[str, str, int | tuple[int, ...]], _Plan] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -184,7 +184,7 @@ class ContactPolicy:
         return Verdicts(plan.ids, self._names, self._reasons, allowed)
 
     def _plan(self, products: Sequence[Product], *, surface: str, path: str) -> _Plan:
-        key = (surface, path, tuple(map(id, products)))
+        key = (surface, path, same_products(products))
         plan = self._plans.get(key)
         if plan is None:
             if len(self._plans) >= _MOST_PLANS:

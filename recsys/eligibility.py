@@ -23,7 +23,7 @@ from recsys.plans import Plan, planned
 from recsys.rulefile import allowance_of, audience_of, max_age_of, rule_of
 from recsys.ruling import PATHS, Rule
 from recsys.tomls import check_unique, document, read_text
-from recsys.vocabulary import FactValue, Product, Profile, Verdicts
+from recsys.vocabulary import FactValue, Product, Profile, Verdicts, same_products
 
 GB_RULES = Path(__file__).parent / "rules" / "gb.toml"
 """The rule pack for Great Britain (domain 2.4)."""
@@ -45,7 +45,7 @@ class RulePack:
     _names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _reasons: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _kinds: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    _plans: dict[tuple[str, str, tuple[int, ...]], Plan] = field(
+    _plans: dict[tuple[str, str, int | tuple[int, ...]], Plan] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -89,7 +89,7 @@ class RulePack:
         return tuple((rule, fact) for rule in unknown for fact in sorted(self.rules[rule].reads & stale))
 
     def _plan(self, products: Sequence[Product], *, surface: str, path: str) -> Plan:
-        key = (surface, path, tuple(map(id, products)))  # a plan keeps its products alive, so ids stay theirs
+        key = (surface, path, same_products(products))
         plan = self._plans.get(key)
         if plan is None:
             if path not in PATHS:

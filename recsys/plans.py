@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import compress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from recsys.conditions import COMPARISONS, Condition, Question, ordered, questio
 from recsys.ruling import PRODUCT_IDS, PRODUCT_NUMBERS, PRODUCT_TEXTS, Rule
 from recsys.vocabulary import Bools, Product
 
+Rows: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 Row: TypeAlias = Callable[[Asked], Bools | None]  # (products,) which products hold, None: unknown
 _Asked: TypeAlias = tuple[int, bool, Row]  # rule, unknown passes, its row
 
@@ -33,8 +34,9 @@ class Plan:
     asked_of_all: tuple[tuple[int, bool, tuple[int, ...]], ...]  # rule, unknown passes, its questions
     asked_of_each: tuple[_Asked, ...]
     asked_last: tuple[_Asked, ...]  # what rests on the verdicts of the others
+    weighed: tuple[str, ...]  # products whose being available any of those reads
+    weighing: tuple[Rows, Rows]  # the rules that say whether a customer could have them, wherever it is shown
     dated: tuple[int, ...]
-    decisive: tuple[int, ...]  # rules that say what a customer could have, wherever it is shown
 
     def allowed(self, asked: Asked, *, rules: tuple[Rule, ...]) -> tuple[Bools, tuple[int, ...]]:
         """((rules, products) what each rule says of each product, rules that refuse only for want of a fact)."""
@@ -69,7 +71,7 @@ class Plan:
                 unknown.add(rule)
 
     def _available(self, asked: Asked, allowed: Bools) -> Value:
-        """What the customer holds or could have.
+        """What the customer holds or could have, as far as a rule reads it.
 
         Where nobody told us what they hold it is `MISSING`, but for a list that is the same for everyone:
         that one may be judged by what stands beside it (SAV-5).
@@ -79,8 +81,8 @@ class Plan:
             if asked.path != "broadcast":
                 return MISSING
             held = ()
-        could = np.logical_and.reduce(allowed[list(self.decisive)], axis=0)
-        return (*held, *compress(self.ids, could.tolist()))
+        could = np.logical_and.reduce(allowed[self.weighing], axis=0)
+        return (*held, *compress(self.weighed, could.tolist()))
 
 
 def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: str, path: str) -> Plan:
@@ -102,6 +104,16 @@ def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: 
                 late = condition.fact == "available"
                 (last if late else of_each).append((j, unknown_passes, _row_of(condition, products)))
     late_rules = {j for j, _, _ in last}
+    read = {
+        each
+        for rule in rules
+        for condition in rule.require
+        if condition.fact == "available" and condition.of_product is not None
+        for product in products
+        for each in PRODUCT_IDS[condition.of_product](product)
+    }
+    decisive = [j for j, rule in enumerate(rules) if rule.kind != "applicable" and j not in late_rules]
+    weighed = [i for i, product in enumerate(products) if product.product_id in read]
     return Plan(
         products=products,
         ids=tuple(product.product_id for product in products),
@@ -110,8 +122,9 @@ def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: 
         asked_of_all=tuple(each for each in of_all if each[2]),
         asked_of_each=tuple(of_each),
         asked_last=tuple(last),
+        weighed=tuple(products[i].product_id for i in weighed),
+        weighing=(np.array(decisive, dtype=np.intp)[:, None], np.array(weighed, dtype=np.intp)),
         dated=tuple(j for j, rule in enumerate(rules) if rule.effective_from or rule.effective_to),
-        decisive=tuple(j for j, rule in enumerate(rules) if rule.kind != "applicable" and j not in late_rules),
     )
 
 
@@ -132,7 +145,7 @@ def _membership_row(condition: Condition, products: tuple[Product, ...]) -> Row:
     for i, product in enumerate(products):
         for product_id in attribute(product):
             found.setdefault(product_id, []).append(i)
-    places = {each: rows[0] if len(rows) == 1 else rows for each, rows in found.items()}  # one row is set faster
+    places = {each: rows[0] if len(rows) == 1 else np.array(rows) for each, rows in found.items()}  # one is set faster
     lacks = condition.operator == "lacks"
 
     def row(asked: Asked) -> Bools | None:

@@ -203,6 +203,14 @@ class Verdict:
     stale: tuple[str, ...] = ()  # facts too old to be believed, where they are why
 
 
+def same_products(products: Sequence[Product]) -> int | tuple[int, ...]:
+    """What a list that comes again is known by: a tuple by itself, any other by its products.
+
+    Holds as long as they live, so whoever keeps it keeps them.
+    """
+    return id(products) if isinstance(products, tuple) else tuple(map(id, products))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdicts:
     """Every verdict of one decision, packed: `allowed[i, j]` is rule j on product i.

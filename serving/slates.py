@@ -94,6 +94,8 @@ def mask_of(candidates: Sequence[Candidate], *, offer: Offer, surface: Surface) 
 
     def still_open(rows: Sequence[int]) -> Bools:
         open_ = np.ones(len(names), dtype=np.bool_)
+        if not rows:
+            return open_
         open_[list(rows)] = False
         above = [names[row] for row in rows]
         for name in set(above):
