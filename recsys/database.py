@@ -38,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
-from recsys.kept import KeptReader, Watchdog
+from recsys.kept import BROKEN, KeptReader, Watchdog
 from recsys.prepared import Prepared
 
 SCHEMA_VERSION = 5
@@ -309,7 +309,7 @@ class Database:
         try:
             with self._reader.connect() as connection:
                 yield connection
-        except SQLAlchemyError as error:
+        except BROKEN as error:
             raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
 
     @contextmanager
@@ -320,7 +320,7 @@ class Database:
                 if self.dialect == "postgresql":
                     connection.execute(text(f"SELECT pg_advisory_xact_lock({_APPEND_LOCK})"))
                 yield connection
-        except SQLAlchemyError as error:
+        except BROKEN as error:
             raise StoreUnavailable(f"the database cannot be written ({_name(error)})") from error
 
     def first(self, statement: Prepared, parameters: Mapping[str, Any]) -> Any:
@@ -344,7 +344,7 @@ class Database:
         said = f"PRAGMA busy_timeout={limit}" if self.dialect == "sqlite" else f"SET statement_timeout={limit}"
         try:
             connection.exec_driver_sql(said)
-        except SQLAlchemyError:
+        except BROKEN:
             connection.invalidate()
             connection.close()
             raise
@@ -375,6 +375,6 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _name(error: SQLAlchemyError) -> str:
+def _name(error: Exception) -> str:
     cause = getattr(error, "orig", None)
     return type(cause or error).__name__

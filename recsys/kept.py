@@ -27,6 +27,8 @@ from recsys.prepared import Prepared
 
 _AGAIN_SECONDS = 0.1
 _FIRST_SECONDS = 3.0  # to connect for the first time
+BROKEN = (SQLAlchemyError, MemoryError)
+"""How a broken store shows: SQLite runs out of memory over a file that claims pages of any number."""
 
 Reading = tuple[Prepared, Mapping[str, Any]]
 
@@ -54,7 +56,7 @@ class KeptReader:
         self.since = time.monotonic()
         try:
             return statement.first(connection, parameters)
-        except SQLAlchemyError as error:
+        except BROKEN as error:
             self._rest((statement, parameters), connection)
             raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
         finally:
@@ -114,7 +116,7 @@ class KeptReader:
                     trial = trial or self._connect()
                     statement.first(trial, parameters)
                     del self._resting[key]
-            except SQLAlchemyError:
+            except BROKEN:
                 self._let_go(trial)
                 trial = None
                 time.sleep(_AGAIN_SECONDS)
@@ -130,7 +132,7 @@ class KeptReader:
 
     def _let_go(self, connection: Connection | None) -> None:
         if connection is not None:
-            with suppress(SQLAlchemyError):
+            with suppress(*BROKEN):
                 connection.invalidate()
                 connection.close()
 
@@ -156,5 +158,5 @@ class Watchdog:
                     reader.cut()
 
 
-def _name(error: SQLAlchemyError) -> str:
+def _name(error: Exception) -> str:
     return type(getattr(error, "orig", None) or error).__name__

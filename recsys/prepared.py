@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.sql.expression import Executable
 
 Values = Mapping[str, Any]
@@ -84,9 +84,14 @@ def _shape(compiled: Any) -> Shape:
 
 @contextmanager
 def _errors(dialect: Dialect, sql: str) -> Iterator[None]:
-    """The driver's errors as SQLAlchemy's, without values."""
+    """The driver's errors as SQLAlchemy's, without values.
+
+    SQLite runs out of memory over a file that claims pages of any number.
+    """
     driver: Any = dialect.loaded_dbapi
     try:
         yield
+    except MemoryError as error:
+        raise OperationalError(sql, None, error) from error
     except driver.Error as error:
         raise DBAPIError.instance(sql, None, error, driver.Error, dialect=dialect) from error
