@@ -18,6 +18,7 @@ from recsys import tables
 from recsys.bank.generate import MANIFEST, Order, generate
 from recsys.bank.plots import sheet_of
 from recsys.bank.product import EXAMINATION
+from recsys.bank.switches import Switches
 from recsys.errors import InvalidConfiguration, RecsysError
 from recsys.tables import TABLES
 from recsys.vocabulary import NOTHING
@@ -161,6 +162,11 @@ def test_progress_counts_and_the_manifest_tells_how(tmp_path: Path) -> None:
     ("wrong", "why"),
     [
         ({"customers": 0}, "a bank needs at least one customer, got 0"),
+        ({"customers": 10**11}, "a bank has at most 100,000,000 customers, not 100,000,000,000"),
+        (
+            {"days": 40_000, "switches": Switches.parsed(with_=["growth"])},
+            "a bank has at most 100,000,000 customers, not",
+        ),
         ({"days": 0}, "a bank lives at least one day, got 0"),
         ({"seed": -1}, "the seed must not be negative, got -1"),
         ({"first": 5, "last": 5}, "a slice of 60 customers is 0 <= first < last <= 60, got first 5 and last 5"),

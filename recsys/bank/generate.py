@@ -1,9 +1,13 @@
 """A bank of any size as Parquet tables, in flat memory.
 
-The customers are lived in chunks: all days of one chunk, then the next. A chunk is a slice of the
+The customers are lived in chunks: all days of one chunk, then the next, or several chunks at once in
+processes of their own. A chunk is a slice of the
 bank whose bounds hang on `CHUNK` alone and which writes parts of its own number, so a slice made
 alone gives the same files, byte for byte, wherever it covers a chunk whole, and the same rows
 everywhere.
+
+Of 100,000 customers and 365 days come 60 million transactions, not the 40 million of domain 3.11: 37 card
+payments a month lie inside the 25 to 45 of 3.5, and bills, transfers and savings come on top.
 
 CUSTOMERS holds everybody on the first morning and on the first of each month, and whoever changed a
 permission on the morning after. Outcomes told after the last day are not in the tables: on that day
@@ -45,7 +49,7 @@ from recsys.vocabulary import ProductId
 CHUNK = 10_000
 """Customers lived at once: about 400,000 transactions are held at the end of a month."""
 
-YEARS, MOST_ITEMS = (1950, 2190), 100_000
+YEARS, MOST_CUSTOMERS, MOST_ITEMS = (1950, 2190), 100_000_000, 100_000
 MANIFEST = "bank.json"
 
 
@@ -87,6 +91,8 @@ class Order:
             raise InvalidConfiguration(f"there is no world {self.world}{hint}")
         if self.days < 1:
             raise InvalidConfiguration(f"a bank lives at least one day, got {self.days}")
+        if self.size > MOST_CUSTOMERS:
+            raise InvalidConfiguration(f"a bank has at most {MOST_CUSTOMERS:,} customers, not {self.size:,}")
         if not 0 <= self.first < self.end <= self.size:
             raise InvalidConfiguration(
                 f"a slice of {self.size:,} customers is 0 <= first < last <= {self.size}, "
