@@ -139,6 +139,6 @@ def test_s_2_base_rates_lie_in_their_bands(described: Calibration) -> None:
 
 def test_the_tables_are_readable(described: Calibration) -> None:
     lines = str(described).splitlines()
-    assert len(lines) == 1 + len(described.figures) + len(described.policies) + 1
+    assert len(lines) == 1 + len(described.figures) + 2 + len(described.policies) + 1
     assert "UK Finance" in lines[1]
     assert lines[-1].startswith("best learnable / best fixed list")

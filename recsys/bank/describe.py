@@ -105,11 +105,12 @@ class Calibration:
 
     def __str__(self) -> str:
         """The two tables as text."""
-        lines = [HEAD, *map(str, self.figures)]
         top = self.policies["oracle"]
-        lines += [f"{name:44}{worth:9.2f}  {worth / top:.3f} of the oracle" for name, worth in self.policies.items()]
+        worths = [f"{name:44}{worth:9.2f}  {worth / top:.3f}" for name, worth in self.policies.items()]
+        second = f"{'points of 1,000 home visits':44}{'here':>9}  of the oracle"
         gain = self.policies["best learnable"] / self.policies["best fixed list"]
-        return "\n".join([*lines, f"{'best learnable / best fixed list':44}{gain:9.2f}"])
+        last = f"{'best learnable / best fixed list':44}{gain:9.2f}"
+        return "\n".join([HEAD, *map(str, self.figures), "", second, *worths, last])
 
 
 def calibration(bank: Bank, *, days: int) -> Calibration:

@@ -1,13 +1,12 @@
 """A bank of any size as Parquet tables, in flat memory.
 
 The customers are lived in chunks: all days of one chunk, then the next, or several chunks at once in
-processes of their own. A chunk is a slice of the
-bank whose bounds hang on `CHUNK` alone and which writes parts of its own number, so a slice made
-alone gives the same files, byte for byte, wherever it covers a chunk whole, and the same rows
-everywhere.
+processes of their own. A chunk is a slice of the bank whose bounds hang on `CHUNK` alone and which
+writes parts of its own number, so a slice made alone gives the same files, byte for byte, wherever it
+covers a chunk whole, and the same rows everywhere.
 
-Of 100,000 customers and 365 days come 60 million transactions, not the 40 million of domain 3.11: 37 card
-payments a month lie inside the 25 to 45 of 3.5, and bills, transfers and savings come on top.
+Of 100,000 customers and 365 days come 60 million transactions, not the 40 million of domain 3.5: 37
+card payments a month lie inside its 25 to 45, and bills, transfers and savings come on top.
 
 CUSTOMERS holds everybody on the first morning and on the first of each month, and whoever changed a
 permission on the morning after. Outcomes told after the last day are not in the tables: on that day
