@@ -180,9 +180,7 @@ class Frames:
         products, numbers = self._products[told.columns], self._numbers[told.rows]
         organic = pl.Series(told.surfaces < 0)
         surfaces, places = np.maximum(told.surfaces, 0), np.maximum(told.places, 0)
-        first = int(told.days.min(initial=0))
-        days = pl.Series([f"-{day}" for day in range(first, int(told.days.max(initial=0)) + 1)], dtype=pl.String)
-        made = days[told.days - first] + numbers
+        made = pl.Series([f"-{day}" for day in range(int(told.days.max(initial=0)) + 1)])[told.days] + numbers
         slots = "o" + made + self._slots[(surfaces * _PLACES + places) * len(KINDS) + told.kinds]
         others = "g" + made + products + self._endings[told.kinds]
         nobody = _nulls(pl.String(), len(told))
