@@ -7,10 +7,11 @@ twice of it.
 **Taps on the home screen.** "About 1 % of visits" is of websites, and a visit is one coming: here a
 log-in, of which the bank has 264 a year. The app keeps one slate for all log-ins of a day, so a day's
 arrival on the home screen stands for one and a half of them, and the figure is taps a log-in: .013
-(`make bench ARGS=bank`, where slates may end in nothing) to .016 (`--describe`, where they never do),
-that is .020 to .025 of a day's arrivals. It lies above the .009 of the sketch in 3.10, since whoever is
-in the market taps more (`intent.EAGER`) and the sketch had no markets. Other rows of 3.3 bracket it:
-three cards at ZOZO's .0046 a card (uniform choice) are .014, at Deezer's .007 they are .021.
+(`make bench ARGS=bank`, 60 days, slates may end in nothing) to .018 (`--describe`, 30 days, they never
+do; .016 and more under twenty seeds), that is .020 to .028 of a day's arrivals. It lies above the .009
+of the sketch in 3.10, since whoever is in the market taps more (`intent.EAGER`) and the sketch had no
+markets. Other rows of 3.3 bracket it: three cards at ZOZO's .0046 a card (uniform choice) are .014, at
+Deezer's .007 they are .021.
 """
 
 from __future__ import annotations
