@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from bandits.marked import Marked
 from bandits.policy import Basis, Policy
 from recsys.errors import InvalidPmf
 from recsys.steering import STRONGEST, WEAKEST, Moved
@@ -82,7 +82,7 @@ class Adjusted:
     def scores(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(n,) the policy's, knowing which rows are pinned and how much each is boosted."""
         rows = {candidate.product_id: row for row, candidate in enumerate(candidates)}
-        scores = self._policy.scores(context, candidates).view(_Marked)
+        scores = self._policy.scores(context, candidates).view(Marked)
         scores.pins = tuple(rows[each] for each in self._pins if each in rows)
         scores.weights = np.ones(len(candidates))
         for product, strength in self._boosts.items():
@@ -92,27 +92,16 @@ class Adjusted:
 
     def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
         """(n,) 1 on the first open pin; else the policy's, weighed and made to sum to one again."""
-        if not isinstance(scores, _Marked) or scores.weights is None:
+        if not isinstance(scores, Marked) or scores.weights is None:
             raise InvalidPmf("scores that an adjusted policy did not make", where=self.name)
         for row in scores.pins:
             if open_[row]:
                 pinned = np.zeros(open_.size)
                 pinned[row] = 1.0
                 return pinned
-        pmf = self._policy.pmf(scores.view(np.ndarray), open_=open_)
+        pmf = self._policy.pmf(scores, open_=open_)
         if not self._boosts:
             return pmf
         weighed = pmf * scores.weights
         total = math.fsum(weighed)
         return weighed / total if total > 0.0 else weighed  # a pmf that is none stays none: whoever draws checks it
-
-
-class _Marked(np.ndarray[Any, np.dtype[np.float64]]):
-    """Scores that remember whose they are: `pmf` sees rows, and pins and boosts name products."""
-
-    pins: tuple[int, ...]
-    weights: Floats | None
-
-    def __array_finalize__(self, source: object) -> None:
-        self.pins = getattr(source, "pins", ())
-        self.weights = getattr(source, "weights", None)

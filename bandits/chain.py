@@ -6,8 +6,9 @@ given the one before; a `Chain` multiplies and weighs.
 
 In the incremental form the chance of coming anyway, learned from what was not shown, is taken off the
 chance of opening once tapped: whoever taps a card for what they would have opened without it is moved by
-nothing. A part of the chance (`_KEPT`) always stays: a card prevents no opening, both chances are
-estimates, and a product that seemed worthless would never be shown again to be learned about.
+nothing. A card prevents no opening and both chances are estimates, so the share that would have come anyway
+is taken off as exp(-lift × anyway / opened): 1 - lift × anyway / opened where that is small, and never below 0,
+under which a product would not be shown again to be learned about.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from recsys.errors import InvalidConfiguration
 from recsys.rewards import SEEN, UNSHOWN, Rewards, Stage
 from recsys.vocabulary import NOTHING, Floats, ProductId
 
-_KEPT = 0.15
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +93,53 @@ class Chain:
         >>> chain.expected(np.array([[0.2, 0.2], [0.5, 0.5]]), ["pot", "nothing"])
         array([0.5, 0. ])
         """
-        own = np.array([0.0 if p == NOTHING else self.values.get(p, 1.0) for p in products])
-        real = np.array([p != NOTHING for p in products])
-        joint = np.empty_like(probabilities)
-        total = np.zeros(len(products))
+        own = self._points(products)
+        joint, total = np.empty_like(probabilities), np.zeros(len(products))
         for row, (parent, worth) in enumerate(zip(self.parents, self.worths, strict=True)):
-            chance = probabilities[row]
-            if self.less and self.less[row] >= 0:
-                chance = np.maximum(chance - self.lift * probabilities[self.less[row]], _KEPT * chance)
+            chance = self._brought(row, probabilities)
             joint[row] = chance if parent < 0 else chance * joint[parent]
             total += joint[row] * (own if worth is None else worth)
-        total[~real] = 0.0
+        total[[product == NOTHING for product in products]] = 0.0
         return total
+
+    def slopes(self, probabilities: Floats, products: Sequence[ProductId]) -> Floats:
+        """(stages, n) derivatives of `expected` by each probability.
+
+        >>> chain = Chain(("tapped", "opened"), (-1, 0), (0.0, None), {"pot": 5.0})
+        >>> chain.slopes(np.array([[0.2], [0.5]]), ["pot"]).round(3).tolist()
+        [[2.5], [1.0]]
+        """
+        own = self._points(products)
+        brought = np.array([self._brought(row, probabilities) for row in range(len(self.stages))])
+        joint = brought.copy()
+        for row, parent in enumerate(self.parents):
+            if parent >= 0:
+                joint[row] *= joint[parent]
+        worths = np.array([own if worth is None else np.full(own.size, worth) for worth in self.worths])
+        slopes = np.zeros_like(probabilities)
+        for row in range(len(self.stages) - 1, -1, -1):  # a stage comes after the one it follows
+            parent = self.parents[row]
+            outer = worths[row] if parent < 0 else worths[row] * joint[parent]
+            if parent >= 0:
+                worths[parent] = worths[parent] + worths[row] * brought[row]
+            if self.less and (anyway := self.less[row]) >= 0:
+                odds = self.lift * probabilities[anyway] / np.maximum(probabilities[row], _TINY)
+                slopes[row] += outer * np.exp(-odds) * (1.0 + odds)
+                slopes[anyway] -= outer * self.lift * np.exp(-odds)
+            else:
+                slopes[row] += outer
+        slopes[:, [product == NOTHING for product in products]] = 0.0
+        return slopes
+
+    def _brought(self, row: int, probabilities: Floats) -> Floats:
+        """(n,) the stage's chance, less what comes anyway where that is taken off."""
+        chance: Floats = probabilities[row]
+        if self.less and (anyway := self.less[row]) >= 0:
+            chance = chance * np.exp(-self.lift * probabilities[anyway] / np.maximum(chance, _TINY))
+        return chance
+
+    def _points(self, products: Sequence[ProductId]) -> Floats:
+        return np.array([0.0 if product == NOTHING else self.values.get(product, 1.0) for product in products])
 
 
 def one_stage(name: str = "reward") -> Rewards:

@@ -7,17 +7,18 @@ and meet only here, so that a rare late stage is never drowned by a common early
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from bandits.chain import Chain
 from bandits.earned import typical
 from bandits.exploration import Exploration
+from bandits.marked import Marked
+from bandits.newcomers import new_among
 from bandits.policy import Basis
-from recsys.vocabulary import Bools, Candidate, Context, Floats
-
-_STEP = 1e-4  # of a probability, by which slopes are taken
+from recsys.errors import InvalidPmf
+from recsys.vocabulary import Bools, Candidate, Context, Floats, ProductId
 
 
 class ChainedPolicy(ABC):
@@ -26,13 +27,21 @@ class ChainedPolicy(ABC):
     basis: Basis = "person"
 
     def __init__(
-        self, name: str, *, chain: Chain, exploration: Exploration, lessons: int, rates: Sequence[float] = ()
+        self,
+        name: str,
+        *,
+        chain: Chain,
+        exploration: Exploration,
+        lessons: int,
+        rates: Sequence[float] = (),
+        met: Mapping[ProductId, float] | None = None,
     ) -> None:
         self._name = name
         self._chain = chain
         self._exploration = exploration
         self._lessons = lessons
         self._unit = typical(chain, rates) if rates else 1.0  # what a slot earns on average
+        self._met = met or {}  # displays learned from, by product
 
     @property
     def name(self) -> str:
@@ -72,13 +81,8 @@ class ChainedPolicy(ABC):
 
     def _slopes(self, chances: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) how fast the expected worth rises with each stage's logit."""
-        products = [candidate.product_id for candidate in candidates]
-        slopes = np.empty_like(chances)
-        for row, chance in enumerate(chances):
-            more, less = chances.copy(), chances.copy()
-            more[row], less[row] = chance * (1.0 + _STEP), chance * (1.0 - _STEP)
-            slopes[row] = self._chain.expected(more, products) - self._chain.expected(less, products)
-        return slopes / (2.0 * _STEP) * (1.0 - chances)
+        slopes = self._chain.slopes(chances, [candidate.product_id for candidate in candidates])
+        return slopes * chances * (1.0 - chances)
 
     def scores(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(n,) expected worth of each candidate; the null choice is worth 0.
@@ -91,7 +95,22 @@ class ChainedPolicy(ABC):
         probabilities = self.probabilities(context, candidates)
         if self._exploration.bonus:
             probabilities = self._hopeful(probabilities, candidates, spreads=self.spreads(context, candidates))
-        return self._chain.expected(probabilities, [candidate.product_id for candidate in candidates])
+        products = [candidate.product_id for candidate in candidates]
+        scores = self._chain.expected(probabilities, products)
+        if not self.marks:
+            return scores
+        marked = scores.view(Marked)
+        marked.new = self.new_among(products)
+        return marked
+
+    @property
+    def marks(self) -> bool:
+        """Whether its scores say more than their numbers, so that numbers from a record are not enough for a pmf."""
+        return self._exploration.quota > 0.0
+
+    def new_among(self, products: Sequence[ProductId]) -> Bools:
+        """(n,) which of the products still have a quota."""
+        return new_among(products, met=self._met, until=self._exploration.new_until)
 
     def pair_scores(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(m,) expected worth of candidate i in the context of row i; `values` is (m, len(names))."""
@@ -111,9 +130,20 @@ class ChainedPolicy(ABC):
         return np.asarray(odds / (1.0 + odds))
 
     def pmf(self, scores: Floats, *, open_: Bools) -> Floats:
-        """(n,) by the recipe's exploration."""
-        return self._exploration.pmf(scores, open_=open_, lessons=self._lessons, unit=self._unit)
+        """(n,) by the recipe's exploration; raises `InvalidPmf` for scores without the marks of a quota."""
+        return self._exploration.pmf(
+            scores.view(np.ndarray), open_=open_, lessons=self._lessons, unit=self._unit, new=self._new(scores)
+        )
 
     def pmfs(self, scores: Floats, *, open_: Bools) -> Floats:
         """(m, n) the same for m masks at once."""
-        return self._exploration.pmfs(scores, open_=open_, lessons=self._lessons, unit=self._unit)
+        return self._exploration.pmfs(
+            scores.view(np.ndarray), open_=open_, lessons=self._lessons, unit=self._unit, new=self._new(scores)
+        )
+
+    def _new(self, scores: Floats) -> Bools | None:
+        if not self.marks:
+            return None
+        if not isinstance(scores, Marked) or scores.new is None:
+            raise InvalidPmf("scores that do not say which products are new: ask the policy for them", where=self.name)
+        return scores.new

@@ -24,6 +24,8 @@ from recsys.vocabulary import Bools, Floats
 _LATER: dict[str, float | str] = {
     "unit": "point",
     "bonus": 0.0,
+    "quota": 0.0,
+    "new_until": 2_000.0,
 }  # settings that older recipes did not have, and what they meant
 KINDS = ("greedy", "epsilon_greedy", "softmax", "squarecb", "uniform")
 
@@ -43,6 +45,8 @@ class Exploration:
     exponent: float = 0.5  # squarecb: gamma grows with lessons ** exponent
     unit: str = "point"  # squarecb: gaps are measured in points, or in what a slot "earned" on average so far
     bonus: float = 0.0  # standard deviations of optimism that a learner which knows them adds to its scores
+    quota: float = 0.0  # share of each slot that goes evenly to open products that are new, while there are any
+    new_until: float = 2_000.0  # displays learned from, after which a product is new no more
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -60,6 +64,11 @@ class Exploration:
             raise InvalidConfiguration(f'exploration: unit is "point" or "earned", not "{self.unit}"')
         if not 0.0 <= self.bonus <= 10.0:
             raise InvalidConfiguration(f"exploration: bonus must be in [0, 10], got {self.bonus}")
+        if not (0.0 <= self.quota < 1.0 and 0.0 < self.new_until < math.inf):
+            raise InvalidConfiguration(
+                f"exploration: quota is a share below 1 and new_until a number of displays, "
+                f"got {self.quota} and {self.new_until}"
+            )
 
     @property
     def plain(self) -> dict[str, float | str]:
@@ -69,26 +78,53 @@ class Exploration:
     @property
     def floor(self) -> float:
         """Total probability spread evenly whatever the scores."""
+        return self._even * (1.0 - self.quota)
+
+    @property
+    def _even(self) -> float:
+        """The same of slots that no new product takes part in."""
         return {"greedy": 0.0, "uniform": 1.0}.get(self.kind, self.epsilon)
 
-    def pmf(self, scores: Floats, *, open_: Bools, lessons: int = 0, unit: float = 1.0) -> Floats:
-        """(n,) distribution over `open_`; `lessons` taught the scores, and a slot earned `unit` on average."""
+    def pmf(
+        self, scores: Floats, *, open_: Bools, lessons: int = 0, unit: float = 1.0, new: Bools | None = None
+    ) -> Floats:
+        """(n,) distribution over `open_`; `lessons` taught the scores, and a slot earned `unit` on average.
+
+        `new` (n,) are the products with a quota.
+
+        >>> few = Exploration("greedy", quota=0.1)
+        >>> few.pmf(np.array([3.0, 2.0, 1.0]), open_=np.ones(3, dtype=bool), new=np.array([False, True, True]))
+        array([0.9 , 0.05, 0.05])
+        """
+        pmf = self._settled(scores, open_=open_, lessons=lessons, unit=unit)
+        return pmf if new is None else self.shared_out(pmf, open_ & new)
+
+    def shared_out(self, pmf: Floats, new: Bools) -> Floats:
+        """(..., n) with the quota of those that are new and open, where there are any."""
+        some = new.sum(axis=-1, keepdims=True)
+        quota = np.where(some > 0, self.quota, 0.0)
+        return np.asarray((1.0 - quota) * pmf + quota * new / np.maximum(some, 1))
+
+    def _settled(self, scores: Floats, *, open_: Bools, lessons: int, unit: float) -> Floats:
         match self.kind:
             case "softmax":
                 return softmax(scores, open_=open_, temperature=self.temperature, epsilon=self.epsilon)
             case "squarecb":
                 gamma = self.gamma * max(1, lessons) ** self.exponent / (unit if self.unit == "earned" else 1.0)
                 return squarecb(scores, open_=open_, gamma=gamma, epsilon=self.epsilon)
-        return epsilon_greedy(scores, open_=open_, epsilon=self.floor)
+        return epsilon_greedy(scores, open_=open_, epsilon=self._even)
 
-    def pmfs(self, scores: Floats, *, open_: Bools, lessons: int = 0, unit: float = 1.0) -> Floats:
+    def pmfs(
+        self, scores: Floats, *, open_: Bools, lessons: int = 0, unit: float = 1.0, new: Bools | None = None
+    ) -> Floats:
         """(m, n) the same for m masks (m, n) at once, equal to rounding; each must leave something open."""
         if self.kind in ("softmax", "squarecb"):
-            return np.stack([self.pmf(scores, open_=row, lessons=lessons, unit=unit) for row in open_])
+            return np.stack([self.pmf(scores, open_=row, lessons=lessons, unit=unit, new=new) for row in open_])
         inside = np.where(open_, scores, -np.inf)
         best = inside == inside.max(axis=1, keepdims=True)
         even = open_ / open_.sum(axis=1, keepdims=True)
-        return np.asarray((1.0 - self.floor) * best / best.sum(axis=1, keepdims=True) + self.floor * even)
+        pmfs = np.asarray((1.0 - self._even) * best / best.sum(axis=1, keepdims=True) + self._even * even)
+        return pmfs if new is None else self.shared_out(pmfs, open_ & new)
 
 
 def epsilon_greedy(scores: Floats, *, open_: Bools, epsilon: float) -> Floats:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from bandits.policy import Policy
 from recsys.features import ADVICE_SENSITIVE, impersonal_candidate, impersonal_context
 from recsys.vocabulary import Candidate, Context, Floats
@@ -26,7 +24,7 @@ def scores_of(policy: Policy, context: Context, candidates: Sequence[Candidate])
     scores = policy.scores(context, candidates)
     rows = [row for row, candidate in enumerate(candidates) if advice_sensitive(candidate)]
     if rows and scores.shape == (len(candidates),):
-        scores = np.array(scores, dtype=np.float64)
+        scores = scores.copy()  # with its marks
         plain = [impersonal_candidate(candidates[row]) for row in rows]
         scores[rows] = policy.scores(impersonal_context(context), plain)
     return scores

@@ -42,127 +42,34 @@ from numpy.typing import NDArray
 
 from bandits.beliefs import Belief, learn
 from bandits.chain import Chain
-from bandits.chained import ChainedPolicy
 from bandits.columns import Columns
+from bandits.designs import Design
 from bandits.earned import Earned
-from bandits.exploration import Exploration
 from bandits.forgetting import Calendar
-from bandits.priors import Settings
+from bandits.linear_policy import LinearPolicy
+from bandits.newcomers import Newcomers
+from bandits.priors import HEAD, Deviations, Settings
 from bandits.recipe import Recipe
 from bandits.stacked import Stacked
 from bandits.state import pack, unpack
 from bandits.teaching import Taught, checked, checked_values
-from bandits.waves import Waves, evened
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.rewards import Rewards
-from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, ProductId
+from recsys.vocabulary import Candidate, Context, Floats, Lesson, ProductId
 
 KIND = "linear"
-_HEAD = ("level", "affinity", "seen_lately")  # the first columns: what is not of the context
-
-
-_POOLED = 0.01
-"""What context does to one product's chance of coming anyway: next to nothing that it does not do to all. With the
-freedom of other stages the difference of two chances followed noise (chain.py)."""
 
 
 class _Stage:
     """What is believed of one stage, whatever the product."""
 
-    __slots__ = ("alike", "bends", "shared", "taught")
+    __slots__ = ("alike", "prior", "shared", "taught")
 
-    def __init__(self, shared: Belief, *, alike: Belief, bends: tuple[float, float]) -> None:
+    def __init__(self, shared: Belief, *, alike: Belief, prior: Deviations) -> None:
         self.shared = shared  # over the columns of contexts
         self.alike = alike  # over the columns of products' features
-        self.bends = bends  # prior deviations of context: to one product, to all
+        self.prior = prior
         self.taught: set[ProductId] = set()  # products with a lesson of this stage
-
-
-class LinearPolicy(ChainedPolicy):
-    """An immutable snapshot of the beliefs; scores are a few small sums in numpy."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        settings: Settings,
-        contexts: _Contexts,
-        features: Columns,
-        stages: Sequence[_Stage],
-        own: tuple[Mapping[ProductId, int], Floats, Floats],
-        chain: Chain,
-        exploration: Exploration,
-        lessons: int,
-        rates: Sequence[float] = (),
-    ) -> None:
-        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons, rates=rates)
-        self._start = settings.start
-        self._contexts = contexts
-        self._features = features
-        self._row, self._own, self._unsure = own  # (stages, rows, columns) and (stages, rows, columns, columns)
-        self._stages = stages
-        self._shared = np.array([stage.shared.mean for stage in stages])  # (stages, columns)
-        self._alike = np.array([stage.alike.mean for stage in stages])  # (stages, features)
-        self._likeness: dict[tuple[tuple[str, ...], tuple[float, ...]], Floats] = {}
-
-    def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
-        """(stages, n) probability of each stage given the one before; 0 for the null choice."""
-        x = self._contexts.rows(context.names, np.array([context.values]), candidates)
-        return self._chances(x, candidates)
-
-    def pair_probabilities(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
-        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
-        return self._chances(self._contexts.rows(names, values, candidates), candidates)
-
-    def spreads(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
-        """(stages, n) posterior standard deviation of each stage's logit; 0 for the null choice."""
-        return self._spreads(self._contexts.rows(context.names, np.array([context.values]), candidates), candidates)
-
-    def pair_spreads(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
-        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
-        return self._spreads(self._contexts.rows(names, values, candidates), candidates)
-
-    def norm(self) -> float:
-        """The largest Euclidean norm among the weights of a product, or of what products are like, at a stage."""
-        own = np.linalg.norm(self._own + self._shared[:, None], axis=2)
-        return float(max(own.max(initial=0.0), np.linalg.norm(self._alike, axis=1).max(initial=0.0)))
-
-    def _rows(self, candidates: Sequence[Candidate]) -> list[int] | slice:
-        """Where the candidates stand; a slice, which copies nothing, where they stand one after another."""
-        rows = [self._row.get(candidate.product_id, 0) for candidate in candidates]
-        start = rows[0] if rows else 0
-        return slice(start, start + len(rows)) if rows == list(range(start, start + len(rows))) else rows
-
-    def _chances(self, x: Floats, candidates: Sequence[Candidate]) -> Floats:
-        """(stages, n) probabilities from (n, columns), with what the products' own features add."""
-        weights = self._own[:, self._rows(candidates)] + self._shared[:, None]
-        logits = self._start + np.einsum("snd,nd->sn", weights, x)
-        logits += np.array([self._like(candidate) for candidate in candidates]).reshape(-1, len(logits)).T
-        chances: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0)))
-        chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
-        return chances
-
-    def _spreads(self, x: Floats, candidates: Sequence[Candidate]) -> Floats:
-        own = np.matmul(self._unsure[:, self._rows(candidates)], x[None, :, :, None])[..., 0]  # (stages, n, columns)
-        variances = np.einsum("snd,nd->sn", own, x)
-        features = np.array([self._features.vector(each.names, each.values) for each in candidates])
-        features = features.reshape(len(candidates), len(self._features))
-        for row, stage in enumerate(self._stages):
-            variances[row] += np.einsum("nd,nd->n", x @ stage.shared.covariance, x)
-            variances[row] += np.einsum("nf,nf->n", features @ stage.alike.covariance, features)
-        variances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
-        return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
-
-    def _like(self, candidate: Candidate) -> Floats:
-        """(stages,) what the product's own features add."""
-        key = (candidate.names, candidate.values)
-        found = self._likeness.get(key)
-        if found is None:
-            if len(self._likeness) >= 20_000:
-                self._likeness.clear()
-            vector = self._features.vector(candidate.names, candidate.values)
-            found = self._likeness[key] = np.einsum("sf,f->s", self._alike, vector)
-        return found
 
 
 class LinearLearner:
@@ -174,12 +81,13 @@ class LinearLearner:
         self.recipe = recipe
         self.chain = chain
         self.settings = Settings.of(recipe.options)
-        self._contexts = _Contexts(self.settings)
+        self._contexts = Design(self.settings)
         self._features = Columns([], knots=0)
         self._stages = [self._stage(row) for row in range(len(chain.stages))]
-        self._own = Stacked(np.array([self._prior(self.settings.level, stage.bends[0]) for stage in self._stages]))
+        self._own = Stacked(self._deviations())
         self._calendar = Calendar(self.settings.forgetting)
         self._earned = Earned(len(chain.stages), prior=self.settings.prior)
+        self._newcomers = Newcomers()
         self._taught = 0
 
     @property
@@ -213,6 +121,7 @@ class LinearLearner:
         learn(parts, start=self.settings.start, label=one.label, weight=one.weight)
         stage.taught.add(product)
         self._earned.learn(one)
+        self._newcomers.learn(one)
         self._taught += 1
 
     def _forget(self, kept: float) -> None:
@@ -223,18 +132,18 @@ class LinearLearner:
     def _age(self, row: int, kept: float) -> None:
         """Age what is believed of a stage whatever the product."""
         stage = self._stages[row]
-        stage.shared.forget(kept, deviations=self._prior(1.5 * self.settings.level, stage.bends[1]))
-        stage.alike.forget(kept, deviations=np.full(len(self._features), stage.bends[1]))
+        stage.shared.forget(kept, deviations=stage.prior.of_all(len(self._contexts.columns)))
+        stage.alike.forget(kept, deviations=np.full(len(self._features), stage.prior.shared))
 
     def _take_in(self, context: tuple[str, ...], features: tuple[str, ...]) -> None:
         """Make room for names not met before, in every belief."""
         if more := self._contexts.columns.take_in(context):
             for stage in self._stages:
-                stage.shared.grow(np.full(more, stage.bends[1]))
-            self._own.make_room(more, deviations=np.array([stage.bends[0] for stage in self._stages]))
+                stage.shared.grow(np.full(more, stage.prior.shared))
+            self._own.make_room(more, deviations=np.array([stage.prior.own for stage in self._stages]))
         if more := self._features.take_in(features):
             for stage in self._stages:
-                stage.alike.grow(np.full(more, stage.bends[1]))
+                stage.alike.grow(np.full(more, stage.prior.shared))
 
     def _stage(self, row: int) -> _Stage:
         """What is believed of the stage in `row` before anything is learned.
@@ -242,60 +151,46 @@ class LinearLearner:
         Affinity was trained on taps and openings, so it speaks for stages that follow "seen" and cost nothing.
         """
         parent, worth = self.chain.parents[row], self.chain.worths[row]
-        bends = self.settings.bends(parent)
-        if row in self.chain.less:
-            bends = (_POOLED, self.settings.later)
-        shared = Belief(self._prior(1.5 * self.settings.level, bends[1]))
+        prior = self.settings.of_stage(follows=parent >= 0, anyway=row in self.chain.less)
+        shared = Belief(prior.of_all(len(self._contexts.columns)))
         if parent < 0 and (worth is None or worth >= 0.0):
             shared.mean[1] = self.settings.affinity
-        return _Stage(shared, alike=Belief(np.empty(0)), bends=bends)
+        return _Stage(shared, alike=Belief(np.empty(0)), prior=prior)
 
-    def _prior(self, level: float, rest: float) -> Floats:
-        return np.array([level, *[rest] * (len(self._contexts.columns) - 1)])
+    def _deviations(self) -> Floats:
+        """(stages, columns) of the prior of what is one product's own."""
+        return np.array([stage.prior.of_one(len(self._contexts.columns)) for stage in self._stages])
 
     def snapshot(self, version: int) -> LinearPolicy:
         """An immutable policy cut from the beliefs as they are."""
-        rows, means, covariances = self._own.rows, self._own.means, self._own.covariances
-        return self._cut(
-            f"{self.recipe.name}@{version}",
-            contexts=self._contexts.copy(),
-            features=self._features.copy(),
-            stages=[
-                _Stage(_copied(stage.shared), alike=_copied(stage.alike), bends=stage.bends) for stage in self._stages
-            ],
-            own=(dict(rows), means.copy(), covariances.copy()),
-        )
+        return self._cut(f"{self.recipe.name}@{version}", frozen=True)
 
     def live(self) -> LinearPolicy:
         """A policy over the very beliefs, without a copy."""
-        return self._cut(
-            f"{self.recipe.name}@live",
-            contexts=self._contexts,
-            features=self._features,
-            stages=self._stages,
-            own=(self._own.rows, self._own.means, self._own.covariances),
-        )
+        return self._cut(f"{self.recipe.name}@live", frozen=False)
 
-    def _cut(
-        self,
-        name: str,
-        *,
-        contexts: _Contexts,
-        features: Columns,
-        stages: Sequence[_Stage],
-        own: tuple[Mapping[ProductId, int], Floats, Floats],
-    ) -> LinearPolicy:
+    def _cut(self, name: str, *, frozen: bool) -> LinearPolicy:
+        contexts, features, stages = self._contexts, self._features, self._stages
+        shared, alike = [stage.shared for stage in stages], [stage.alike for stage in stages]
+        own = self._own.rows, self._own.means, self._own.covariances
+        if frozen:
+            contexts, features = contexts.copy(), features.copy()
+            shared, alike = [_copied(belief) for belief in shared], [_copied(belief) for belief in alike]
+            own = dict(own[0]), own[1].copy(), own[2].copy()
         return LinearPolicy(
             name,
-            settings=self.settings,
+            start=self.settings.start,
             contexts=contexts,
             features=features,
-            stages=stages,
+            shared=shared,
+            alike=alike,
             own=own,
             chain=self.chain,
             exploration=self.recipe.exploration,
             lessons=self._taught,
             rates=self._earned.rates,
+            met=self._newcomers.plain,
+            frozen=frozen,
         )
 
     def state(self) -> bytes:
@@ -309,6 +204,7 @@ class LinearLearner:
             "features": self._features.names,
             "products": [sorted(stage.taught) for stage in self._stages],
             "earned": self._earned.plain,
+            "met": self._newcomers.plain,
             **self._calendar.plain,
         }
         arrays: list[NDArray[Any]] = []
@@ -326,17 +222,16 @@ class LinearLearner:
         learner._taught = header["taught"]
         learner._calendar.day = header.get("day")
         learner._earned = _earned(learner.settings, header)
+        learner._newcomers = Newcomers(header.get("met"))
         beliefs = (Belief.of(mean, covariance) for mean, covariance in zip(arrays[::2], arrays[1::2], strict=True))
         told = [
             (next(beliefs), next(beliefs), {product: next(beliefs) for product in products})
             for products in header["products"]
         ]
         names = _with_room(header["contexts"], told, stages=learner._stages)
-        learner._contexts = _Contexts(learner.settings, names=names)
+        learner._contexts = Design(learner.settings, names=names)
         learner._features = Columns(header["features"], knots=0)
-        learner._own = Stacked(
-            np.array([learner._prior(learner.settings.level, stage.bends[0]) for stage in learner._stages])
-        )
+        learner._own = Stacked(learner._deviations())
         for product in sorted({product for _, _, own in told for product in own}):
             learner._own.belief(0, product)
         for row, (stage, (shared, alike, own)) in enumerate(zip(learner._stages, told, strict=True)):
@@ -347,31 +242,6 @@ class LinearLearner:
         return learner
 
 
-class _Contexts:
-    """Context and candidate → the columns of beliefs: the head, waves where there are any, then the context."""
-
-    def __init__(self, settings: Settings, *, names: Sequence[str] | None = None) -> None:
-        self._settings = settings
-        self._waves = Waves(settings.waves)
-        fresh = [*_HEAD, *self._waves.names]
-        self.columns = Columns(fresh if names is None else names, knots=settings.knots)
-
-    def copy(self) -> _Contexts:
-        """The same columns, to grow apart from here on."""
-        return _Contexts(self._settings, names=self.columns.names)
-
-    def rows(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
-        """(m, columns) for candidate i in the context of row i of `values`, which may be one for all."""
-        told = evened(values) if self._settings.waves else values
-        rows = self.columns.rows(names, told)
-        if self._settings.waves:
-            rows[:, len(_HEAD) : len(_HEAD) + self._settings.waves] = self._waves.rows(names, told)
-        if len(rows) < len(candidates):
-            rows = np.repeat(rows, len(candidates), axis=0)
-        rows[:, : len(_HEAD)] = _heads(candidates)
-        return rows
-
-
 def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
     """A learner that knows nothing yet."""
     return LinearLearner(recipe, chain=Chain.of(rewards, recipe.reward))
@@ -380,29 +250,19 @@ def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
 def _with_room(
     names: list[str], told: Sequence[tuple[Belief, Belief, Mapping[ProductId, Belief]]], *, stages: Sequence[_Stage]
 ) -> list[str]:
-    """Give a state from before the last column of `_HEAD` what a new learner would believe of it."""
-    place = len(_HEAD) - 1
-    if names[place : place + 1] == [_HEAD[place]]:
+    """Give a state from before the last column of `HEAD` what a new learner would believe of it."""
+    place = len(HEAD) - 1
+    if names[place : place + 1] == [HEAD[place]]:
         return names
     for stage, (shared, _, own) in zip(stages, told, strict=True):
-        shared.make_room(place, deviation=stage.bends[1])
+        shared.make_room(place, deviation=stage.prior.near)
         for belief in own.values():
-            belief.make_room(place, deviation=stage.bends[0])
-    return [*_HEAD, *names[place:]]
+            belief.make_room(place, deviation=stage.prior.own)
+    return [*HEAD, *names[place:]]
 
 
 def _copied(belief: Belief) -> Belief:
     return Belief.of(belief.mean, belief.covariance)
-
-
-def _head(candidate: Candidate) -> tuple[float, float, float]:
-    """What stands in the first columns: 1, affinity, and how often this customer saw the product lately."""
-    return 1.0, candidate.affinity or 0.0, candidate.seen_lately
-
-
-def _heads(candidates: Sequence[Candidate]) -> Floats:
-    """(n, 3) the heads of many."""
-    return np.array([_head(candidate) for candidate in candidates]).reshape(-1, len(_HEAD))
 
 
 def _earned(settings: Settings, header: Mapping[str, Any]) -> Earned:

@@ -191,9 +191,12 @@ class _Slots:
     ) -> None:
         """Fill in the chance of each slot's product at its place, whatever stands above."""
         logger, prefixes = drew
-        by_logger = prefixes.marginals(logger, decision.scores)
+        logged = decision.scores
+        if getattr(logger, "marks", False):  # numbers alone do not say which products are new
+            logged = scores_of(logger, decision.context, decision.candidates)
+        by_logger = prefixes.marginals(logger, logged)
         policy = target.drawing(logger)
-        scores = decision.scores if policy is logger else scores_of(policy, decision.context, decision.candidates)
+        scores = logged if policy is logger else scores_of(policy, decision.context, decision.candidates)
         by_target = prefixes.marginals(policy, scores)
         for place, row in enumerate(self.rows):
             columns.propensity_at[i, place] = by_logger[place, row]

@@ -9,6 +9,32 @@ import numpy as np
 from bandits.forgetting import Forgetting
 from bandits.recipe import Options
 from recsys.errors import InvalidConfiguration
+from recsys.vocabulary import Floats
+
+HEAD = ("level", "affinity", "seen_lately")
+"""The first columns of every belief: what is not of the context."""
+
+
+_SHARED_LEVEL = 3.0  # of a stage's rate over all products: it may lie wherever the log puts it
+_POOLED = 0.01  # what context does to one product's chance of coming anyway: next to nothing that it does not do to all
+
+
+@dataclass(frozen=True, slots=True)
+class Deviations:
+    """Prior standard deviations of the weights of a stage."""
+
+    level: float  # of a product's own level
+    own: float  # of all else about one product
+    near: float  # of what affinity and having seen it lately do to every product
+    shared: float  # of what context does to every product, and of what a product is like
+
+    def of_one(self, columns: int) -> Floats:
+        """(columns,) of what is one product's own."""
+        return np.array([self.level, *[self.own] * (columns - 1)])
+
+    def of_all(self, columns: int) -> Floats:
+        """(columns,) of what all products share."""
+        return np.array([_SHARED_LEVEL, *[self.near] * (len(HEAD) - 1), *[self.shared] * (columns - len(HEAD))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +42,11 @@ class Settings:
     """Options of a recipe: prior standard deviations of weights, on the scale of logits."""
 
     prior: float = 0.02  # probability of every stage before anything is learned
-    level: float = 2.0  # of a product's own level; of the level that all share, half as much again
+    level: float = 1.0  # of a product's own level beside the level that all share
     context: float = 0.3  # of what context does to one product
     shared: float = 0.3  # of what context does to all, and of what a product is like
-    later: float = 0.1  # of both in stages that follow another, of which few lessons come
+    later: float = 0.03  # of both in stages that follow another, of which few lessons come
+    later_level: float = 0.7  # of a product's own level in those
     affinity: float = 0.5  # prior mean of what a unit of affinity adds to the first good stages
     knots: int = 0  # hats per context feature, which let a line bend
     waves: int = 0  # random Fourier features of the context; above 0, `context` and `shared` are of all of it together
@@ -40,8 +67,11 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0.0 < self.prior < 1.0:
             raise InvalidConfiguration("linear: prior must be in (0, 1)")
-        if not all(0.0 < deviation <= 100.0 for deviation in (self.level, self.context, self.shared, self.later)):
-            raise InvalidConfiguration("linear: level, context, shared and later must be in (0, 100]")
+        if not all(
+            0.0 < deviation <= 100.0
+            for deviation in (self.level, self.context, self.shared, self.later, self.later_level)
+        ):
+            raise InvalidConfiguration("linear: level, context, shared, later and later_level must be in (0, 100]")
         if not -10.0 <= self.affinity <= 10.0:
             raise InvalidConfiguration("linear: affinity must be in [-10, 10]")
         if not (self.knots == 0 or 2 <= self.knots <= 20):
@@ -55,9 +85,14 @@ class Settings:
         """How fast it forgets."""
         return Forgetting(self.keep, self.keep_per)
 
-    def bends(self, parent: int) -> tuple[float, float]:
-        """(context, shared) deviations of a stage that follows the stage in row `parent`, -1 for "seen"."""
-        return (self.context, self.shared) if parent < 0 else (self.later, self.later)
+    def of_stage(self, *, follows: bool, anyway: bool) -> Deviations:
+        """Prior deviations of a stage: one that follows another, or the chance of coming anyway, has few lessons."""
+        level = self.later_level if follows else self.level
+        if anyway:
+            return Deviations(level, own=_POOLED, near=self.shared, shared=self.later)
+        if follows:
+            return Deviations(level, own=self.later, near=self.shared, shared=self.later)
+        return Deviations(level, own=self.context, near=self.shared, shared=self.shared)
 
     @property
     def start(self) -> float:

@@ -25,6 +25,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 
+from bandits.chained import ChainedPolicy
 from bandits.exploration import Exploration
 from bandits.learner import make_learner
 from bandits.policy import Policy
@@ -65,6 +66,7 @@ class Trial:
     start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
     switches: Switches = field(default_factory=Switches)
     slice_share: float = 0.0  # of visits that get a uniform slate
+    first_log: int = 0  # days at the start on which every visit gets one: the log that the recipe starts from
     keep: float = 0.125  # of lessons in which nothing happened
     blind: bool = False  # teach as if every shown slot had been seen
 
@@ -73,6 +75,8 @@ class Trial:
             raise InvalidConfiguration("a trial needs 2 days and 10 customers at least")
         if not (0.0 <= self.slice_share <= 1.0 and 0.0 < self.keep <= 1.0):
             raise InvalidConfiguration("slice_share is a share, and keep a share above 0")
+        if not 0 <= self.first_log <= self.days // 2:
+            raise InvalidConfiguration("first_log is 0 to half of the days: the second half is judged")
         self.rewards.taught(self.recipe.reward)
 
     @property
@@ -151,7 +155,8 @@ class Life:
         keys = (here.rows + bank.scope.first)[:, None] * 8 + np.arange(len(examination) + 1)
         luck = uniforms(bank.seed, purpose="trial", day=day.number, keys=keys.astype(np.uint64).ravel())
         luck = luck.reshape(keys.shape)
-        chosen, likeliest = self._chosen(policy, scores, suited, luck)
+        share = 1.0 if day.number < self.trial.first_log else self.trial.slice_share
+        chosen, likeliest = self._chosen(scores, suited, luck, new=self._new(policy), even_share=share)
         values = bank.values_at(here)
         earned = slates_value(values, chosen, examination=examination)
         if day.number % EVERY == 0:
@@ -183,14 +188,22 @@ class Life:
             scores[:, column] = policy.pair_scores(self._names, told, asked)
         return scores
 
-    def _chosen(self, policy: Policy, scores: Floats, suited: Bools, luck: Floats) -> tuple[Ints, Ints]:
+    def _new(self, policy: Policy) -> Bools | None:
+        """(P + 1,) the products that still have a quota, and the null choice, which has none."""
+        if not isinstance(policy, ChainedPolicy) or not policy.marks:
+            return None
+        return np.append(policy.new_among(self.products), np.False_)
+
+    def _chosen(
+        self, scores: Floats, suited: Bools, luck: Floats, *, new: Bools | None, even_share: float
+    ) -> tuple[Ints, Ints]:
         """(v, K) columns drawn, -1 for none, and the likeliest ones."""
         open_ = np.hstack([suited, np.zeros((len(suited), 1), dtype=np.bool_)])
         whole = np.hstack([scores, np.zeros((len(scores), 1))])
-        rule = rule_of(self.trial.recipe.exploration, lessons=self.learner.taught)
+        rule = rule_of(self.trial.recipe.exploration, lessons=self.learner.taught, new=new)
         slates = drawn(whole, open_=open_, rule=rule, luck=luck[:, 1:])
         even = drawn(np.zeros(whole.shape), open_=open_, rule=softmax(), luck=luck[:, 1:])
-        sliced = luck[:, :1] < self.trial.slice_share
+        sliced = luck[:, :1] < even_share
         columns = np.where(sliced, even.columns, slates.columns)
         likeliest = np.where(slates.columns >= 0, slates.pmfs.argmax(axis=2), -1)
         return columns, likeliest
@@ -201,19 +214,21 @@ def lived(trial: Trial) -> Iterator[Lived]:
     return Life(trial).days()
 
 
-def rule_of(exploration: Exploration, *, lessons: int) -> PmfRule:
+def rule_of(exploration: Exploration, *, lessons: int, new: Bools | None = None) -> PmfRule:
     """An exploration as a rule over many visits at once; equal to `Exploration.pmf` of each, to rounding."""
 
     def rule(scores: Floats, open_: Bools) -> Floats:
         some = open_.any(axis=1)
+        pmf = np.zeros(scores.shape)
         if exploration.kind in ("greedy", "epsilon_greedy", "uniform"):
             inside = np.where(open_, scores, -np.inf)
             best = open_ & (inside == inside.max(axis=1, keepdims=True))
-            shares = (1.0 - exploration.floor) * best / np.maximum(best.sum(axis=1, keepdims=True), 1)
-            return np.asarray(shares + exploration.floor * open_ / np.maximum(open_.sum(axis=1, keepdims=True), 1))
-        pmf = np.zeros(scores.shape)
+            even = {"greedy": 0.0, "uniform": 1.0}.get(exploration.kind, exploration.epsilon)
+            shares = (1.0 - even) * best / np.maximum(best.sum(axis=1, keepdims=True), 1)
+            pmf = shares + even * open_ / np.maximum(open_.sum(axis=1, keepdims=True), 1)
+            return pmf if new is None else exploration.shared_out(pmf, open_ & new)
         for row in np.flatnonzero(some).tolist():
-            pmf[row] = exploration.pmf(scores[row], open_=open_[row], lessons=lessons)
+            pmf[row] = exploration.pmf(scores[row], open_=open_[row], lessons=lessons, new=new)
         return pmf
 
     return rule

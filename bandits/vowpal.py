@@ -24,6 +24,7 @@ from bandits.crossing import Crossing, Table
 from bandits.earned import Earned
 from bandits.exploration import Exploration
 from bandits.forgetting import Calendar
+from bandits.newcomers import Newcomers
 from bandits.recipe import Recipe
 from bandits.regression import Settings
 from bandits.rehearsal import Kept, Rehearsal
@@ -31,7 +32,7 @@ from bandits.state import pack, unpack
 from bandits.teaching import Taught, checked, checked_values
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.rewards import Rewards
-from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, Vector
+from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, ProductId, Vector
 
 KIND = "vowpal"
 _GROUP = "f"  # the one namespace of our examples
@@ -53,9 +54,10 @@ class VowpalPolicy(ChainedPolicy):
         exploration: Exploration,
         lessons: int,
         rates: Sequence[float] = (),
+        met: Mapping[ProductId, float] | None = None,
         crossing: Crossing | None = None,
     ) -> None:
-        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons, rates=rates)
+        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons, rates=rates, met=met)
         self._weights = tuple(weights)  # one (2 ** bits,) per stage
         self._sums = tuple(sums)  # of squared gradients, one (2 ** bits,) per stage
         self._settings = settings
@@ -120,6 +122,7 @@ class VowpalLearner:
         self._calendar = Calendar(self.settings.forgetting)
         self._rehearsal = Rehearsal(times=self.settings.replays, most=self.settings.replayed)
         self._earned = Earned(len(chain.stages), prior=self.settings.prior)
+        self._newcomers = Newcomers()
         self._example = Example()
 
     @property
@@ -151,6 +154,7 @@ class VowpalLearner:
             self._step(each)
         self._rehearsal.keep(lesson)
         self._earned.learn(one)
+        self._newcomers.learn(one)
         self._taught += 1
 
     def _step(self, lesson: Kept) -> None:
@@ -185,6 +189,7 @@ class VowpalLearner:
             exploration=self.recipe.exploration,
             lessons=self._taught,
             rates=self._earned.rates,
+            met=self._newcomers.plain,
             crossing=self.crossing,
         )
 
@@ -196,6 +201,7 @@ class VowpalLearner:
             "chain": self.chain.plain,
             "taught": self._taught,
             "earned": self._earned.plain,
+            "met": self._newcomers.plain,
             **self._calendar.plain,
         }
         arrays: list[NDArray[Any]] = []
@@ -212,6 +218,7 @@ class VowpalLearner:
         learner = cls(recipe, chain=Chain.from_plain(header["chain"]), taught=header["taught"])
         learner._calendar.day = header.get("day")
         learner._earned = _earned(learner.settings, header)
+        learner._newcomers = Newcomers(header.get("met"))
         for stage, workspace in enumerate(learner.workspaces):
             _weights(workspace)[arrays[2 * stage]] = arrays[2 * stage + 1]
         learner._rehearsal.restore(arrays[2 * len(learner.workspaces) :])
@@ -244,6 +251,7 @@ def load_policy(recipe: Recipe, state: bytes, *, version: int) -> VowpalPolicy:
         exploration=recipe.exploration,
         lessons=header["taught"],
         rates=_earned(settings, header).rates,
+        met=header.get("met"),
     )
 
 

@@ -54,6 +54,8 @@ RECIPES = (
     Recipe("vowpal-hopeful", options={"bits": 12, "keep": 0.9}, exploration=Exploration("softmax", bonus=0.5)),
     Recipe("vowpal-rehearsing", options={"bits": 12, "replays": 3, "replayed": 20}),
     Recipe("linear-forgetful", learner="linear", options={"keep": 0.9}),
+    Recipe("linear-quota", learner="linear", exploration=Exploration(quota=0.2, new_until=12.0)),
+    Recipe("vowpal-quota", options={"bits": 12}, exploration=Exploration("squarecb", epsilon=0.02, quota=0.1)),
     Recipe("taps", learner="popularity"),
     Recipe("forgetful", learner="popularity", options={"keep": 0.9}),
     Recipe("value", learner="popularity", options={"by": "value", "strength": 5.0}),

@@ -1,0 +1,154 @@
+"""What the exact linear learner serves: an immutable snapshot of its beliefs, asked by a few small sums in numpy.
+
+Variances are quadratic forms in one vector that all candidates share but for its head. A snapshot therefore keeps
+every covariance once as a row of its upper triangle, and asks all products and stages by one product of a matrix
+and a vector: half of the numbers, read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandits.beliefs import Belief
+from bandits.chain import Chain
+from bandits.chained import ChainedPolicy
+from bandits.columns import Columns
+from bandits.designs import Design, heads
+from bandits.exploration import Exploration
+from bandits.priors import HEAD
+from recsys.vocabulary import NOTHING, Candidate, Context, Floats, ProductId
+
+_MOST_LIKENESSES = 20_000
+
+
+class LinearPolicy(ChainedPolicy):
+    """Scores, probabilities and standard deviations; `frozen` unless its learner goes on under it."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        start: float,
+        contexts: Design,
+        features: Columns,
+        shared: Sequence[Belief],
+        alike: Sequence[Belief],
+        own: tuple[Mapping[ProductId, int], Floats, Floats],
+        chain: Chain,
+        exploration: Exploration,
+        lessons: int,
+        rates: Sequence[float] = (),
+        met: Mapping[ProductId, float] | None = None,
+        frozen: bool = True,
+    ) -> None:
+        super().__init__(name, chain=chain, exploration=exploration, lessons=lessons, rates=rates, met=met)
+        self._start = start
+        self._contexts = contexts
+        self._features = features
+        self._row, self._own, self._unsure = own  # (stages, rows, columns) and (stages, rows, columns, columns)
+        self._shared = np.array([belief.mean for belief in shared])  # (stages, columns)
+        self._alike = np.array([belief.mean for belief in alike])  # (stages, features)
+        self._shared_unsure, self._alike_unsure = shared, alike
+        self._frozen = frozen
+        self._packed: _Packed | None = None
+        self._likeness: dict[tuple[tuple[str, ...], tuple[float, ...]], tuple[Floats, Floats]] = {}
+
+    def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) probability of each stage given the one before; 0 for the null choice."""
+        x = self._contexts.rows(context.names, np.array([context.values]), candidates)
+        return self._chances(x, candidates)
+
+    def pair_probabilities(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
+        return self._chances(self._contexts.rows(names, values, candidates), candidates)
+
+    def spreads(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) posterior standard deviation of each stage's logit; 0 for the null choice."""
+        if not self._frozen:
+            return self.pair_spreads(context.names, np.array([context.values]), candidates)
+        if self._packed is None:
+            covariances = self._unsure + np.array([each.covariance for each in self._shared_unsure])[:, None]
+            self._packed = _Packed(covariances)
+        x = self._contexts.rows(context.names, np.array([context.values]), candidates[:1])[0]
+        variances = self._packed.variances(x, heads(candidates), rows=self._rows(candidates))
+        return self._deviations(variances, candidates)
+
+    def pair_spreads(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
+        x = self._contexts.rows(names, values, candidates)
+        rows = np.array([self._row.get(candidate.product_id, 0) for candidate in candidates])
+        variances = np.empty((len(self._shared), len(candidates)))
+        for row in np.unique(rows).tolist():
+            mine = rows == row
+            variances[:, mine] = _quadratic(self._unsure[:, row], x[mine])
+        for stage, belief in enumerate(self._shared_unsure):
+            variances[stage] += _quadratic(belief.covariance[None], x)[0]
+        return self._deviations(variances, candidates)
+
+    def norm(self) -> float:
+        """The largest Euclidean norm among the weights of a product, or of what products are like, at a stage."""
+        own = np.linalg.norm(self._own + self._shared[:, None], axis=2)
+        return float(max(own.max(initial=0.0), np.linalg.norm(self._alike, axis=1).max(initial=0.0)))
+
+    def _rows(self, candidates: Sequence[Candidate]) -> list[int] | slice:
+        """Where the candidates stand; a slice, which copies nothing, where they stand one after another."""
+        rows = [self._row.get(candidate.product_id, 0) for candidate in candidates]
+        start = rows[0] if rows else 0
+        return slice(start, start + len(rows)) if rows == list(range(start, start + len(rows))) else rows
+
+    def _chances(self, x: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) probabilities from (n, columns), with what the products' own features add."""
+        weights = self._own[:, self._rows(candidates)] + self._shared[:, None]
+        logits = self._start + np.einsum("snd,nd->sn", weights, x)
+        logits += np.array([self._like(candidate)[0] for candidate in candidates]).reshape(-1, len(logits)).T
+        chances: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0)))
+        chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        return chances
+
+    def _deviations(self, variances: Floats, candidates: Sequence[Candidate]) -> Floats:
+        """(stages, n) roots of variances, with what the products' own features add."""
+        variances = variances + np.array([self._like(each)[1] for each in candidates]).reshape(-1, len(variances)).T
+        variances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
+
+    def _like(self, candidate: Candidate) -> tuple[Floats, Floats]:
+        """(stages,) what the product's own features add to logits and to their variances."""
+        key = (candidate.names, candidate.values)
+        found = self._likeness.get(key)
+        if found is None:
+            if len(self._likeness) >= _MOST_LIKENESSES:
+                self._likeness.clear()
+            vector = self._features.vector(candidate.names, candidate.values)
+            mean = np.einsum("sf,f->s", self._alike, vector)
+            spread = np.array([vector @ belief.covariance @ vector for belief in self._alike_unsure])
+            found = self._likeness[key] = mean, spread
+        return found
+
+
+class _Packed:
+    """Covariances (stages, rows, d, d) as upper triangles, for contexts that differ only in their heads."""
+
+    def __init__(self, covariances: Floats) -> None:
+        n = len(HEAD)
+        tail = covariances[..., n:, n:]
+        self._above = np.triu_indices(tail.shape[-1])
+        twice = np.where(self._above[0] == self._above[1], 1.0, 2.0)
+        self._tails: NDArray[np.float32] = (tail[..., self._above[0], self._above[1]] * twice).astype(np.float32)
+        self._heads = covariances[..., :n, :].copy()  # (stages, rows, heads, d)
+
+    def variances(self, x: Floats, heads_: Floats, *, rows: list[int] | slice) -> Floats:
+        """(stages, n) x · C · x, where `x` (d,) is the context of all and `heads_` (n, heads) each one's own."""
+        tail = x[len(HEAD) :]
+        squares = (tail[self._above[0]] * tail[self._above[1]]).astype(np.float32)
+        found = (self._tails[:, rows] @ squares).astype(np.float64)
+        crossed = self._heads[:, rows] @ np.concatenate([np.zeros(len(HEAD)), 2.0 * tail])  # (stages, n, heads)
+        crossed += np.einsum("snij,nj->sni", self._heads[:, rows, :, : len(HEAD)], heads_)
+        return np.asarray(found + np.einsum("sni,ni->sn", crossed, heads_))
+
+
+def _quadratic(covariances: Floats, x: Floats) -> Floats:
+    """(stages, n) x · C · x of covariances (stages, d, d) and rows x (n, d)."""
+    return np.asarray(np.einsum("snd,nd->sn", x @ covariances, x))

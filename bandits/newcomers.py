@@ -1,0 +1,44 @@
+"""Which products are still new to a learner: how much was learned of each, counted by product.
+
+A new product starts from what is like it, and a greedy policy may never find out that it is better than that; one
+unlucky fortnight ends a good product for ever. So a recipe may set a quota (`Exploration.quota`): a declared share of
+every slot, spread evenly over the open products of which fewer than `Exploration.new_until` displays were learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bandits.teaching import Taught
+from recsys.vocabulary import NOTHING, Bools, ProductId
+
+
+class Newcomers:
+    """Displays learned of each product: lessons of the chain's first stage, as many as each stands for."""
+
+    __slots__ = ("_met",)
+
+    def __init__(self, met: Mapping[ProductId, float] | None = None) -> None:
+        self._met = dict(met or {})
+
+    def learn(self, one: Taught) -> None:
+        """Count a lesson."""
+        if one.stage == 0:
+            product = one.candidate.product_id
+            self._met[product] = self._met.get(product, 0.0) + one.weight
+
+    @property
+    def plain(self) -> dict[ProductId, float]:
+        """For a state's header."""
+        return dict(sorted(self._met.items()))
+
+
+def new_among(products: Sequence[ProductId], *, met: Mapping[ProductId, float], until: float) -> Bools:
+    """(n,) which of the products have been met fewer than `until` times; never the null choice.
+
+    >>> new_among(["pot", "loan", "isa"], met={"pot": 500.0, "loan": 20.0}, until=100.0)
+    array([False,  True,  True])
+    """
+    return np.array([product != NOTHING and met.get(product, 0.0) < until for product in products], dtype=np.bool_)
