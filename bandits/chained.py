@@ -69,6 +69,10 @@ class ChainedPolicy(ABC):
     def pair_spreads(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
 
+    def judged(self, context: Context, candidates: Sequence[Candidate]) -> tuple[Floats, Floats]:
+        """Both `probabilities` and `spreads`; a policy that looks once for both says so here."""
+        return self.probabilities(context, candidates), self.spreads(context, candidates)
+
     def deviations(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(n,) standard deviation of each candidate's expected worth, through the chain by the delta method.
 
@@ -92,9 +96,11 @@ class ChainedPolicy(ABC):
         """
         if not candidates:
             return np.empty(0)
-        probabilities = self.probabilities(context, candidates)
         if self._exploration.bonus:
-            probabilities = self._hopeful(probabilities, candidates, spreads=self.spreads(context, candidates))
+            probabilities, spreads = self.judged(context, candidates)
+            probabilities = self._hopeful(probabilities, candidates, spreads=spreads)
+        else:
+            probabilities = self.probabilities(context, candidates)
         products = [candidate.product_id for candidate in candidates]
         scores = self._chain.expected(probabilities, products)
         if not self.marks:

@@ -16,7 +16,7 @@ from bandits.beliefs import Belief
 from bandits.chain import Chain
 from bandits.chained import ChainedPolicy
 from bandits.columns import Columns
-from bandits.designs import Design, heads
+from bandits.designs import Design
 from bandits.exploration import Exploration
 from bandits.priors import HEAD
 from recsys.vocabulary import NOTHING, Candidate, Context, Floats, ProductId
@@ -54,7 +54,7 @@ class LinearPolicy(ChainedPolicy):
         self._shared_unsure, self._alike_unsure = shared, alike
         self._frozen = frozen
         self._packed: _Packed | None = None
-        self._likeness: dict[tuple[tuple[str, ...], tuple[float, ...]], tuple[Floats, Floats]] = {}
+        self._likeness: dict[tuple[tuple[str, ...], tuple[float, ...]], Floats] = {}
 
     def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probability of each stage given the one before; 0 for the null choice."""
@@ -67,14 +67,23 @@ class LinearPolicy(ChainedPolicy):
 
     def spreads(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) posterior standard deviation of each stage's logit; 0 for the null choice."""
-        if not self._frozen:
-            return self.pair_spreads(context.names, np.array([context.values]), candidates)
+        return self.judged(context, candidates)[1]
+
+    def judged(self, context: Context, candidates: Sequence[Candidate]) -> tuple[Floats, Floats]:
+        """(stages, n) each: probabilities and standard deviations, from one look at context and candidates."""
+        if not candidates or not self._frozen:
+            values = np.array([context.values])
+            return self.probabilities(context, candidates), self.pair_spreads(context.names, values, candidates)
         if self._packed is None:
             covariances = self._unsure + np.array([each.covariance for each in self._shared_unsure])[:, None]
             self._packed = _Packed(covariances)
-        x = self._contexts.rows(context.names, np.array([context.values]), candidates[:1])[0]
-        variances = self._packed.variances(x, heads(candidates), rows=self._rows(candidates))
-        return self._deviations(variances, candidates)
+        x, rows = self._contexts.rows(context.names, np.array([context.values]), candidates), self._rows(candidates)
+        likeness = self._likenesses(candidates)
+        closed = [candidate.product_id == NOTHING for candidate in candidates]
+        variances = self._packed.variances(x, rows=rows) + likeness[1]
+        chances = _logistic(self._logits(x, rows) + likeness[0])
+        chances[:, closed] = variances[:, closed] = 0.0
+        return chances, np.sqrt(np.maximum(variances, 0.0))
 
     def pair_spreads(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
@@ -86,7 +95,9 @@ class LinearPolicy(ChainedPolicy):
             variances[:, mine] = _quadratic(self._unsure[:, row], x[mine])
         for stage, belief in enumerate(self._shared_unsure):
             variances[stage] += _quadratic(belief.covariance[None], x)[0]
-        return self._deviations(variances, candidates)
+        variances += self._likenesses(candidates)[1]
+        variances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
 
     def norm(self) -> float:
         """The largest Euclidean norm among the weights of a product, or of what products are like, at a stage."""
@@ -101,21 +112,21 @@ class LinearPolicy(ChainedPolicy):
 
     def _chances(self, x: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probabilities from (n, columns), with what the products' own features add."""
-        weights = self._own[:, self._rows(candidates)] + self._shared[:, None]
-        logits = self._start + np.einsum("snd,nd->sn", weights, x)
-        logits += np.array([self._like(candidate)[0] for candidate in candidates]).reshape(-1, len(logits)).T
-        chances: Floats = 1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0)))
+        chances = _logistic(self._logits(x, self._rows(candidates)) + self._likenesses(candidates)[0])
         chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
         return chances
 
-    def _deviations(self, variances: Floats, candidates: Sequence[Candidate]) -> Floats:
-        """(stages, n) roots of variances, with what the products' own features add."""
-        variances = variances + np.array([self._like(each)[1] for each in candidates]).reshape(-1, len(variances)).T
-        variances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
-        return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
+    def _logits(self, x: Floats, rows: list[int] | slice) -> Floats:
+        weights = self._own[:, rows] + self._shared[:, None]
+        return np.asarray(self._start + np.einsum("snd,nd->sn", weights, x))
 
-    def _like(self, candidate: Candidate) -> tuple[Floats, Floats]:
-        """(stages,) what the product's own features add to logits and to their variances."""
+    def _likenesses(self, candidates: Sequence[Candidate]) -> Floats:
+        """(2, stages, n) what the products' own features add to logits, and to their variances."""
+        told = np.array([self._like(candidate) for candidate in candidates])
+        return told.reshape(-1, 2, len(self._shared)).transpose(1, 2, 0)
+
+    def _like(self, candidate: Candidate) -> Floats:
+        """(2, stages) the same of one."""
         key = (candidate.names, candidate.values)
         found = self._likeness.get(key)
         if found is None:
@@ -124,7 +135,7 @@ class LinearPolicy(ChainedPolicy):
             vector = self._features.vector(candidate.names, candidate.values)
             mean = np.einsum("sf,f->s", self._alike, vector)
             spread = np.array([vector @ belief.covariance @ vector for belief in self._alike_unsure])
-            found = self._likeness[key] = mean, spread
+            found = self._likeness[key] = np.stack([mean, spread])
         return found
 
 
@@ -139,14 +150,18 @@ class _Packed:
         self._tails: NDArray[np.float32] = (tail[..., self._above[0], self._above[1]] * twice).astype(np.float32)
         self._heads = covariances[..., :n, :].copy()  # (stages, rows, heads, d)
 
-    def variances(self, x: Floats, heads_: Floats, *, rows: list[int] | slice) -> Floats:
-        """(stages, n) x · C · x, where `x` (d,) is the context of all and `heads_` (n, heads) each one's own."""
-        tail = x[len(HEAD) :]
+    def variances(self, x: Floats, *, rows: list[int] | slice) -> Floats:
+        """(stages, n) x · C · x of (n, d) columns that are alike but for their heads."""
+        heads, tail = x[:, : len(HEAD)], x[0, len(HEAD) :]
         squares = (tail[self._above[0]] * tail[self._above[1]]).astype(np.float32)
         found = (self._tails[:, rows] @ squares).astype(np.float64)
         crossed = self._heads[:, rows] @ np.concatenate([np.zeros(len(HEAD)), 2.0 * tail])  # (stages, n, heads)
-        crossed += np.einsum("snij,nj->sni", self._heads[:, rows, :, : len(HEAD)], heads_)
-        return np.asarray(found + np.einsum("sni,ni->sn", crossed, heads_))
+        crossed += np.einsum("snij,nj->sni", self._heads[:, rows, :, : len(HEAD)], heads)
+        return np.asarray(found + np.einsum("sni,ni->sn", crossed, heads))
+
+
+def _logistic(logits: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(np.minimum(-logits, 500.0))))
 
 
 def _quadratic(covariances: Floats, x: Floats) -> Floats:

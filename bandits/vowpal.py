@@ -88,6 +88,15 @@ class VowpalPolicy(ChainedPolicy):
             return np.zeros((len(self._sums), 0))
         return self._unsure(self._crossing.table(context, candidates), candidates)
 
+    def judged(self, context: Context, candidates: Sequence[Candidate]) -> tuple[Floats, Floats]:
+        """(stages, n) each: probabilities and standard deviations, from one table of features."""
+        if not candidates:
+            return self.probabilities(context, candidates), self.spreads(context, candidates)
+        table = self._crossing.table(context, candidates)
+        chances = self._told(table)
+        chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        return chances, self._unsure(table, candidates)
+
     def pair_spreads(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
         return self._unsure(self._crossing.pairs(names, values, candidates), candidates)

@@ -222,3 +222,13 @@ def test_a_state_belongs_to_its_recipe() -> None:
         load_policy(Recipe("bandit", learner="vowpal"), learner.state(), 1)
     with pytest.raises(Corrupt, match="vowpal"):
         load_policy(Recipe("bandit", learner="linear"), make_learner(Recipe("bandit"), REWARDS).state(), 1)
+
+
+def test_a_snapshot_is_as_unsure_as_its_learner() -> None:
+    learner = make_learner(Recipe("bandit", learner="linear"), REWARDS)
+    learner.learn(lessons(300))
+    frozen, live = learner.snapshot(1), learner.live()
+    assert isinstance(frozen, linear.LinearPolicy)
+    assert isinstance(live, linear.LinearPolicy)
+    np.testing.assert_allclose(frozen.spreads(moment(3), products()), live.spreads(moment(3), products()), rtol=1e-5)
+    np.testing.assert_allclose(frozen.judged(moment(3), products())[0], frozen.probabilities(moment(3), products()))
