@@ -55,11 +55,12 @@ def trials_of(
     customers: int,
     days: int,
     slice_share: float,
+    first_log: int = 0,
 ) -> list[Trial]:
     """Every recipe in every world under every seed."""
     return [
         Trial(recipe=recipe, rewards=rewards, world=world, seed=seed, customers=customers, days=days,
-              slice_share=slice_share)
+              slice_share=slice_share, first_log=first_log)
         for world, seed, recipe in product(worlds, seeds, recipes)
     ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,26 @@ def test_a_trial_that_cannot_be_is_refused() -> None:
         trial(days=1)
     with pytest.raises(InvalidConfiguration, match="share"):
         trial(slice_share=2.0)
+    with pytest.raises(InvalidConfiguration, match="first_log"):
+        trial(first_log=8)
+
+
+def test_a_recipe_may_start_from_a_log_of_even_slates() -> None:
+    """Until the log ends nothing hangs on the scores, and then everything does."""
+    greedy = Recipe("linear", "linear", exploration=Exploration("greedy"))
+    first, other = (
+        list(Life(trial(recipe=recipe, first_log=7)).days())
+        for recipe in (greedy, replace(greedy, options={"level": 0.3}))
+    )
+    assert [day.earned for day in first[:7]] == [day.earned for day in other[:7]]
+    assert [day.earned for day in first[7:]] != [day.earned for day in other[7:]]
+
+
+def test_a_new_product_gets_its_quota_of_a_trials_slots() -> None:
+    """Of 21 products all are new: a quota of .9 makes even slates of greedy ones, but for the last tenth."""
+    quota = Exploration("greedy", quota=0.9, new_until=1e6)
+    days = list(Life(trial(recipe=Recipe("linear", "linear", exploration=quota))).days())
+    assert 0.6 < np.mean([day.explored for day in days[5:]]) < 0.95
 
 
 def test_simulate_tells_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,9 @@ from serving.simulating import Cell, in_order, regrets, run, summary, table, tri
 from serving.tracked import tracker_of
 
 EXPERIMENT = "simulate"
-_DEFAULT = Recipe("linear", "linear", exploration=Exploration("epsilon_greedy", epsilon=0.02))
+_DEFAULT = Recipe(
+    "linear", "linear", exploration=Exploration("epsilon_greedy", epsilon=0.02, bonus=0.3, quota=0.1, new_until=1_500.0)
+)
 
 
 @click.command
@@ -36,6 +38,7 @@ _DEFAULT = Recipe("linear", "linear", exploration=Exploration("epsilon_greedy", 
 @click.option("--days", type=click.IntRange(min=2), default=120, show_default=True)
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="how many, from 1")
 @click.option("--slice", "slice_share", type=click.FloatRange(0, 1), default=0.0, help="of visits get an even slate")
+@click.option("--first-log", type=click.IntRange(min=0), default=0, help="days of even slates that recipes start from")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="processes")
 @click.option("--to", "folder", type=click.Path(path_type=Path), help="write regret.html and regret.png here")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
@@ -48,6 +51,7 @@ def command(
     days: int,
     seeds: int,
     slice_share: float,
+    first_log: int,
     jobs: int,
     folder: Path | None,
     *,
@@ -62,7 +66,7 @@ def command(
     recipes = _recipes(recipes_at, explorations=explorations, forms=forms)
     trials = trials_of(
         recipes, rewards=rewards_of.load(chosen.rewards), worlds=worlds or tuple(WORLDS), seeds=range(1, seeds + 1),
-        customers=customers, days=days, slice_share=slice_share,
+        customers=customers, days=days, slice_share=slice_share, first_log=first_log,
     )  # fmt: skip
     cells = []
     with tqdm(total=len(trials), unit="trials", desc=f"{customers:,} customers × {days} days") as bar:
