@@ -127,7 +127,7 @@ class LinearLearner:
     def _forget(self, kept: float) -> None:
         for row in range(len(self._stages)):
             self._age(row, kept)
-        self._own.forget(kept)
+        self._own.forget(kept, taught=[stage.taught for stage in self._stages])
 
     def _age(self, row: int, kept: float) -> None:
         """Age what is believed of a stage whatever the product."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bandits.beliefs import Belief
 from bandits.chain import Chain
@@ -147,14 +146,14 @@ class _Packed:
         tail = covariances[..., n:, n:]
         self._above = np.triu_indices(tail.shape[-1])
         twice = np.where(self._above[0] == self._above[1], 1.0, 2.0)
-        self._tails: NDArray[np.float32] = (tail[..., self._above[0], self._above[1]] * twice).astype(np.float32)
+        self._tails = tail[..., self._above[0], self._above[1]] * twice
         self._heads = covariances[..., :n, :].copy()  # (stages, rows, heads, d)
 
     def variances(self, x: Floats, *, rows: list[int] | slice) -> Floats:
         """(stages, n) x · C · x of (n, d) columns that are alike but for their heads."""
         heads, tail = x[:, : len(HEAD)], x[0, len(HEAD) :]
-        squares = (tail[self._above[0]] * tail[self._above[1]]).astype(np.float32)
-        found = (self._tails[:, rows] @ squares).astype(np.float64)
+        squares = tail[self._above[0]] * tail[self._above[1]]
+        found = self._tails[:, rows] @ squares
         crossed = self._heads[:, rows] @ np.concatenate([np.zeros(len(HEAD)), 2.0 * tail])  # (stages, n, heads)
         crossed += np.einsum("snij,nj->sni", self._heads[:, rows, :, : len(HEAD)], heads)
         return np.asarray(found + np.einsum("sni,ni->sn", crossed, heads))

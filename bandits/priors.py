@@ -15,7 +15,6 @@ HEAD = ("level", "affinity", "seen_lately")
 """The first columns of every belief: what is not of the context."""
 
 
-_SHARED_LEVEL = 3.0  # of a stage's rate over all products: it may lie wherever the log puts it
 _POOLED = 0.01  # what context does to one product's chance of coming anyway: next to nothing that it does not do to all
 
 
@@ -23,6 +22,7 @@ _POOLED = 0.01  # what context does to one product's chance of coming anyway: ne
 class Deviations:
     """Prior standard deviations of the weights of a stage."""
 
+    rate: float  # of the level that all products share
     level: float  # of a product's own level
     own: float  # of all else about one product
     near: float  # of what affinity and having seen it lately do to every product
@@ -34,7 +34,7 @@ class Deviations:
 
     def of_all(self, columns: int) -> Floats:
         """(columns,) of what all products share."""
-        return np.array([_SHARED_LEVEL, *[self.near] * (len(HEAD) - 1), *[self.shared] * (columns - len(HEAD))])
+        return np.array([self.rate, *[self.near] * (len(HEAD) - 1), *[self.shared] * (columns - len(HEAD))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,9 @@ class Settings:
     """Options of a recipe: prior standard deviations of weights, on the scale of logits."""
 
     prior: float = 0.02  # probability of every stage before anything is learned
-    level: float = 1.0  # of a product's own level beside the level that all share
-    context: float = 0.3  # of what context does to one product
+    rate: float = 3.0  # of the level that all products share, which may lie wherever the log puts it
+    level: float = 1.0  # of a product's own level beside that
+    context: float = 0.15  # of what context does to one product
     shared: float = 0.3  # of what context does to all, and of what a product is like
     later: float = 0.03  # of both in stages that follow another, of which few lessons come
     later_level: float = 0.7  # of a product's own level in those
@@ -67,11 +68,9 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0.0 < self.prior < 1.0:
             raise InvalidConfiguration("linear: prior must be in (0, 1)")
-        if not all(
-            0.0 < deviation <= 100.0
-            for deviation in (self.level, self.context, self.shared, self.later, self.later_level)
-        ):
-            raise InvalidConfiguration("linear: level, context, shared, later and later_level must be in (0, 100]")
+        for name in ("rate", "level", "context", "shared", "later", "later_level"):
+            if not 0.0 < getattr(self, name) <= 100.0:
+                raise InvalidConfiguration(f"linear: {name} must be in (0, 100]")
         if not -10.0 <= self.affinity <= 10.0:
             raise InvalidConfiguration("linear: affinity must be in [-10, 10]")
         if not (self.knots == 0 or 2 <= self.knots <= 20):
@@ -89,10 +88,10 @@ class Settings:
         """Prior deviations of a stage: one that follows another, or the chance of coming anyway, has few lessons."""
         level = self.later_level if follows else self.level
         if anyway:
-            return Deviations(level, own=_POOLED, near=self.shared, shared=self.later)
+            return Deviations(self.rate, level, own=_POOLED, near=self.shared, shared=self.later)
         if follows:
-            return Deviations(level, own=self.later, near=self.shared, shared=self.later)
-        return Deviations(level, own=self.context, near=self.shared, shared=self.shared)
+            return Deviations(self.rate, level, own=self.later, near=self.shared, shared=self.later)
+        return Deviations(self.rate, level, own=self.context, near=self.shared, shared=self.shared)
 
     @property
     def start(self) -> float:

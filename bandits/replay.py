@@ -36,7 +36,7 @@ STAGE = "reward"
 RECIPE = Recipe(
     "bandit",
     learner="linear",
-    options=MappingProxyType({"waves": 128.0, "context": 5.0, "level": 0.6, "shared": 0.01, "prior": 0.1}),
+    options=MappingProxyType({"waves": 128.0, "context": 5.0, "rate": 0.9, "level": 0.6, "shared": 0.01, "prior": 0.1}),
     exploration=Exploration("squarecb", gamma=1000.0, epsilon=0.01, bonus=0.7, unit="earned"),
 )
 """One recipe for every public data set; none is tuned to one of them (tests/benchmarks/learners.py compares it)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -68,11 +68,11 @@ class Stacked:
             wider[..., d + place, d + place] = more[:, place, None] ** 2
         self._covariances = wider
 
-    def forget(self, kept: float) -> None:
-        """Age everything that is believed of every product."""
-        for stage, deviations in enumerate(self._deviations):
-            for row in range(1, len(self)):
-                Belief.view(self._means[stage, row], self._covariances[stage, row]).forget(kept, deviations=deviations)
+    def forget(self, kept: float, *, taught: Sequence[Collection[ProductId]]) -> None:
+        """Age what was `taught` of each stage; what was not is the prior, and stays it to the last bit."""
+        for stage, products in enumerate(taught):
+            for product in sorted(products):
+                self.forget_one(kept, stage=stage, product=product)
 
     def forget_one(self, kept: float, *, stage: int, product: ProductId) -> None:
         """Age what is believed of one product at one stage."""

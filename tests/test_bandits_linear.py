@@ -197,7 +197,7 @@ def test_learning_and_scoring_are_fast_enough_and_the_state_small() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"rate": 1.0},
+        {"pace": 1.0},
         {"level": 0.0},
         {"context": -1.0},
         {"later": 1e9},
@@ -230,5 +230,5 @@ def test_a_snapshot_is_as_unsure_as_its_learner() -> None:
     frozen, live = learner.snapshot(1), learner.live()
     assert isinstance(frozen, linear.LinearPolicy)
     assert isinstance(live, linear.LinearPolicy)
-    np.testing.assert_allclose(frozen.spreads(moment(3), products()), live.spreads(moment(3), products()), rtol=1e-5)
+    np.testing.assert_allclose(frozen.spreads(moment(3), products()), live.spreads(moment(3), products()), rtol=1e-9)
     np.testing.assert_allclose(frozen.judged(moment(3), products())[0], frozen.probabilities(moment(3), products()))
