@@ -6,9 +6,9 @@ given the one before; a `Chain` multiplies and weighs.
 
 In the incremental form the chance of coming anyway, learned from what was not shown, is taken off the
 chance of opening once tapped: whoever taps a card for what they would have opened without it is moved by
-nothing. A card prevents no opening and both chances are estimates, so the share that would have come anyway
-is taken off as exp(-lift × anyway / opened): 1 - lift × anyway / opened where that is small, and never below 0,
-under which a product would not be shown again to be learned about.
+nothing. Both chances are estimates, and a card prevents no opening, so what it brings is a share of what comes,
+opened / (opened + lift × anyway): 1 - lift × anyway / opened where little comes anyway, and never 0, under which
+a product would not be shown again to be learned about.
 """
 
 from __future__ import annotations
@@ -123,9 +123,9 @@ class Chain:
             if parent >= 0:
                 worths[parent] = worths[parent] + worths[row] * brought[row]
             if self.less and (anyway := self.less[row]) >= 0:
-                odds = self.lift * probabilities[anyway] / np.maximum(probabilities[row], _TINY)
-                slopes[row] += outer * np.exp(-odds) * (1.0 + odds)
-                slopes[anyway] -= outer * self.lift * np.exp(-odds)
+                share = self._share(row, probabilities)
+                slopes[row] += outer * share * (2.0 - share)
+                slopes[anyway] -= outer * self.lift * share**2
             else:
                 slopes[row] += outer
         slopes[:, [product == NOTHING for product in products]] = 0.0
@@ -134,9 +134,12 @@ class Chain:
     def _brought(self, row: int, probabilities: Floats) -> Floats:
         """(n,) the stage's chance, less what comes anyway where that is taken off."""
         chance: Floats = probabilities[row]
-        if self.less and (anyway := self.less[row]) >= 0:
-            chance = chance * np.exp(-self.lift * probabilities[anyway] / np.maximum(chance, _TINY))
-        return chance
+        return chance * self._share(row, probabilities) if self.less and self.less[row] >= 0 else chance
+
+    def _share(self, row: int, probabilities: Floats) -> Floats:
+        """(n,) of what comes of the stage, the share that would not have come anyway."""
+        chance = np.maximum(probabilities[row], _TINY)
+        return np.asarray(chance / (chance + self.lift * probabilities[self.less[row]]))
 
     def _points(self, products: Sequence[ProductId]) -> Floats:
         return np.array([0.0 if product == NOTHING else self.values.get(product, 1.0) for product in products])

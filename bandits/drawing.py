@@ -89,7 +89,9 @@ def draw_slate(
         if candidates[rows[-1]].product_id == NOTHING:
             break
     stacked = np.array(pmfs).reshape(len(rows), n)
-    return Drawn(np.asarray(scores), stacked, tuple(rows), tuple(float(p[row]) for p, row in zip(pmfs, rows, strict=True)))
+    return Drawn(
+        np.asarray(scores), stacked, tuple(rows), tuple(float(p[row]) for p, row in zip(pmfs, rows, strict=True))
+    )
 
 
 def slate_propensities(
