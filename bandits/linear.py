@@ -8,7 +8,8 @@ The logit of a stage, for product p in context x, is the sum of three independen
 with full covariances, updated by one Laplace step for each lesson (`beliefs`). Priors do the pooling:
 a rate is free to lie where the log puts it (`level`), while context moves a product away from its rate
 only as far as the log insists (`context`, `shared`). So a stage with a few hundred lessons stays close
-to its products' rates and one with a hundred thousand bends, without a learning rate to tune. A new
+to its products' rates and one with a hundred thousand bends, without a learning rate to tune. Deviations are about
+those that products differ by (`level`, `later_level`): with twice as wide ones an unlucky fortnight ends a product. A new
 product starts from what all share and from what is like it.
 
 With `waves` the context also enters as random Fourier features (bandits/waves.py; Rahimi and Recht 2007), by

@@ -3,6 +3,10 @@
 A new product starts from what is like it, and a greedy policy may never find out that it is better than that; one
 unlucky fortnight ends a good product for ever. So a recipe may set a quota (`Exploration.quota`): a declared share of
 every slot, spread evenly over the open products of which fewer than `Exploration.new_until` displays were learned.
+
+What it is for, in the plain synthetic world (2,000 customers, 180 days, one seed): a learner that explored 2 % of its
+slots evenly saw the best savings product 417 times, one tap, and left it; its slates were worth .9 of the best fixed
+list's. Slates ranked by the same learner from an even log of as many lessons were worth 1.24 times that list's.
 """
 
 from __future__ import annotations

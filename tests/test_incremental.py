@@ -136,9 +136,7 @@ def test_the_increment_is_what_is_worth_more_than_coming_anyway() -> None:
     chances = np.array([[0.1, 0.1], [0.4, 0.4], [0.0, 0.0]])
     anyway = np.vstack([chances, [0.3, 0.01]])
     assert credited.expected(chances, ["pot", "pot"]).tolist() == pytest.approx([0.08, 0.08])
-    assert incremental.expected(anyway, ["pot", "pot"]).tolist() == pytest.approx(
-        [0.08 * np.exp(-0.75), 0.08 * np.exp(-0.025)]
-    )
+    assert incremental.expected(anyway, ["pot", "pot"]).tolist() == pytest.approx([0.08 * 0.4 / 0.7, 0.08 * 0.4 / 0.41])
     assert Chain.from_plain(incremental.plain) == incremental
     twice = Chain.of(parse(TEXT + "lift = 1.2\n", where="test").with_values({"pot": 2.0}), "incremental")
     assert twice.expected(anyway, ["pot", "pot"]).tolist() == pytest.approx([0.08 * 0.4 / 0.76, 0.08 * 0.4 / 0.412])
