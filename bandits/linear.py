@@ -9,8 +9,8 @@ with full covariances, updated by one Laplace step for each lesson (`beliefs`). 
 a rate is free to lie where the log puts it (`level`), while context moves a product away from its rate
 only as far as the log insists (`context`, `shared`). So a stage with a few hundred lessons stays close
 to its products' rates and one with a hundred thousand bends, without a learning rate to tune. Deviations are about
-those that products differ by (`level`, `later_level`): with twice as wide ones an unlucky fortnight ends a product. A new
-product starts from what all share and from what is like it.
+those that products differ by (`level`, `later_level`): with twice as wide ones an unlucky fortnight ends a
+product. A new product starts from what all share and from what is like it.
 
 With `waves` the context also enters as random Fourier features (bandits/waves.py; Rahimi and Recht 2007), by
 which a product's part bends like a Gaussian-process classifier: in a throw-away sketch (own parts only, six
