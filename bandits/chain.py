@@ -102,6 +102,26 @@ class Chain:
         total[[product == NOTHING for product in products]] = 0.0
         return total
 
+    @property
+    def directions(self) -> tuple[float, ...] | None:
+        """1 where more of a stage is always better, -1 where it is always worse; None where that depends.
+
+        >>> Chain(("tapped", "opened", "dismissed"), (-1, 0, -1), (0.0, None, -0.1), {"pot": 5.0}).directions
+        (1.0, 1.0, -1.0)
+        """
+        own = min(self.values.values(), default=1.0), max(self.values.values(), default=1.0)
+        low, high = ([end if worth is None else worth for worth in self.worths] for end in own)
+        for row in range(len(self.stages) - 1, -1, -1):
+            if (parent := self.parents[row]) >= 0:
+                low[parent], high[parent] = min(low[parent], low[row]), max(high[parent], high[row])
+        if self.less:
+            for row, anyway in enumerate(self.less):
+                if anyway >= 0:
+                    low[anyway], high[anyway] = min(low[anyway], -high[row]), max(high[anyway], -low[row])
+        if any(least < 0.0 < most for least, most in zip(low, high, strict=True)):
+            return None
+        return tuple(-1.0 if least < 0.0 else 1.0 for least in low)
+
     def slopes(self, probabilities: Floats, products: Sequence[ProductId]) -> Floats:
         """(stages, n) derivatives of `expected` by each probability.
 

@@ -41,6 +41,8 @@ class ChainedPolicy(ABC):
         self._exploration = exploration
         self._lessons = lessons
         self._unit = typical(chain, rates) if rates else 1.0  # what a slot earns on average
+        directions = chain.directions
+        self._better = None if directions is None else np.array(directions)[:, None]
         self._met = met or {}  # displays learned from, by product
 
     @property
@@ -130,7 +132,9 @@ class ChainedPolicy(ABC):
 
     def _hopeful(self, probabilities: Floats, candidates: Sequence[Candidate], *, spreads: Floats) -> Floats:
         """(stages, n) probabilities with `bonus` deviations added to every logit, taken away where a stage costs."""
-        better = np.where(self._slopes(probabilities, candidates) < 0.0, -1.0, 1.0)
+        better = self._better
+        if better is None:
+            better = np.where(self._slopes(probabilities, candidates) < 0.0, -1.0, 1.0)
         factors = np.exp(np.clip(better * self._exploration.bonus * spreads, -50.0, 50.0))
         odds = probabilities / np.maximum(1.0 - probabilities, 1e-12) * factors
         return np.asarray(odds / (1.0 + odds))

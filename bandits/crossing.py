@@ -5,7 +5,8 @@ For a candidate of product p in context x the features are
     p × each x_j (and p × hats of x_j)   p × 1   the product's own features   1
     p × affinity   affinity   p × seen lately   seen lately
 
-so that context matters per product (without crossings it has no effect at all, and nothing warns),
+so that context matters per product (without crossings it has no effect at all, and nothing warns) and never
+alone (which VowpalWabbit's `--ignore_linear` asks of a shared namespace: it tells no product from another),
 a new product starts from what its family shares, and the two numbers between this customer and the
 product (affinity, and how often it was seen lately) enter alone and crossed. Hats are piecewise-linear
 bumps at `knots` points of [-2, 2] that let a linear learner bend. `scale` makes context smaller beside

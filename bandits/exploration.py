@@ -147,9 +147,10 @@ def squarecb(scores: Floats, *, open_: Bools, gamma: float, epsilon: float) -> F
     """(n,) 1 / (n_open + gamma × gap to the best), what is left to the best, mixed with `epsilon`."""
     rows = _open_rows(scores, open_)
     inside = scores[rows]
-    best = inside == inside.max()
-    shares = 1.0 / (rows.size + gamma * (inside.max() - inside))
-    shares[best] = (1.0 - math.fsum(shares[~best])) / best.sum()
+    top = inside.max()
+    best = inside == top
+    shares = 1.0 / (rows.size + gamma * (top - inside))
+    shares[best] = (1.0 - math.fsum(shares[~best].tolist())) / np.count_nonzero(best)
     return _spread(shares, rows=rows, n=scores.size, epsilon=epsilon)
 
 

@@ -22,14 +22,15 @@ QUOTA = Exploration("epsilon_greedy", epsilon=0.02, quota=0.1, new_until=50.0)
 
 def _taught(engine: str, *, of_new: int = 3) -> Policy:
     options = {"bits": 12} if engine == "vowpal" else {}
-    learner = make_learner(Recipe("bandit", learner=engine, options=options, exploration=QUOTA), rewards.load())
+    recipe = Recipe("bandit", learner=engine, options=options, exploration=QUOTA)
+    learner = make_learner(recipe, rewards.load())
     for product, times in (("pot", 60), ("loan", 60), ("new", of_new)):
         for number in range(times):
             label = float(product == "pot" and number % 2)
             learner.teach(Context(), Candidate(product), stage="tapped", label=label)
-    again = from_state(learner.recipe, learner.state())
+    again = from_state(recipe, learner.state())
     assert again.state() == learner.state()
-    return load_policy(learner.recipe, learner.state(), 1)
+    return load_policy(recipe, learner.state(), 1)
 
 
 @pytest.mark.parametrize("engine", ["linear", "vowpal"])
@@ -100,3 +101,6 @@ def test_slopes_are_those_of_the_expected_worth(lift: float) -> None:
         less[row] -= 1e-6
         numeric = (chain.expected(more, products) - chain.expected(less, products)) / 2e-6
         np.testing.assert_allclose(slopes[row], numeric, atol=1e-6)
+    assert chain.directions is not None
+    assert (slopes * np.array(chain.directions)[:, None] >= 0.0).all()
+    assert Chain(("tapped", "left"), (-1, 0), (1.0, -2.0), {}).directions is None

@@ -25,7 +25,7 @@ from serving.tracked import tracker_of
 
 EXPERIMENT = "simulate"
 _DEFAULT = Recipe(
-    "linear", "linear", exploration=Exploration("epsilon_greedy", epsilon=0.02, bonus=0.3, quota=0.1, new_until=1_500.0)
+    "linear", "linear", exploration=Exploration("epsilon_greedy", epsilon=0.02, quota=0.2, new_until=2_000.0)
 )
 
 

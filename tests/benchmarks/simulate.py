@@ -26,7 +26,7 @@ from serving.simulating import in_order, run, summary, table, trials_of
 WORLDS = ("plain", "thresholds", "types")
 WANTED = 0.5
 RECIPE = Recipe(
-    "linear", "linear", exploration=Exploration("epsilon_greedy", epsilon=0.02, bonus=0.3, quota=0.1, new_until=1_500.0)
+    "linear", "linear", exploration=Exploration("epsilon_greedy", epsilon=0.02, quota=0.2, new_until=2_000.0)
 )
 EARLY = """
 low = -1.0
