@@ -37,11 +37,8 @@ class ProfileRow:
 
     def with_facts(self, told: Mapping[str, FactValue], *, as_of: int) -> ProfileRow:
         """The row with every told fact that is newer than the known one; itself where none is."""
-        newer = {
-            name: (value, as_of)
-            for name, value in told.items()
-            if name not in self.facts or as_of > self.facts[name][1]
-        }
+        known = self.facts.get
+        newer = {name: (value, as_of) for name, value in told.items() if as_of > known(name, _NEVER)[1]}
         return replace(self, facts={**self.facts, **newer}) if newer else self
 
     def as_facts(self) -> Mapping[str, Fact]:
@@ -50,6 +47,7 @@ class ProfileRow:
         return MappingProxyType({name: Fact(value, times[as_of]) for name, (value, as_of) in self.facts.items()})
 
 
+_NEVER: tuple[FactValue, int] = (None, -(10**18))  # before any time that a fact may hold since
 UNTOLD = ProfileRow()
 """A customer nobody told us about: the strictest case."""
 
