@@ -163,6 +163,9 @@ async def _told_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     answer = problem_answer(error.status_code, str(error.detail))
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:  # a route knows its own method only, the description those of its path
+        described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", ""), {})
+        answer.headers["Allow"] = ", ".join(sorted(map(str.upper, described))) or answer.headers.get("Allow", "")
     return answer
 
 

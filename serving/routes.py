@@ -53,6 +53,7 @@ _WAITING_SHARE = 0.7  # of a deadline: what is left is for the rung below, and f
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
+        400: "a body that cannot be read",
         401: "no key in force",
         403: "the key lacks the scope",
         413: "a body over 1 MiB",
