@@ -9,6 +9,7 @@ Rakhlin 2020), whose scale must grow with what was learned and fit the reward ga
 1 % base rates VW's default of 10 would explore 45 % of the time (statistics.md 3). So gaps may be
 measured in what a slot earned so far (`unit`), and by scores that are optimistic by `bonus` deviations:
 the optimism of UCB (Auer 2002; logistic: Filippi et al. 2010) with the exact propensities of SquareCB.
+A `quota` is spent only on products that are new (bandits/newcomers.py), whatever the kind, and only while any is.
 """
 
 from __future__ import annotations
