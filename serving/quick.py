@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 
@@ -47,7 +48,10 @@ class Quick(APIRoute):
 
 async def _json(request: Request) -> Any:
     """The body as JSON, or its bytes where it says that it is something else."""
-    content = await request.body()
+    try:
+        content = await request.body()
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the caller left before the body was whole") from error
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not content or not (kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))):
         return content or None
