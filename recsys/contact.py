@@ -183,6 +183,11 @@ class ContactPolicy:
                 allowed[rows, column] = False
         return Verdicts(plan.ids, self._names, self._reasons, allowed)
 
+    def quiet_on(self, surface: str, *, at: datetime) -> Quiet | None:
+        """The quiet hours that hold on a surface now, if any."""
+        here = (each for each in self.quiet if each.reach.applies(surface=surface, path="personalised"))
+        return next((each for each in here if each.holds(at)), None)
+
     def _plan(self, products: Sequence[Product], *, surface: str, path: str) -> _Plan:
         key = (surface, path, same_products(products))
         plan = self._plans.get(key)

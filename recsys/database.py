@@ -38,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
-from recsys.kept import BROKEN, KeptReader, Watchdog
+from recsys.kept import BROKEN, KeptReader, Watchdog, name_of
 from recsys.prepared import Prepared
 
 SCHEMA_VERSION = 5
@@ -310,7 +310,7 @@ class Database:
             with self._reader.connect() as connection:
                 yield connection
         except BROKEN as error:
-            raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
+            raise StoreUnavailable(f"the database cannot be read ({name_of(error)})") from error
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -321,7 +321,7 @@ class Database:
                     connection.execute(text(f"SELECT pg_advisory_xact_lock({_APPEND_LOCK})"))
                 yield connection
         except BROKEN as error:
-            raise StoreUnavailable(f"the database cannot be written ({_name(error)})") from error
+            raise StoreUnavailable(f"the database cannot be written ({name_of(error)})") from error
 
     def first(self, statement: Prepared, parameters: Mapping[str, Any]) -> Any:
         """One row or None for a request in flight, over a connection that this thread keeps; see recsys/kept.py.
@@ -373,8 +373,3 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _name(error: Exception) -> str:
-    cause = getattr(error, "orig", None)
-    return type(cause or error).__name__

@@ -58,7 +58,7 @@ class KeptReader:
             return statement.first(connection, parameters)
         except BROKEN as error:
             self._rest((statement, parameters), connection)
-            raise StoreUnavailable(f"the database cannot be read ({_name(error)})") from error
+            raise StoreUnavailable(f"the database cannot be read ({name_of(error)})") from error
         finally:
             self.since = 0.0
 
@@ -158,5 +158,6 @@ class Watchdog:
                     reader.cut()
 
 
-def _name(error: Exception) -> str:
+def name_of(error: BaseException) -> str:
+    """The kind of what went wrong, without the statement or its values."""
     return type(getattr(error, "orig", None) or error).__name__

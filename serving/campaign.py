@@ -3,6 +3,7 @@
 A decision's id is made of the campaign's name and the customer's random token, and an id stands in the log
 once. So a campaign that was killed goes on where it stood, and nobody gets a second message, however often it
 is run. What is to be sent is read back from the log and published whole, in one rename, when all is decided.
+In quiet hours (MKT-7) it waits: an empty answer would be the campaign's one answer to that customer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from recsys.catalogue import Catalogue
 from recsys.entries import REFUSALS, Entry
+from recsys.errors import Misuse
 from recsys.vocabulary import CustomerId, Decision, Profile
 from serving.bootstrap import Installation
 from serving.formats import rfc3339
@@ -65,8 +67,10 @@ def run(
 ) -> Sent:
     """Decide for every customer who is not decided yet, then publish the messages. `told` hears the customers done.
 
-    Raises `StoreUnavailable`, after which the same call goes on where this one stood.
+    Raises `Misuse` in the surface's quiet hours and `StoreUnavailable`, after which the same call goes on where
+    this one stood.
     """
+    _awake(home, campaign)
     sent = Sent()
     staged = out.with_name(f".{out.name}.staged")
     with staged.open("w", encoding="utf-8") as file:
@@ -75,6 +79,7 @@ def run(
             known = _logged(home, list(ids.values()))
             missing = {each: profile for each, profile in chunk.items() if ids[each] not in known}
             sent.before += len(known)
+            _awake(home, campaign)
             _decide(home, campaign, missing, ids=ids, recommender=recommender)
             fresh = _logged(home, [ids[each] for each in missing])
             for customer_id, profile in chunk.items():
@@ -97,6 +102,14 @@ def run(
 def decision_id_of(campaign: Campaign, profile: Profile) -> str:
     """The one decision of a campaign for a customer: nobody chooses its dice, as the token is random."""
     return hashlib.sha256(f"{campaign.name}:{campaign.surface}:{profile.token}".encode()).hexdigest()[:32]
+
+
+def _awake(home: Installation, campaign: Campaign) -> None:
+    if (quiet := home.offers.current.contact.quiet_on(campaign.surface, at=home.clock.now())) is not None:
+        raise Misuse(
+            f"{quiet.name}: nothing goes out on {campaign.surface} from {quiet.begins:%H:%M} to {quiet.ends:%H:%M} in "
+            "London, so nobody is decided for until then: run the campaign again afterwards"
+        )
 
 
 def _chunks(home: Installation) -> Iterator[Mapping[CustomerId, Profile]]:

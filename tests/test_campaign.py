@@ -11,22 +11,30 @@ from pathlib import Path
 
 import pytest
 
-from recsys.clocks import WallClock
+from recsys.clocks import SimulatedClock
 from recsys.customers import Told
 from recsys.vocabulary import CustomerId, Decision, Permissions
 from serving import settings
 from serving.bootstrap import compose
+from tests.builders import START
 from tests.conftest import Recsys
 from tests.service import ADULT, apply_products, started
 
 PUSHES = Permissions(in_app=True, push=True)
 
 
+@pytest.fixture(autouse=True)
+def clock(home: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
+    """A Monday, nine in the morning: what may be sent depends on the hour."""
+    monkeypatch.setenv("RECSYS_CLOCK", "simulated")
+    return SimulatedClock(settings.load(home=home).clock_file, start=START)
+
+
 def peopled(home: Path, *, n: int) -> None:
     """A home of adults; every third does not want pushes."""
     apply_products(home)
     made = compose(settings.load(home=home))
-    now = WallClock().now()
+    now = made.clock.now()
     told = [
         Told(CustomerId(f"c-{i:04}"), now, dict(ADULT), Permissions(in_app=True) if i % 3 == 0 else PUSHES)
         for i in range(n)
@@ -52,7 +60,7 @@ def n_decided(home: Path) -> int:
 
 
 def test_everybody_who_may_be_asked_gets_one_message_and_a_second_run_adds_none(
-    home: Path, tmp_path: Path, recsys: Recsys
+    home: Path, tmp_path: Path, recsys: Recsys, clock: SimulatedClock
 ) -> None:
     peopled(home, n=30)
     out = tmp_path / "push.jsonl"
@@ -72,30 +80,47 @@ def test_everybody_who_may_be_asked_gets_one_message_and_a_second_run_adds_none(
     again = json.loads(recsys(*line).out)
     assert (again["decided_before"], again["messages"]) == (30, first["messages"])
     assert len(decided(home)) == 30
+    clock.set(START.replace(minute=1))
     made = compose(settings.load())
     objector = str(messages(out)[0]["customer_id"])
-    made.customers.tell([Told(CustomerId(objector), WallClock().now(), {}, Permissions())], log=made.log)
+    made.customers.tell([Told(CustomerId(objector), made.clock.now(), {}, Permissions())], log=made.log)
     made.database.close()
     recsys(*line)
     assert objector not in {each["customer_id"] for each in messages(out)}  # MKT-4: from then on
 
 
+def test_in_quiet_hours_a_campaign_waits_and_spends_nobodys_one_message(  # MKT-7
+    home: Path, tmp_path: Path, recsys: Recsys, clock: SimulatedClock
+) -> None:
+    peopled(home, n=9)
+    line = ("recommend", "--batch", "--campaign", "isa-week", "--out", tmp_path / "push.jsonl", "--json")
+    clock.set(START.replace(hour=22))
+    told = recsys(*line)
+    assert told.code == 2
+    assert "MKT-7.quiet-hours: nothing goes out on push from 21:00 to 08:00 in London" in told.err
+    assert not decided(home)
+    assert not (tmp_path / "push.jsonl").exists()
+    assert json.loads(recsys(*line, "--surface", "home").out)["customers"] == 9  # where it is not quiet, it runs
+    clock.set(START.replace(day=3, hour=8))
+    assert json.loads(recsys(*line).out)["messages"] == 6
+
+
 @pytest.mark.processes
-def test_a_campaign_killed_again_and_again_sends_nobody_a_second_message(tmp_path: Path) -> None:
-    home, out = tmp_path / "home", tmp_path / "push.jsonl"
+def test_a_campaign_killed_again_and_again_sends_nobody_a_second_message(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "push.jsonl"
     peopled(home, n=600)
     line = ("recommend", "--batch", "--campaign", "isa-week", "--out", str(out))
     reached = set()
     for _ in range(2):
         goal = n_decided(home) + 150
-        with started(home, *line) as child:
+        with started(home, *line, RECSYS_CLOCK="simulated") as child:
             end = time.monotonic() + 60
             while child.process.poll() is None and n_decided(home) < goal and time.monotonic() < end:
                 time.sleep(0.01)
             child.kill()
         reached.add(n_decided(home))
     assert any(0 < n < 600 for n in reached)
-    with started(home, *line) as child:
+    with started(home, *line, RECSYS_CLOCK="simulated") as child:
         assert child.process.wait(120) == 0
     tokens = Counter(str(each.token) for each in decided(home))
     assert len(tokens) == 600

@@ -12,9 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from contextlib import suppress
 from pathlib import Path
 
 from recsys.catalogue import BANK_CATALOGUE
@@ -23,10 +20,10 @@ from serving.bootstrap import compose
 from serving.offer import apply_catalogue
 from serving.settings import Settings
 from tests.benchmarks.peers import python_of
+from tests.service import started
 
 REQUIREMENTS = ("schemathesis==4.32.5",)
 EXAMPLES = os.environ.get("EXAMPLES", "50")
-PORT = 8127
 
 
 def main() -> None:
@@ -35,21 +32,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         secret = _prepared(home)
-        environment = os.environ | {"RECSYS_HOME": str(home)}
-        with (Path(folder) / "serve.log").open("wb") as said:
-            command = [sys.executable, "-m", "serving.cli", "serve", "--port", str(PORT)]
-            server = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
-        try:
-            _ready(server)
+        with started(home, "serve", "--port", "0") as server:
             told = subprocess.run(
-                [tool, "run", f"http://127.0.0.1:{PORT}/openapi.json", "-H", f"Authorization: Bearer {secret}",
+                [tool, "run", f"{server.wait_for_url()}/openapi.json", "-H", f"Authorization: Bearer {secret}",
                  "--max-examples", EXAMPLES, "--seed", "1", "--phases", "examples,coverage,fuzzing",
                  "--exclude-checks", "positive_data_acceptance"],
                 check=False, cwd=folder,
             )  # fmt: skip
-        finally:
-            server.terminate()
-            server.wait()
     if told.returncode:
         sys.exit(told.returncode)
 
@@ -61,15 +50,6 @@ def _prepared(home: Path) -> str:
     secret = Keys(installed.database).create("tester", scopes=list(Scope))
     installed.database.close()
     return secret
-
-
-def _ready(server: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and server.poll() is None:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=1):
-            return
-        time.sleep(0.2)
-    sys.exit("the service did not start")
 
 
 if __name__ == "__main__":
