@@ -91,6 +91,8 @@ def asymptotic(contributions: Floats, *, planned: int, level: float = 0.95) -> S
     """Bounds around the running mean, tightest after `planned` rows; may widen again as all asymptotics may.
 
     Half-width s·√(2(tρ²+1)/(t²ρ²)·log(√(tρ²+1)/α)). Do not read it below 50 effective conversions.
+    s² counts the largest contribution so far once more: where conversions are few and weights heavy, a mean
+    that is too low comes with a spread that is too small. As the rows grow the addition vanishes.
     """
     if contributions.ndim != 1 or contributions.size < 2:
         raise InvalidTable("expected at least two contributions", where="confidence sequence")
@@ -100,11 +102,13 @@ def asymptotic(contributions: Floats, *, planned: int, level: float = 0.95) -> S
     alpha = _error_of(level)
     rows = np.arange(1, contributions.size + 1)
     means = np.cumsum(contributions) / rows
-    variance = np.maximum(np.cumsum(contributions**2) / rows - means**2, 0.0)
+    squares = contributions**2
+    spread = np.maximum(np.cumsum(squares) / rows - means**2, 0.0)
+    variance = spread + np.maximum.accumulate(squares) / rows
     rho = (-2.0 * math.log(alpha) + math.log(1.0 - 2.0 * math.log(alpha))) / planned
     mixed = rows * rho + 1.0
     reach = np.sqrt(variance * 2.0 * mixed / (rows**2 * rho) * np.log(np.sqrt(mixed) / alpha))
-    reach[variance == 0.0] = math.inf
+    reach[spread == 0.0] = math.inf
     return Sequence(means, means - reach, means + reach, level)
 
 
