@@ -18,6 +18,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -41,12 +42,13 @@ from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
 from recsys.kept import BROKEN, KeptReader, Watchdog, name_of
 from recsys.prepared import Prepared
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _STEPS = {  # from a version to the next: a column that a table made since then has already
     1: ("profiles", "told", "BIGINT NOT NULL DEFAULT 0"),
     2: ("quarantine", "state", "VARCHAR(10) NOT NULL DEFAULT 'kept'"),
     3: ("quarantine", "text", "TEXT NOT NULL DEFAULT '{}'"),
     4: ("activities", "told_at", "BIGINT"),
+    5: ("promotions", "predicted", "TEXT NOT NULL DEFAULT '{}'"),
 }
 _APPEND_LOCK = 7_265_637  # any constant: the advisory lock that PostgreSQL writers share
 
@@ -170,6 +172,18 @@ progress = Table(  # how far a process has read, and what it counted on the way
     Column("position", _big, nullable=False),
     Column("text", Text, nullable=False),
 )
+daily = Table(  # what happened on each day, in sums that add (recsys/daily.py)
+    "daily",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970, UTC
+    Column("kind", String(12), primary_key=True),
+    Column("surface", String(40), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("other", String(128), primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Column("total", Float, nullable=False),
+    Column("squares", Float, nullable=False),
+)
 api_keys = Table(
     "api_keys",
     metadata,
@@ -234,6 +248,7 @@ promotions = Table(
     Column("evidence", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
+    Column("predicted", Text, nullable=False, server_default="{}"),  # what the gate expected of it
 )
 looks = Table(  # at certify splits: each spends some of the error that all may make together
     "looks",

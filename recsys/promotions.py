@@ -7,8 +7,9 @@ the same days: asked again it spends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import EllipsisType
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select
 
 from recsys import database as db
+from recsys.artefacts import canonical
 from recsys.database import Database
 from recsys.errors import Conflict
 from recsys.records import micros, moment
@@ -35,6 +37,7 @@ class Promotion:
     evidence: str  # the tracker's run
     at: datetime
     expires_at: datetime | None = None
+    predicted: Mapping[str, Any] = field(default_factory=dict)  # what the gate expected of it, see serving/promotion.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ def _append(connection: Connection, promotion: Promotion) -> None:
     expires = None if promotion.expires_at is None else micros(promotion.expires_at)
     values = {"role": promotion.role, "recipe": promotion.recipe, "digest": promotion.digest, "by": promotion.by}
     more = {"reason": promotion.reason, "evidence": promotion.evidence, "at": micros(promotion.at)}
+    more |= {"predicted": canonical(dict(promotion.predicted))}
     connection.execute(insert(db.promotions), {"number": last + 1, **values, **more, "expires_at": expires})
 
 
@@ -162,4 +166,5 @@ def _in_force(connection: Connection, *, role: str, now: datetime) -> Promotion 
 
 def _promotion(row: Row[Any]) -> Promotion:
     expires = None if row.expires_at is None else moment(row.expires_at)
-    return Promotion(row.role, row.recipe, row.digest, row.by, row.reason, row.evidence, moment(row.at), expires)
+    return Promotion(row.role, row.recipe, row.digest, row.by, row.reason, row.evidence, moment(row.at), expires,
+                     json.loads(row.predicted))  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from recsys import database as db
 from recsys.artefacts import canonical
@@ -31,7 +31,11 @@ class ReadMark:
 
     def write(self, position: int, counts: Mapping[str, int]) -> None:
         """Move the mark."""
-        table = db.progress
         with self._database.writing() as connection:
-            connection.execute(delete(table).where(table.c.name == self._name))
-            connection.execute(insert(table).values(name=self._name, position=position, text=canonical(dict(counts))))
+            self.write_in(connection, position, counts)
+
+    def write_in(self, connection: Connection, position: int, counts: Mapping[str, int]) -> None:
+        """Move the mark inside the caller's writing transaction, with what was counted up to there."""
+        table = db.progress
+        connection.execute(delete(table).where(table.c.name == self._name))
+        connection.execute(insert(table).values(name=self._name, position=position, text=canonical(dict(counts))))

@@ -27,6 +27,7 @@ from bandits.recipe import Learner, Recipe
 from bandits.selftest import checked_recipe
 from bandits.teaching import sound
 from recsys import artefacts
+from recsys.daily import Daily
 from recsys.errors import ArtefactMissing, Misuse
 from recsys.eventlog import EventLog
 from recsys.joining import Counters
@@ -96,6 +97,7 @@ class LearnerLoop:
         cadence: Cadence,
         bounds: Bounds = Bounds(),  # noqa: B008  frozen
         retention: Retention | None = None,
+        daily: Daily | None = None,
     ) -> None:
         self._log = log
         self._root = root
@@ -113,6 +115,7 @@ class LearnerLoop:
         forms = [recipe.reward for recipe in recipes.values()]
         self._curriculum = Curriculum(rewards, forms=forms, bounds=bounds, past=log)
         self._joiner = self._curriculum.joiner
+        self._daily = daily
         self._position = self._rewind()
         self._retention = retention
         if retention is not None:
@@ -141,6 +144,8 @@ class LearnerLoop:
         if self._retention is not None and page:
             self._retention.save(self._position)
             self._retention.prune(self._taught, now=page[-1].recorded_at)
+        if self._daily is not None:
+            self._daily.save(self._position, open_from=self._joiner.open_from(self._position), full=len(page) == _PAGE)
         if self._position > self._marked:
             self._mark.write(self._position, self.counts())
             self._marked = self._position
@@ -169,6 +174,8 @@ class LearnerLoop:
         for told in self._curriculum.feed(event):
             if isinstance(told, Round):
                 self._close(told)
+                if self._daily is not None:
+                    self._daily.closed(told, at=event.position)
             else:
                 self._teach(told, at=event.position)
         if isinstance(event.body, Decision):
@@ -216,6 +223,8 @@ class LearnerLoop:
     def _note_decision(self, decision: Decision, *, at: int) -> None:
         if self._retention is not None:
             self._retention.saw(decision)
+        if self._daily is not None:
+            self._daily.made(decision, at=at)
         if teaches(decision):
             self._recent.append((at, decision))
         for _, taught in self._learning():
@@ -347,7 +356,7 @@ class LearnerLoop:
 
     def _rewind(self) -> int:
         """Where to begin to read, so that every decision still open at some recipe's position is met again."""
-        starts = []
+        starts = [] if self._daily is None else [self._daily.open_from]
         for taught in self._taught.values():
             manifest = self._manifest(taught.recipe)
             starts.append(0 if manifest is None else int(manifest["open_from"]))

@@ -8,9 +8,10 @@ stays recorded, because taking it spent some of the error that all looks togethe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import EllipsisType
+from typing import Any
 
 from bandits.recipe import Recipe
 from recsys import keys
@@ -72,6 +73,23 @@ def evidence_of(found: Heard, *, tracker: Tracker, approver: str) -> str:
         return run.run_id
 
 
+def predicted_of(found: Heard) -> dict[str, Any]:
+    """What the gate expects: points a round of recipe and champion, off-policy, and the days that it read."""
+    value = found.ruling.value
+    return {
+        "surface": found.surface,
+        "against": found.champion.name,
+        "outcome": found.outcome,
+        "since": found.splits.select_until.isoformat(),
+        "until": found.splits.end.isoformat(),
+        "candidate": value.candidate,
+        "champion": value.champion,
+        "clearance": value.clearance,
+        "margin": value.margin,
+        "units": value.units,
+    }
+
+
 def read_out_evidence(recipe: Recipe, card: Scorecard, *, tracker: Tracker, approver: str, sentence: str) -> str:
     """Write the read-out that crowns a recipe down; the run's id."""
     experiment = card.experiment.experiment_id
@@ -98,12 +116,14 @@ def promoted(
     tracker: Tracker,
     expires_at: datetime | None = None,
     while_: Promotion | EllipsisType | None = ...,
+    predicted: Mapping[str, Any] | None = None,
 ) -> Promotion:
     """Name a recipe for a role, and let the tracker mirror it with its evidence.
 
     With `while_`, the champion that it was heard against, raises `Conflict` where that is no longer in force.
     """
-    promotion = Promotion(role, recipe.name, recipe.digest, by, reason, evidence, home.clock.now(), expires_at)
+    promotion = Promotion(role, recipe.name, recipe.digest, by, reason, evidence, home.clock.now(), expires_at,
+                          predicted or {})  # fmt: skip
     home.promotions.name(promotion, while_=while_)
     mirrored(promotion, tracker=tracker)
     return promotion

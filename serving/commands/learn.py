@@ -7,6 +7,7 @@ from datetime import timedelta
 import click
 from tqdm import tqdm
 
+from recsys.daily import Daily
 from recsys.leases import Lease
 from recsys.readmarks import ReadMark
 from serving import settings
@@ -52,6 +53,7 @@ def learner_of(home: Installation, *, only: str | None = None) -> LearnerLoop:
         cadence=Cadence(chosen.publish_every_lessons, timedelta(minutes=chosen.publish_every_minutes)),
         bounds=chosen.bounds,
         retention=Retention(home.database, log=home.log, root=chosen.artefacts),
+        daily=Daily(home.database) if only is None else None,
     )
 
 

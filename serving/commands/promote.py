@@ -22,7 +22,16 @@ from serving.commands.moments import MOMENT
 from serving.hearing import heard, splits_of
 from serving.judged_policies import known_outcome
 from serving.leading import calm_the_collector
-from serving.promotion import evidence_of, mended, mirrored, objections, promoted, ramp_of, read_out_evidence
+from serving.promotion import (
+    evidence_of,
+    mended,
+    mirrored,
+    objections,
+    predicted_of,
+    promoted,
+    ramp_of,
+    read_out_evidence,
+)
 from serving.tracked import tracker_of
 
 
@@ -163,6 +172,7 @@ def _gate(
         evidence=evidence,
         tracker=tracker,
         while_=in_force,
+        predicted=predicted_of(found),
     )
     if not as_json:
         click.echo(
