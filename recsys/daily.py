@@ -13,15 +13,16 @@ goes on exactly where it stopped, and what is summed equals a recount of the log
     checked    rule               verdicts, one for each product
     refused    rule               verdicts that refused
     alone      rule               verdicts that refused what every other rule allowed
+    stage      recipe    stage    cards of which is known whether the stage was reached; total: those that did
     value      recipe    mode     rounds whose windows have closed; total and squares of their points
 
-Rounds count on the day of their decision. Surfaces are told apart except for rules and products.
+Rounds and stages count on the day of their decision. Surfaces are told apart except for rules and products.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -34,7 +35,7 @@ from recsys import database as db
 from recsys.database import Database
 from recsys.moments import Moments
 from recsys.readmarks import ReadMark
-from recsys.vocabulary import Decision, Round
+from recsys.vocabulary import Decision, Lesson, Round
 
 NAME = "daily"
 PAGES = 20  # full pages of the log between two writings
@@ -93,6 +94,14 @@ class Daily:
             sums[0] += len(verdicts.products)
             sums[1] = sums[1] + refused.sum(axis=0)
             sums[2] = sums[2] + alone.sum(axis=0)
+
+    def told(self, lesson: Lesson, *, at: int) -> None:
+        """Count a lesson that was told when the event at a position came."""
+        if at <= self._position or lesson.slot is None:
+            return
+        decision, happened = lesson.decision, float(lesson.happened)
+        recipe = decision.policy.partition("@")[0]
+        self._add((_day(decision.made_at), "stage", decision.surface, recipe, lesson.stage), 1, happened, happened)
 
     def closed(self, round: Round, *, at: int) -> None:  # noqa: A002
         """Count a round that closed when the event at a position came."""
@@ -175,7 +184,7 @@ def by_day(database: Database, kind: str, *, since: date, by: Sequence[str] = ("
         rows = connection.execute(query).all()
     found = []
     for row in rows:
-        said: Mapping[str, Any] = row._mapping
+        said = dict(row._mapping)
         told = {each: said[each] if each in by else "" for each in ("surface", "name", "other")}
         found.append(Summed(_date(row.day), **told, sums=Moments(int(row.n), float(row.total), float(row.squares))))
     return found

@@ -204,10 +204,13 @@ class EventLog:
             after = rows[-1].position
         return found.hexdigest()[:32]
 
-    def counts(self) -> dict[str, int]:
-        """Events by kind."""
+    def counts(self, *, after: int = 0) -> dict[str, int]:
+        """Events by kind, after a position."""
+        query = select(db.events.c.kind, func.count()).group_by(db.events.c.kind)
+        if after:
+            query = query.where(db.events.c.position > after)
         with self._database.reading() as connection:
-            rows = connection.execute(select(db.events.c.kind, func.count()).group_by(db.events.c.kind)).all()
+            rows = connection.execute(query).all()
             return {row[0]: row[1] for row in rows}
 
     def decision(self, decision_id: str) -> Event:

@@ -97,9 +97,10 @@ class FrozenLog(EventLog):
         end = int(np.searchsorted(self._positions, until, side="right"))
         return hashlib.sha256("".join(self._events["digest"].head(end)).encode()).hexdigest()[:32]
 
-    def counts(self) -> dict[str, int]:
-        """Events by kind."""
-        return dict(self._events.group_by("kind").len().sort("kind").iter_rows())
+    def counts(self, *, after: int = 0) -> dict[str, int]:
+        """Events by kind, after a position."""
+        later = self._events.filter(pl.col("position") > after)
+        return dict(later.group_by("kind").len().sort("kind").iter_rows())
 
     def decisions(self, decision_ids: Sequence[str]) -> dict[str, Event]:
         """Those of the named decisions that were copied."""

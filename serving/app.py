@@ -21,14 +21,17 @@ from starlette.exceptions import HTTPException
 from recsys.errors import RecsysError
 from serving.around import Admitted, Bounded, Measured, problem_answer
 from serving.bootstrap import Service
-from serving.console import SignInFirst, console
+from serving.console import console
+from serving.dashboard import page
 from serving.experiment_routes import trial_routes
+from serving.forms import SignInFirst
 from serving.misfits import Misfit
 from serving.openapi import complete
 from serving.problems import pointer, status_of
 from serving.readings import Readings
 from serving.rights_routes import rights
 from serving.routes import api, open_routes, personal, quick
+from serving.security import Forbidden
 from serving.steering_routes import steering
 
 TIDY_SECONDS = 3600.0
@@ -145,6 +148,8 @@ async def _docs() -> HTMLResponse:
 async def _told_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RecsysError)
     status = status_of(error)
+    if isinstance(error, Forbidden) and _for_a_person(request):
+        return page("missing.html", code=403, title="Not with this key", sentence=str(error))
     if status == 500:
         logger.error("%s: %s", request.url.path.split("/")[1:3], type(error).__name__)
         return problem_answer(500, "this request met a fault of ours; it was counted")
@@ -167,6 +172,11 @@ async def _told_http(request: Request, error: Exception) -> Response:
         described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", ""), {})
         answer.headers["Allow"] = ", ".join(sorted(map(str.upper, described))) or answer.headers.get("Allow", "")
     return answer
+
+
+def _for_a_person(request: Request) -> bool:
+    """Whether a page was asked for, and not the API."""
+    return not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
 
 
 async def _to_sign_in(request: Request, error: Exception) -> Response:

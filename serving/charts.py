@@ -86,6 +86,72 @@ def number_by_day(scorecard: Mapping[str, Any]) -> Spec:
     )
 
 
+def charts_of_policies(told: Mapping[str, Any]) -> dict[str, Spec]:
+    """Every chart of the page of policies by name, where there is something to draw."""
+    found = {}
+    if len({row["day"] for row in told["products"]["by_day"]}) > 1:
+        found["products"] = shares_over_time(told["products"])
+    if len({row["day"] for row in told["curve"]["rates"]}) > 1:
+        found["rates"] = rate_over_time(told["curve"]["rates"], value="rate", title="taps for a card seen", form="%")
+    if len({row["day"] for row in told["curve"]["values"]}) > 1:
+        found["values"] = rate_over_time(told["curve"]["values"], value="mean", title="points a decision", form=".2f")
+    return found
+
+
+MOST_SHOWN = 6
+"""Products with a colour of their own; the others are drawn as one."""
+
+
+def shares_over_time(products: Mapping[str, Any]) -> Spec:
+    """Each product's share of the cards by day, the largest first and the small ones together."""
+    largest = [row["name"] for row in products["now"]][:MOST_SHOWN]
+    shares: dict[tuple[str, str], float] = {}
+    for row in products["by_day"]:
+        key = row["day"], row["name"] if row["name"] in largest else OTHERS
+        shares[key] = shares.get(key, 0.0) + row["share"]
+    order = [*largest, *([OTHERS] if any(name == OTHERS for _, name in shares) else [])]
+    rows = [
+        {"day": day, "product": name, "share": share, "order": order.index(name)}
+        for (day, name), share in sorted(shares.items())
+    ]
+    colours = alt.Color("product:N", title=None, scale=alt.Scale(domain=order), legend=alt.Legend(orient="top"))
+    chart = alt.Chart(_data(rows)).mark_area(opacity=0.85)
+    return _spec(
+        chart.encode(
+            x=alt.X("day:T", axis=_DAY),
+            y=alt.Y("share:Q", stack="normalize", title="share of the cards", axis=alt.Axis(format="%", tickCount=5)),
+            color=colours,
+            order=alt.Order("order:Q"),
+            tooltip=[alt.Tooltip("day:T", format="%-d %B"), "product:N", alt.Tooltip("share:Q", format=".1%")],
+        ),
+        height=260,
+    )
+
+
+OTHERS = "all others"
+
+
+def rate_over_time(rows: Sequence[Mapping[str, Any]], *, value: str, title: str, form: str) -> Spec:
+    """A line for each recipe by day; days with few are left out, as they would only jump."""
+    most: dict[str, int] = {}
+    for row in rows:
+        most[row["recipe"]] = max(most.get(row["recipe"], 0), row["n"])
+    kept = [row for row in rows if row["n"] >= 0.1 * most[row["recipe"]]]
+    names = sorted(most)
+    colour = alt.Color("recipe:N", title=None, scale=alt.Scale(domain=names), legend=alt.Legend(orient="top"))
+    lines = alt.Chart(_data(kept)).mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=26))
+    return _spec(
+        lines.encode(
+            x=alt.X("day:T", axis=_DAY),
+            y=alt.Y(f"{value}:Q", title=title, axis=alt.Axis(format=form, tickCount=5)),
+            color=colour,
+            tooltip=[alt.Tooltip("day:T", format="%-d %B"), "recipe:N", alt.Tooltip(f"{value}:Q", format=".3f"),
+                     alt.Tooltip("n:Q", format=",", title="of")],
+        ),
+        height=240,
+    )  # fmt: skip
+
+
 def forest(rows: Sequence[Mapping[str, Any]], *, logged: float) -> Spec:
     """Judged policies: an estimate with its interval for each estimator, and what the log earned as a line.
 

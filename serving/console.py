@@ -1,7 +1,7 @@
 """Signing in to the dashboard, and the guard around its pages and its JSON.
 
-Reading is all a session may do here; the sign-in form itself is the only thing that is posted, and
-it takes a key, not a cookie, so that a foreign site has nothing to forge.
+The sign-in form takes a key, not a cookie, so that a foreign site has nothing to forge; what pages post
+under a session is guarded by serving/forms.py.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from starlette.concurrency import run_in_threadpool
 from recsys.keys import Scope
 from serving.bootstrap import Service
 from serving.dashboard import page, pages
+from serving.forms import visit
 from serving.readings import Readings
 from serving.routes import PROBLEMS
 from serving.schemas import ExperimentsResponse, Problem, ScorecardOut
-from serving.security import COOKIE, SESSION_SECONDS, Forbidden, Unauthorised
+from serving.security import COOKIE, SESSION_SECONDS, Forbidden
+from serving.steering_pages import steering_pages
 
 _OPEN = ("/static/",)
-
-
-class SignInFirst(Exception):
-    """A page was asked for without a session."""
 
 
 def console(service: Service, *, readings: Readings) -> APIRouter:
@@ -34,7 +32,7 @@ def console(service: Service, *, readings: Readings) -> APIRouter:
     async def seen(request: Request) -> None:
         path = request.url.path
         if not path.startswith(_OPEN):  # a receipt tells of one person: it needs the scope that receipts need
-            _visit(service, request, scope=Scope.AUDIT if path.startswith("/decisions") else Scope.ANALYSE)
+            visit(service.gate, request, scope=Scope.AUDIT if path.startswith("/decisions") else Scope.ANALYSE)
 
     doors = APIRouter(include_in_schema=False)
     doors.add_api_route("/sign-in", _form, methods=["GET"])
@@ -44,6 +42,7 @@ def console(service: Service, *, readings: Readings) -> APIRouter:
     router = APIRouter()
     router.include_router(doors)
     router.include_router(pages(readings), dependencies=[Depends(seen)])
+    router.include_router(steering_pages(service, readings=readings))
     router.include_router(_json(service, readings))
     return router
 
@@ -74,13 +73,6 @@ def _json(service: Service, readings: Readings) -> APIRouter:
         return JSONResponse(scorecard.to_json())
 
     return router
-
-
-def _visit(service: Service, request: Request, *, scope: Scope) -> None:
-    try:
-        service.gate.visitor(request.headers.get("authorization", ""), cookies=request.cookies, scope=scope)
-    except Unauthorised:
-        raise SignInFirst from None
 
 
 async def _form(request: Request) -> HTMLResponse:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypedDict
 from urllib.parse import quote
 
 import vl_convert
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -22,8 +22,9 @@ from recsys.errors import NotFound
 from recsys.experiments import Experiment
 from recsys.scorecards import Scorecard
 from recsys.vocabulary import Switch
-from serving.charts import charts_of
+from serving.charts import charts_of, charts_of_policies
 from serving.formats import FILTERS
+from serving.forms import visitor_of
 from serving.reading_out import ReadOut
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -37,6 +38,7 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_SETTLED = {"released": "Released: the learner takes it up.", "dropped": "Dropped: it never teaches."}
 _KEPT = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
 
 
@@ -72,6 +74,12 @@ class DashboardSource(Protocol):
     def status(self) -> Status:
         """The installation now."""
 
+    def policies(self) -> Mapping[str, Any]:
+        """Who serves what share, what is left to chance, how learning goes (serving/policies.py)."""
+
+    def system(self) -> Mapping[str, Any]:
+        """Health, counters, rules and quarantine (serving/system.py)."""
+
     def receipt(self, decision_id: str) -> ReadOut:
         """One decision in plain sentences; raises `UnknownDecision`."""
 
@@ -104,8 +112,17 @@ def pages(service: DashboardSource) -> APIRouter:
         try:
             scorecard = service.scorecard(experiment_id).to_json()
         except NotFound as error:
-            return page("missing.html", code=404, sentence=str(error))
+            return page("missing.html", code=404, title="Not found", sentence=str(error))
         return page("experiment.html", card=scorecard, charts=charts_of(scorecard))
+
+    @router.get("/policies")
+    def policies() -> HTMLResponse:
+        told = service.policies()
+        return page("policies.html", told=told, charts=charts_of_policies(told))
+
+    @router.get("/system")
+    def system(request: Request, done: str = "") -> HTMLResponse:
+        return system_page(service.system(), request, done=_SETTLED.get(done, ""))
 
     @router.get("/decisions")
     def search(decision: str = "") -> Response:
@@ -146,6 +163,13 @@ def vega_bundle() -> bytes:
 def page(template: str, *, code: int = 200, **values: Any) -> HTMLResponse:
     """One page from its template, with the headers that keep it to itself."""
     return HTMLResponse(_environment().get_template(template).render(**values), status_code=code, headers=_HEADERS)
+
+
+def system_page(told: Mapping[str, Any], request: Request, *, done: str = "", trouble: str = "") -> HTMLResponse:
+    """The page of the system; `trouble` is why what was asked for was not done."""
+    code = 409 if trouble else 200
+    values = {"sums": _sums(told["counters"]), "visitor": visitor_of(request), "done": done, "trouble": trouble}
+    return page("system.html", code=code, told=told, **values)
 
 
 @cache

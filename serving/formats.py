@@ -112,6 +112,19 @@ def minute(moment: str | datetime) -> str:
     return f"{day(at)}, {at:%H:%M} UTC"
 
 
+def duration(minutes: float) -> str:
+    """A length of time in the unit that fits it.
+
+    >>> duration(0.2), duration(12.0), duration(100.0), duration(4000.0)
+    ('under a minute', '12 minutes', '1.7 hours', '2.8 days')
+    """
+    if minutes < 1:
+        return "under a minute"
+    if minutes < 90:
+        return f"{minutes:.0f} minute{'' if round(minutes) == 1 else 's'}"
+    return f"{minutes / 60:.1f} hours" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
+
+
 def untold(sentence: str, word: str) -> str:
     """A judgement's sentence without the word it begins with, for where the word stands above it.
 
@@ -151,6 +164,7 @@ FILTERS: Mapping[str, Callable[..., str]] = MappingProxyType(
         "chance": chance,
         "day": day,
         "minute": minute,
+        "duration": duration,
         "untold": untold,
         "words": words,
     }

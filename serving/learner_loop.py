@@ -178,6 +178,8 @@ class LearnerLoop:
                     self._daily.closed(told, at=event.position)
             else:
                 self._teach(told, at=event.position)
+                if self._daily is not None and told.only is None:
+                    self._daily.told(told.lesson, at=event.position)
         if isinstance(event.body, Decision):
             self._note_decision(event.body, at=event.position)
         if event.position == self._marked and self._counted:  # read again after a restart: count on from there

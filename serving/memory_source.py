@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from recsys import reasonfile
 from recsys.catalogue import Catalogue
@@ -21,6 +22,26 @@ from serving.telling import story_of, told_in_full
 def quiet_status() -> Status:
     """A status with nothing to tell: an empty home."""
     return Status(policies=(), versions={}, counters={}, lessons={}, switches=(), attention=())
+
+
+def quiet_policies() -> dict[str, Any]:
+    """What the page of policies tells of an empty home."""
+    lag = {"read": 0, "last": 0, "events": 0, "minutes": None, "summed": 0, "as_of": None}
+    return {
+        "from": "2026-01-01", "recent_from": "2026-01-01", "to": None, "lag": lag, "serving": [], "modes": [],
+        "exploration": {"cards": 0, "share": None, "uniform_share": None, "against_share": None},
+        "products": {"now": [], "by_day": []}, "curve": {"stage": "tapped", "rates": [], "values": []},
+        "learning": {"lessons": {}, "frozen": {}, "reconciles": True, "quarantined": 0, "position": 0},
+        "history": [], "overrides": [], "predictions": [],
+    }  # fmt: skip
+
+
+def quiet_system() -> dict[str, Any]:
+    """What the page of the system tells of an empty home."""
+    return {
+        "missing": [], "notes": [], "lag": quiet_policies()["lag"], "counters": {}, "rules": [],
+        "quarantine": {"kept": 0, "items": [], "settled": []},
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,14 @@ class MemorySource:
     def status(self) -> Status:
         """The status as given."""
         return self.now
+
+    def policies(self) -> Mapping[str, Any]:
+        """Of an empty home: policies need a database."""
+        return quiet_policies()
+
+    def system(self) -> Mapping[str, Any]:
+        """Of an empty home."""
+        return quiet_system()
 
     def receipt(self, decision_id: str) -> ReadOut:
         """The first decision of this id in the log, read out under the vocabulary of the house."""

@@ -18,17 +18,17 @@ from recsys import artefacts
 from recsys.counting import Counting
 from recsys.errors import ArtefactMissing, Conflict, Corrupt
 from recsys.experiments import Experiment, to_json
-from recsys.readmarks import ReadMark
 from recsys.records import moment
 from recsys.scorecards import Scorecard, reads_from, scorecard_of
 from serving.bootstrap import Service
 from serving.curriculum import STILL
 from serving.dashboard import Serving, Status
-from serving.learner_loop import LEASE
 from serving.learning import learning
 from serving.live_policy import policy_name
+from serving.policies import policies_told
 from serving.reading_out import ReadOut, read_out
 from serving.receipts import receipt_of
+from serving.system import counters_of, system_told
 from serving.telling import read_story
 
 KEEP_EVERY = 20_000
@@ -61,7 +61,6 @@ class Readings:
     def status(self) -> Status:
         """The installation now."""
         service = self._service
-        counts = service.log.counts()
         offer = service.offers.current
         missing, notes = service.readiness()
         learned = learning(service.home.database, service.live.recipes)
@@ -73,25 +72,20 @@ class Readings:
                 "rewards": offer.rewards.version,
                 "bundle": "none" if offer.retriever is None else offer.retriever.digest[:12],
             },
-            counters=self._counters(counts.get("outcome", 0)),
+            counters=counters_of(service.home),
             lessons=learned.lessons,
             switches=service.home.orders.current.off(service.clock.now()),
             attention=[*learned.attention, *missing, *notes],
         )
 
-    def _counters(self, received: int) -> dict[str, int]:
-        """Outcomes received = joined + waiting to be read + quarantined; and what came of them."""
-        _, counted = ReadMark(self._service.home.database, name=LEASE).read()
-        joined = sum(counted.get(name, 0) for name in ("joined", "organic", "late"))
-        quarantined = counted.get("quarantined", 0)
-        lessons = sum(n for name, n in counted.items() if name.startswith("lessons_"))
-        return {
-            "received": received,
-            "joined": joined,
-            "waiting": received - joined - quarantined,
-            "quarantined": quarantined,
-            "lessons learned by all recipes": lessons,
-        }
+    def policies(self) -> dict[str, Any]:
+        """Who serves what share, what is left to chance, and how learning goes."""
+        return policies_told(self._service.home)
+
+    def system(self) -> dict[str, Any]:
+        """Health, counters, rules and quarantine."""
+        missing, notes = self._service.readiness()
+        return system_told(self._service.home) | {"missing": missing, "notes": notes}
 
     def receipt(self, decision_id: str) -> ReadOut:
         """One decision in plain sentences, and recomputed; raises `UnknownDecision`."""

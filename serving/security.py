@@ -1,8 +1,8 @@
 """Who may call: bearer keys for programs, a signed session cookie for the dashboard.
 
 A session holds no rights of its own: each page looks its key up again, so revoking a key ends its
-sessions at once. Cookies are HttpOnly and SameSite=Strict, and pages change nothing, so a foreign
-site can neither read nor act.
+sessions at once. Cookies are HttpOnly and SameSite=Strict, and every form carries a token of its session
+(serving/forms.py), so a foreign site can neither read nor act.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class Gate:
         """A cookie for a key: its name and an end, signed."""
         content = f"{key_name}|{int(time.time()) + SESSION_SECONDS}"
         return f"{content}|{self._signature(content)}"
+
+    def form_token(self, cookie: str) -> str:
+        """What forms of a session carry, "" where there is no session: only its own pages can know it."""
+        return self._signature(f"form|{cookie}") if self._signed_name(cookie) else ""
 
     def one_time_link(self, key_name: str) -> str:
         """A token that opens one session within ten minutes, once."""

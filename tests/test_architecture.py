@@ -19,7 +19,7 @@ FLOORS = {
 }
 STORES = ("database", "eventlog", "customers", "profiles", "activities", "contacts", "register", "keys", "leases",
           "quarantine", "readmarks", "secrets_of_home", "suppression", "orders", "kept",
-          "prepared", "promotions", "trail", "erasures", "tombstones")  # fmt: skip
+          "prepared", "promotions", "trail", "erasures", "tombstones", "daily")  # fmt: skip
 DOORS = {
     "torch": {f"embeddings/{name}.py" for name in ("two_tower", "sequential", "losses", "fitting", "training",
                                                   "sequence_training", "encoding")},
@@ -31,7 +31,7 @@ DOORS = {
     "vl_convert": {"serving/charts.py", "serving/dashboard.py", "serving/bank_sheet.py"},
     "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/console.py",
                 "serving/steering_routes.py", "serving/rights_routes.py", "serving/experiment_routes.py",
-                "serving/openapi.py", "serving/quick.py", "serving/traced.py"},
+                "serving/openapi.py", "serving/quick.py", "serving/traced.py", "serving/steering_pages.py"},
     "pydantic": {"serving/quick.py", "serving/schemas.py", "serving/settings.py", "serving/steering_schemas.py",
                  "serving/experiment_schemas.py"},
 }  # fmt: skip

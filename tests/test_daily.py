@@ -46,6 +46,8 @@ def fed(database: Database, log: list[Event], *, upto: int, rewards: Rewards = R
             for told in joiner.feed(event):
                 if isinstance(told, Round):
                     sums.closed(told, at=event.position)
+                else:
+                    sums.told(told, at=event.position)
             if isinstance(event.body, Decision):
                 sums.made(event.body, at=event.position)
     sums.save(upto, open_from=joiner.open_from(upto), full=False)
@@ -53,7 +55,7 @@ def fed(database: Database, log: list[Event], *, upto: int, rewards: Rewards = R
 
 def everything(database: Database) -> dict[tuple[object, ...], tuple[int, float, float]]:
     found = {}
-    for kind in ("decided", "slots", "chance", "shown", "first", "checked", "refused", "alone", "value"):
+    for kind in ("decided", "slots", "chance", "shown", "first", "checked", "refused", "alone", "stage", "value"):
         for row in daily.by_day(database, kind, since=date(1970, 1, 1), by=("surface", "name", "other")):
             key = (kind, row.day, row.surface, row.name, row.other)
             found[key] = (row.n, round(row.sums.total, 9), round(row.sums.squares, 9))
@@ -85,6 +87,8 @@ def test_sums_equal_a_recount_whatever_the_stops(tmp_path: Path, stops: tuple[in
     assert sum(row.sums.total for row in closed) == pytest.approx(
         sum(each.rewards.sum() for each in _rounds(log)), abs=1e-9
     )
+    tapped = [row for row in daily.by_day(whole, "stage", since=DAY, by=("other",)) if row.other == "tapped"]
+    assert (sum(row.n for row in tapped), sum(row.sums.total for row in tapped)) == (120, 40)
     assert daily.summed_up_to(whole) == log[-1].position
 
 

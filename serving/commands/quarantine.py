@@ -7,15 +7,10 @@ from dataclasses import asdict
 
 import click
 
-from bandits.chain import Chain
-from bandits.teaching import checked
-from recsys.entries import Entry
 from recsys.errors import Misuse
-from recsys.quarantine import DROPPED, KEPT, RELEASED, Refused
-from recsys.vocabulary import Decision, Release
-from serving.bootstrap import Installation
+from recsys.quarantine import KEPT
 from serving.commands.switches import opened, who
-from serving.curriculum import lesson_of
+from serving.settling import dropped, released
 
 STATES = ("kept", "released", "dropped", "passed", "all")
 _MOST = 100_000
@@ -63,12 +58,7 @@ def release(keys: tuple[str, ...], reason: str, *, every_doubt: bool) -> None:
         found += [each for each in home.quarantine.all(limit=_MOST, state=KEPT) if each.kind == "doubt"]
     if not found:
         raise Misuse("name what to release by its KEY, or say --every-doubt: `recsys quarantine list` shows the keys")
-    for each in found:
-        _check(home, each)
-    for each in found:
-        home.log.append([Entry(_release(each, reason=reason, by=who()))])  # once: again, it changes nothing
-        home.quarantine.settle(each.key, state=RELEASED, by=who(), why=reason)
-        home.trail.note(by=who(), action="release_quarantined", subject=each.key)
+    released(home, found, by=who(), why=reason)
     click.echo(f"{len(found):,} released: the learner takes them up where they stand in the log")
 
 
@@ -78,34 +68,5 @@ def release(keys: tuple[str, ...], reason: str, *, every_doubt: bool) -> None:
 def drop(keys: tuple[str, ...], reason: str) -> None:
     """Settle KEYS: they never teach, and need nobody's attention any more."""
     home = opened()
-    for each in [home.quarantine.one(key) for key in keys]:
-        if each.state == RELEASED:
-            raise Misuse(f"{each.key} was released by {each.by}: what the log holds cannot be dropped")
-        home.quarantine.settle(each.key, state=DROPPED, by=who(), why=reason)
-        home.trail.note(by=who(), action="drop_quarantined", subject=each.key)
+    dropped(home, [home.quarantine.one(key) for key in keys], by=who(), why=reason)
     click.echo(f"{len(keys):,} dropped")
-
-
-def _release(item: Refused, *, reason: str, by: str) -> Release:
-    told = (item.decision_id, item.slot, item.stage, item.happened, item.share)
-    return Release(item.key, item.recipe, reason, by, *told)
-
-
-def _check(home: Installation, item: Refused) -> None:
-    """Raise `Misuse` where a release would change nothing."""
-    if item.state not in (KEPT, DROPPED):
-        raise Misuse(f"{item.key} is {item.state} already ({item.by}: {item.why})")
-    if item.kind == "outcome":
-        raise Misuse(f"{item.key}: {item.reason}, so there is nothing that it could teach: drop it")
-    if item.kind == "snapshot":
-        return
-    found = home.log.decisions([item.decision_id]).get(item.decision_id) if item.decision_id else None
-    if found is None or not isinstance(found.body, Decision):
-        raise Misuse(f"{item.key}: {item.reason}; it cannot be released: drop it")
-    lesson = lesson_of(found.body, _release(item, reason="", by=""), position=found.position, at=found.recorded_at)
-    if lesson is None:
-        raise Misuse(f"{item.key}: its decision shows no such slot: drop it")
-    try:
-        checked(lesson, chain=Chain.of(home.rewards))
-    except Misuse as error:
-        raise Misuse(f"{item.key} still cannot teach ({error}): drop it") from None

@@ -9,7 +9,7 @@
     background: null,
     font: "system-ui, sans-serif",
     view: { stroke: null },
-    range: { category: ["series-1", "series-2", "series-3", "series-4"].map(colour) },
+    range: { category: [1, 2, 3, 4, 5, 6, 7].map((n) => colour(`series-${n}`)) },
     axis: {
       labelColor: colour("quiet"), titleColor: colour("quiet"), gridColor: colour("line"), domainColor: colour("line"),
       tickColor: colour("line"), labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", titlePadding: 10,
