@@ -19,8 +19,8 @@ import numpy as np
 from recsys.errors import InvalidPmf
 from recsys.vocabulary import Bools, Candidate, Context, Floats
 
-Basis: TypeAlias = Literal["person", "popularity", "order", "even"]
-"""What scores come from: this customer, everybody's choices, an approved order, or nothing (all alike)."""
+Basis: TypeAlias = Literal["person", "popularity", "order", "even", "words"]
+"""What scores come from: this customer, everybody's choices, an approved order, nothing (all alike), or a search."""
 
 
 class Policy(Protocol):

@@ -18,7 +18,7 @@ from recsys.vocabulary import Product, Reason
 AFFINITY = "affinity"
 """The one number of a candidate that comes from embeddings, as reasons name it."""
 
-Given: TypeAlias = Literal["broadcast", "chance", "pinned", "popular", "otherwise"]
+Given: TypeAlias = Literal["broadcast", "chance", "pinned", "popular", "searched", "otherwise"]
 GIVEN: tuple[Given, ...] = get_args(Given)
 ABSENT = ("not_allowed", "asked", "nothing", "not_proposed", "lower", "closed", "not_drawn")
 _NOBODY_IS_PICKED_FOR = frozenset({"credit", "investment", "pension"})

@@ -304,7 +304,7 @@ class Decision:
     made_at: datetime
     expires_at: datetime
     n_slots: int
-    mode: str  # live | holdout | broadcast | fallback:<rung>
+    mode: str  # live | holdout | broadcast | search | fallback:<rung>
     policy: str  # name@version
     purpose: str  # promotion | service
     permissions: Permissions

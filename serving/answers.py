@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bandits.relevance import RelevancePolicy
 from recsys.vocabulary import Decision, Slot
 from serving.bootstrap import Service
 from serving.formats import rfc3339
@@ -38,7 +39,7 @@ def unlogged_answer(service: Service, ask: Ask) -> dict[str, Any]:
         "made_at": rfc3339(now),
         "expires_at": rfc3339(now),
         "slate": [_slot(slot) for slot in slots],
-        "policy": "static@0",
+        "policy": "static@0" if ask.query is None else RelevancePolicy.name,
         "mode": "fallback:unlogged",
         "experiments": [],
         "shortfall": None if len(slots) == ask.slots else shortfall,

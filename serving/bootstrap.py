@@ -89,7 +89,7 @@ class Installation:
         """What a switch or an override may name."""
         catalogue = self.offers.current.catalogue
         return {
-            "policy": (*(recipe.name for recipe in self.recipes), "uniform", "static"),
+            "policy": (*(recipe.name for recipe in self.recipes), "uniform", "static", "search"),
             "product": catalogue.ids,
             "family": {product.family for product in catalogue.products},
             "surface": tuple(catalogue.surfaces),

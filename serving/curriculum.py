@@ -156,7 +156,7 @@ def lesson_of(decision: Decision, release: Release, *, position: int, at: dateti
 
 
 def teaches(decision: Decision) -> bool:
-    """The hold-out, the broadcast path, unlogged answers and minors never teach (AGE-3).
+    """The hold-out, the broadcast path, searches, unlogged answers and minors never teach (AGE-3).
 
     Nor does a decision without a token: it was made while the profiles were away, and may be an objector's (MKT-2).
     """

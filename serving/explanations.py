@@ -216,6 +216,8 @@ class Explainer:
 def _situation(drawn: Drawn, place: int, *, policy: Policy) -> _Situations:
     """What may be said without looking at the person; `_OTHERWISE` leaves room for what is personal."""
     row = drawn.rows[place]
+    if policy.basis == "words":
+        return ("searched",)
     if chance_share(drawn.pmfs[place], row) > MOSTLY:
         return ("chance", *_OTHERWISE)
     if policy.basis == "popularity" and 2 * int((drawn.scores < drawn.scores[row]).sum()) >= drawn.scores.size:

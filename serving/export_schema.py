@@ -33,7 +33,7 @@ TABLES: Mapping[str, tuple[str, Columns]] = MappingProxyType(
                 token=(pl.String, "the customer's random name; only the bank's own mapping knows whose"),
                 unit=(pl.String, "who was assigned: a pseudonym of the customer or household; cluster by it"),
                 surface=(pl.String, "where in the app"),
-                mode=(pl.String, "live, holdout, broadcast, or fallback:<rung>"),
+                mode=(pl.String, "live, holdout, broadcast, search, or fallback:<rung>"),
                 policy=(pl.String, "name@version of the policy that drew"),
                 purpose=(pl.String, "promotion or service"),
                 experiments=(pl.List(pl.String), "experiment=variant, for each it was part of"),

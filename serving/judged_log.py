@@ -13,6 +13,11 @@ from recsys.joining import Joiner
 from recsys.rewards import Rewards
 from recsys.vocabulary import NOTHING, Decision, ProductId, Round
 
+_NOT_CHOSEN = {
+    "holdout": "the hold-out",
+    "broadcast": "the same list for everyone",
+    "search": "asked for in words that are not kept",
+}
 Told = Callable[[str, int], None]
 """Hears which pass over the log is going on, and the position it has come to."""
 
@@ -40,8 +45,8 @@ class Scope:
 
     def why_left_out(self, decision: Decision) -> str | None:
         """Why a decision in this part says nothing of another policy; None where it does."""
-        if decision.mode in ("holdout", "broadcast"):
-            return {"holdout": "the hold-out", "broadcast": "the same list for everyone"}[decision.mode]
+        if decision.mode in _NOT_CHOSEN:
+            return _NOT_CHOSEN[decision.mode]
         if not decision.candidates or not decision.slots:
             return "nothing could be shown"
         if decision.policy.startswith("static@"):

@@ -121,6 +121,11 @@ def _how(d: Decision) -> str:
             "You are in the small group who all see the same, so that we can tell whether suggestions help anybody. "
             "Nothing was chosen by looking at you."
         )
+    if d.mode == "search":
+        return (
+            "You searched. What fits your words best stands first; among what fits equally well, what we expect to be "
+            "more useful to you. The words themselves are not kept."
+        )
     if d.mode == "broadcast":
         return "These cards are for everybody who may have them. Nothing was chosen by looking at what you like or do."
     if d.mode.startswith("fallback:"):

@@ -27,6 +27,7 @@ from serving.telling import RulesTold, Story, told_in_full
 
 TOLERANCE = 1e-6
 GONE, NONE, ERASED = "the snapshot is gone", "made without a snapshot", "its facts are erased"
+UNTOLD = "the words that were searched for are not kept"
 _SNAPSHOTS_KEPT = 8
 
 PolicyOf = Callable[[Decision], Policy | None]
@@ -111,6 +112,8 @@ def verification(decision: Decision, *, policy_of: PolicyOf) -> Verification:
     draws = verify(decision).found
     if decision.versions.snapshot and not decision.context.names:
         return Verification(draws, not_comparable=ERASED)
+    if decision.mode == "search":
+        return Verification(draws, not_comparable=UNTOLD)
     policy = policy_of(decision)
     if policy is None:
         return Verification(draws, not_comparable=GONE if decision.versions.snapshot else NONE)

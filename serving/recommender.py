@@ -16,6 +16,7 @@ import numpy as np
 
 from bandits.adjusting import adjusted, among, pinned_by
 from bandits.drawing import Drawn, draw_slate
+from bandits.policy import Policy
 from recsys import features, touches
 from recsys.assignment import dice, unit_of
 from recsys.clocks import Clock
@@ -24,6 +25,7 @@ from recsys.layers import Layers, Placement
 from recsys.steering import Steering
 from recsys.vocabulary import Context, CustomerId, Decision, Profile, Slot, Token, Versions
 from serving.explanations import Explainer
+from serving.finding import rung_of, sought
 from serving.ladder import EMPTY, UNIFORM, Ladder, Rung, climbed
 from serving.offer import Offer
 from serving.permitted import candidates_of, path_of, path_taken, verdicts_of
@@ -96,6 +98,8 @@ class Recommender:
         placement, unit = Placement(held_out=False), ""
         if not stranger:
             placement, unit = self._placed(profile, surface=ask.surface)
+        if ask.query is not None:  # no experiment chooses for whoever says what they look for
+            placement = Placement(placement.held_out)
         path = "broadcast" if placement.held_out else path_of(profile)
         verdicts = verdicts_of(
             profile, offer=offer, steering=steering, surface=ask.surface, at=at, path=path, given=ask.given
@@ -106,9 +110,11 @@ class Recommender:
         if redraws > MOST_REDRAWS:
             verdicts = verdicts.joined(refusing_all(verdicts.products))
         eligible = verdicts.eligible()
+        fitting = None if ask.query is None else sought(ask.query, eligible=eligible, catalogue=offer.catalogue)
+        proposable = eligible if fitting is None else tuple(fitting)
         moves = steering.moves(eligible, surface=ask.surface, at=at) if path == "personalised" else ()
         candidates = candidates_of(
-            profile, eligible=eligible, offer=offer, path=path, surface=surface, at=at,
+            profile, eligible=proposable, offer=offer, path=path, surface=surface, at=at,
             k=self._traffic.candidates, pinned=pinned_by(moves),
         )  # fmt: skip
         moves = among(moves, candidates=candidates)
@@ -127,6 +133,8 @@ class Recommender:
 
         off = steering.everything_off(at)
         rungs = iter(()) if off else self._rungs(profile, placement=placement, path=path, stranger=stranger)
+        if fitting is not None and not off:
+            rungs = iter((rung_of(fitting),))
         rung, drawn = climbed(rungs, steering=steering, at=at, draw=draw)
         facts = features.facts_used(profile)
         moves = moves if rung.adjustable else ()
@@ -174,7 +182,7 @@ class Recommender:
             request_id=ask.request_id,
             unit=unit,
             shortfall=short or shortfall_of(ask, slots, offer=offer, eligible=eligible),
-            retrieval=retriever.mode(retriever.vector_of(profile), n_eligible=len(eligible)) if retriever else "all",
+            retrieval=retriever.mode(retriever.vector_of(profile), n_eligible=len(proposable)) if retriever else "all",
             overrides=(*moves, *steering.bans(verdicts)),
             latency_us=(time.perf_counter_ns() - started) // 1000,
         )
@@ -221,14 +229,17 @@ class Recommender:
         verdicts = verdicts_of(nobody, offer=offer, steering=steering, surface=ask.surface, at=at, path="broadcast")
         verdicts = verdicts.joined(promoting_nothing(offer.catalogue.products))
         eligible = narrowed(verdicts, ask=ask).eligible()
+        policy: Policy = self._ladder.static(offer.catalogue.ids, mode="fallback:unlogged").policy
+        if ask.query is not None:
+            fitting = sought(ask.query, eligible=eligible, catalogue=offer.catalogue)
+            eligible, policy = tuple(fitting), rung_of(fitting).policy
         candidates = candidates_of(
             nobody, eligible=eligible, offer=offer, path="broadcast", surface=surface, at=at, k=len(eligible)
         )
-        static = self._ladder.static(offer.catalogue.ids, mode="fallback:unlogged").policy
-        if not candidates or not steering.lets_draw(static.name, at=at):
+        if not candidates or not steering.lets_draw(policy.name, at=at):
             return (), None
         drawn = draw_slate(
-            static, Context(), candidates, length=ask.slots, decision_id="unlogged",
+            policy, Context(), candidates, length=ask.slots, decision_id="unlogged",
             mask_of=mask_of(candidates, offer=offer, surface=surface),
         )  # fmt: skip
         products = [offer.catalogue.product(candidates[row].product_id) for row in drawn.rows]

@@ -22,6 +22,7 @@ from recsys.vocabulary import CustomerId, Decision, Profile
 from serving import intake
 from serving.answers import answer_of, unlogged_answer
 from serving.bootstrap import Service
+from serving.finding import SURFACE, engine_of
 from serving.misfits import Misfit
 from serving.quick import Quick
 from serving.receipts import receipt_of
@@ -41,6 +42,7 @@ from serving.schemas import (
     ReceiptOut,
     RecommendationRequest,
     RecommendationResponse,
+    SearchRequest,
 )
 from serving.security import Caller, Unauthorised
 from serving.settings import LOOPBACK
@@ -108,8 +110,26 @@ open_routes = APIRouter(tags=["health"])
 )
 async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
     """Answer with a slate; the decision is durable before the answer leaves."""
+    return await _answered(body, call, _asked(body, call.service))
+
+
+@quick.post(
+    "/search",
+    operation_id="search",
+    summary="What a customer searches for",
+    response_model=RecommendationResponse,
+    responses={409: {"model": Problem, "description": "the same request id with another body"}},
+)
+async def search(body: SearchRequest, call: Recommends) -> Response:
+    """Answer with what fits the words best, within the rules; logged as a recommendation is, without the words."""
+    catalogue = call.service.offers.current.catalogue
+    await run_in_threadpool(engine_of, catalogue)  # at hand, but for the first search of a new catalogue
+    ask = Ask(CustomerId(body.customer_id), SURFACE, body.slots, request_id=body.request_id, query=body.query)
+    return await _answered(body, call, ask)
+
+
+async def _answered(body: RecommendationRequest | SearchRequest, call: Call, ask: Ask) -> Response:
     service = call.service
-    ask = _asked(body, service)
     request = None if body.request_id is None else Asked(call.caller.name, body.request_id, _digest(body))
     if body.deadline_ms is not None and service.patience.spent():
         return JSONResponse(unlogged_answer(service, ask))
@@ -310,7 +330,7 @@ async def _profile(service: Service, customer_id: CustomerId, *, patience: float
     return profile
 
 
-def _digest(body: RecommendationRequest) -> str:
+def _digest(body: RecommendationRequest | SearchRequest) -> str:
     """Equal for equal bodies, however their keys were ordered."""
     try:
         return digest_of(json.dumps(body.model_dump(), sort_keys=True, default=str))

@@ -21,6 +21,7 @@ from pydantic import (
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 LARGEST_PENCE = 10**15
 
 
@@ -65,6 +66,18 @@ class RecommendationRequest(Strict):
     deadline_ms: int | None = Field(None, strict=True, ge=1, le=60_000)
     candidates: list[Id] | None = Field(None, max_length=1000)
     exclude: list[Id] = Field(default_factory=list, max_length=1000)
+
+
+class SearchRequest(Strict):
+    """What a customer typed. The words find products and are kept nowhere."""
+
+    model_config = example(customer_id="c-1", query="savings acount", slots=5)
+
+    request_id: Id | None = Field(None, description="same id and body: the same answer; same id, other body: 409")
+    customer_id: Id
+    query: Query
+    slots: int = Field(10, strict=True, ge=1, le=20)
+    deadline_ms: int | None = Field(None, strict=True, ge=1, le=60_000)
 
 
 class ReasonOut(Strict):
@@ -126,7 +139,7 @@ class RecommendationResponse(Strict):
     expires_at: str
     slate: list[SlotOut]
     policy: str
-    mode: str = Field(description="live | holdout | broadcast | fallback:<rung>")
+    mode: str = Field(description="live | holdout | broadcast | search | fallback:<rung>")
     experiments: list[AssignedOut]
     shortfall: ShortfallOut | None
 

@@ -26,6 +26,9 @@ from serving.absences import ASKED
 from serving.misfits import Misfit
 from serving.offer import Offer
 
+NO_SURFACE = 'this catalogue has no surface "search": add one to it, so that customers can search'
+NOTHING_FITS = "nothing that may be shown to this customer here fits these words"
+FEWER_FIT = "fewer products fit these words than were asked for"
 OFF = "everything is switched off for now"
 STRANGER, WHO_IS_THIS = "OPS-6.stranger", "Nobody can say just now who asks, so nothing is promoted"
 UNSETTLED = "what may be shown changed again and again while this was decided: ask again"
@@ -43,6 +46,7 @@ class Ask:
     request_id: str | None = None
     candidates: tuple[ProductId, ...] | None = None
     exclude: tuple[ProductId, ...] = ()
+    query: str | None = field(default=None, repr=False)  # what was searched for; never written anywhere
 
 
 def surface_of(ask: Ask, *, offer: Offer) -> Surface:
@@ -51,6 +55,8 @@ def surface_of(ask: Ask, *, offer: Offer) -> Surface:
     if not surfaces:  # an empty home answers with an empty slate that says why
         return Surface(ask.surface, max_slots=ask.slots, null_allowed=False, per_family=ask.slots)
     surface = surfaces.get(ask.surface)
+    if surface is None and ask.query is not None:
+        raise Misfit(NO_SURFACE, at=("query",))
     if surface is None:
         raise Misfit(f'"{ask.surface}" is no surface: the catalogue knows {", ".join(surfaces)}', at=("surface",))
     if ask.slots > surface.max_slots:
@@ -125,6 +131,8 @@ def shortfall_of(ask: Ask, slots: Sequence[Slot], *, offer: Offer, eligible: Seq
         return "there is no catalogue yet: apply one with `recsys catalogue apply FILE`"
     if not eligible:
         return "no product may be shown to this customer here and now"
+    if ask.query is not None:
+        return FEWER_FIT if slots else NOTHING_FITS
     if slots and slots[-1].product_id == NOTHING:
         return "the slate ends here: nothing more was drawn"
     return "fewer products may be shown than were asked for"

@@ -13,6 +13,7 @@ from bandits.drawing import draw_slate, everything_open
 from bandits.exploration import Exploration
 from bandits.learner import Learner, Recipe, make_learner
 from bandits.policy import Policy
+from bandits.relevance import RelevancePolicy
 from recsys import rewards
 from recsys.vocabulary import NOTHING, Candidate, Context, Decision, Lesson, Slot
 from tests import builders
@@ -97,7 +98,13 @@ def all_policies() -> list[Policy]:
         Adjusted(learned[4], boosts={"loan": 4.0, "pot": 0.2, "gone": 9.0}),
         Adjusted(UniformPolicy(), pins=("budgeting",), boosts={"pot": 3.0}),
     ]
-    return [UniformPolicy(), StaticPolicy(["loan", "pot"]), *learned, *steered]
+    return [
+        UniformPolicy(),
+        StaticPolicy(["loan", "pot"]),
+        RelevancePolicy({"pot": 0.9, "loan": 0.85}),
+        *learned,
+        *steered,
+    ]
 
 
 def drawn_decision(number: int, *, policy: Policy | None = None, length: int = 3) -> Decision:

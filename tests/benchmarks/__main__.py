@@ -19,6 +19,7 @@ from tests.benchmarks import (
     poison,
     reasons,
     rules,
+    search,
     simulate,
     states,
 )
@@ -38,6 +39,7 @@ ALL = {
     "poison": poison.main,
     "reasons": reasons.main,
     "rules": rules.main,
+    "search": search.main,
     "simulate": simulate.main,
     "states": states.main,
 }
