@@ -51,11 +51,15 @@ class InvalidTable(Misuse):
     """Rows or columns that do not fit; names the first rows, 1-based as a person counts them."""
 
     def __init__(self, why: str, *, where: str, rows: Sequence[int] = ()) -> None:
-        self.rows = tuple(rows)
+        self.why, self.where, self.rows = why, where, tuple(rows)
         shown = ", ".join(str(row) for row in self.rows[:5])
         more = f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else ""
         at = f" (row{'s' if len(self.rows) > 1 else ''} {shown}{more})" if self.rows else ""
         super().__init__(f"{where}: {why}{at}")
+
+    def below(self, rows: int) -> InvalidTable:
+        """The same of a part that begins after this many rows of the whole."""
+        return InvalidTable(self.why, where=self.where, rows=[row + rows for row in self.rows])
 
 
 class InvalidCatalogue(Misuse):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import keyword
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -22,6 +23,7 @@ COMMANDS = {
     "learn": "the learner process",
     "encode": "the process that keeps customer vectors fresh",
     "train": "train and publish embeddings from the log",
+    "import": "a bank's own tables, checked whole and then taken in",
     "catalogue": "load, check and publish the products",
     "rules": "check the rule pack, explain a verdict, compare two packs",
     "experiments": "create, start, stop, list, read out",
@@ -44,6 +46,11 @@ COMMANDS = {
 }
 
 
+def module_of(command: str) -> str:
+    """The module that holds a command; one named by a word of Python's has an underscore behind it."""
+    return f"serving.commands.{command.replace('-', '_')}{'_' if keyword.iskeyword(command) else ''}"
+
+
 class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -53,7 +60,7 @@ class _Lazy(click.Group):
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
             raise click.UsageError(f'no command is called "{cmd_name}": {hint}', ctx)
-        module = importlib.import_module(f"serving.commands.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(module_of(cmd_name))
         command: click.Command = module.command
         return command
 

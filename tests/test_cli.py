@@ -13,7 +13,7 @@ import pytest
 from recsys.keys import Keys, Scope
 from serving import settings
 from serving.bootstrap import compose
-from serving.cli import COMMANDS
+from serving.cli import COMMANDS, module_of
 from tests.conftest import Recsys
 from tests.test_experiments import TEXT
 
@@ -32,7 +32,7 @@ def test_help_lists_every_command_and_each_is_there(recsys: Recsys) -> None:
     for name, purpose in COMMANDS.items():
         assert f"{name} " in told.out
         assert purpose in told.out
-        assert importlib.util.find_spec(f"serving.commands.{name.replace('-', '_')}")
+        assert importlib.util.find_spec(module_of(name))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ GROUP_ROWS = 1 << 18
 HELD_ROWS = 1 << 20
 """Rows of one month that a writer holds before it writes a part."""
 
+MOST_HELD_ROWS = 4 * HELD_ROWS
+"""Rows of all months that a writer holds: where months come mixed, the fullest is then written."""
+
 
 class Writer:
     """Writes one table; use as a context manager, or `close` at the end.
@@ -52,6 +55,9 @@ class Writer:
             held.append(rows)
             if sum(each.height for each in held) >= HELD_ROWS:
                 self._write(month)
+        sizes = {month: sum(each.height for each in held) for month, held in self._held.items()}
+        if sum(sizes.values()) > MOST_HELD_ROWS:
+            self._write(max(sizes, key=sizes.__getitem__))
 
     def turn(self, month: str) -> None:
         """Rows of months before `month` (such as 2026-02) are not expected any more: write those held."""

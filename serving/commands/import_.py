@@ -1,0 +1,74 @@
+"""`recsys import`: a bank's own tables, checked whole and then taken in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from recsys import imports
+from recsys.errors import Misuse
+from recsys.tables import DECISIONS, described
+from serving import settings
+from serving.bootstrap import compose
+from serving.commands.switches import who
+from serving.importing import checking, take
+from serving.leading import calm_the_collector
+
+
+@click.command
+@click.option("--map", "path", type=click.Path(path_type=Path, dir_okay=False), help="what stands where in your tables")
+@click.option(
+    "--check", "only_check", is_flag=True, help="say what fits, what is missing and what that costs; change nothing"
+)
+@click.option(
+    "--rounds",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="where past decisions are written for evaluate --log",
+)
+@click.option(
+    "--describe", type=click.Choice(list(imports.IMPORTED)), help="what stands in the columns of a table of ours"
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
+def command(*, path: Path | None, only_check: bool, rounds: Path | None, describe: str | None, as_json: bool) -> None:
+    """Take in products, creatives, customers, activity, outcomes and past decisions from Parquet, CSV or SQL.
+
+    Nothing changes until every row fits. Run again, or carried on after an interruption, it adds nothing twice.
+    """
+    if describe is not None:
+        click.echo(described(imports.IMPORTED[describe]))
+        return
+    if path is None:
+        raise Misuse("say --map FILE: which of your columns is which of ours (recsys import --describe customers)")
+    plan = imports.load(path)
+    if plan.of(DECISIONS) and rounds is None and not only_check:
+        raise Misuse("the map names decisions: say --rounds FOLDER, where they are written for recsys evaluate --log")
+    calm_the_collector()
+    home = compose(settings.load())
+    with tqdm(unit="rows", unit_scale=True, mininterval=0.5, leave=False) as bar:
+
+        def told(what: str, rows: int) -> None:
+            bar.set_description(what)
+            bar.update(max(0, rows - bar.n) if only_check else rows)
+
+        with checking(home, plan, told=told) as checked:
+            sizes = {name: staged.rows for name, staged in checked.tables.items()}
+            taken = None if only_check else take(home, checked, rounds=rounds, told=told)
+    if taken is not None:
+        home.trail.note(by=who(), action="import", subject=plan.name)
+    if as_json:
+        click.echo(json.dumps({"rows": sizes, "notes": checked.notes, **(taken.to_json() if taken else {})}))
+        return
+    for name, rows in sizes.items():
+        click.echo(f"{name:10} {rows:>12,} rows fit")
+    for note in checked.notes:
+        click.echo(f"  {note}")
+    if taken is None:
+        click.echo("nothing was changed (--check)")
+        return
+    for what, n in sorted(taken.counts.items()):
+        click.echo(f"{n:>12,} {what}")
+    for each in taken.rounds:
+        click.echo(f"rounds in {each}")

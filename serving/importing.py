@@ -1,0 +1,373 @@
+"""Taking a bank's own tables into an installation: check everything first, change nothing until all of it fits.
+
+What the engine uses is kept where it uses it: products become the catalogue in force, customers and their latest
+activity go to the store, organic outcomes to the log, past decisions to Parquet of rounds beside it. The staged
+tables are removed at the end: what nobody reads is not kept. Every part is told under the bank's own ids,
+so an import that was interrupted, or is run again, adds nothing twice.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recsys import catalogue as catalogues
+from recsys.catalogue import Catalogue
+from recsys.customers import Told
+from recsys.entries import Entry, Status
+from recsys.errors import InvalidCatalogue, InvalidTable, Misuse
+from recsys.facts import FACTS, checked_fact
+from recsys.imports import ImportMap, Staged, stage
+from recsys.rewards import Rewards
+from recsys.tables import ACTIVITY, CREATIVES, CUSTOMERS, DECISIONS, OUTCOMES, PRODUCTS
+from recsys.tomltext import written
+from recsys.vocabulary import (
+    Activity,
+    CustomerId,
+    Fact,
+    Outcome,
+    Permissions,
+    Product,
+    ProductId,
+    Profile,
+    Token,
+)
+from serving.bootstrap import Installation
+from serving.intake import ALWAYS_KNOWN
+from serving.offer import apply_catalogue
+from serving.permitted import path_of
+
+HISTORY = 64  # of a customer's latest activities, that encoders and rules can look back on
+_CHUNK = 2_000
+_ASKED = 500  # customers whose verdicts are asked for the report
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A map whose every row fits: the staged tables, and the catalogue that will be in force."""
+
+    tables: Mapping[str, Staged]
+    catalogue: Catalogue
+    catalogue_text: str  # "" where no product is imported
+    notes: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Taken:
+    """What an import changed."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    rounds: tuple[Path, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"taken": dict(self.counts), "rounds": [str(path) for path in self.rounds]}
+
+
+@contextmanager
+def checking(home: Installation, plan: ImportMap, *, told: Progress = lambda what, rows: None) -> Iterator[Checked]:
+    """Stage and check everything a map names; what is staged is gone afterwards.
+
+    Raises `InvalidTable` or `InvalidCatalogue` that say what to mend; nothing of the installation has changed then.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=".import-", dir=home.settings.folder))
+    try:
+        yield _checked(home, plan, folder=folder, told=told)
+    finally:
+        shutil.rmtree(folder)
+
+
+def take(home: Installation, checked: Checked, *, rounds: Path | None, told: Progress = lambda what, n: None) -> Taken:
+    """Take in what was checked. Raises `StoreUnavailable`, after which the same call goes on where this one stood."""
+    taken = Taken()
+    if checked.catalogue_text:
+        apply_catalogue(home.settings.artefacts, text=checked.catalogue_text, where="the imported products")
+        home.offers.refresh()
+        taken.counts["products"] = len(checked.catalogue.products)
+    if (customers := checked.tables.get(CUSTOMERS.name)) is not None:
+        for frame in _chunks(customers.scan().sort("as_of", maintain_order=True)):
+            taken.counts["customers changed"] += home.customers.tell([told_of(row) for row in frame], log=home.log)
+            told("customers", len(frame))
+    if (activity := checked.tables.get(ACTIVITY.name)) is not None:
+        for each in _latest(activity, told=told):
+            said = home.customers.add_activities([activity_of(row) for row in each], told_at=home.clock.now())
+            taken.counts.update(f"activities {verdict}" for verdict in said.values())
+    if (outcomes := checked.tables.get(OUTCOMES.name)) is not None:
+        for frame in _chunks(outcomes.scan().filter(pl.col("decision_id").is_null())):
+            _log(home, frame, taken=taken)
+            told("outcomes", len(frame))
+    if (decisions := checked.tables.get(DECISIONS.name)) is not None:
+        if rounds is None:
+            raise Misuse(
+                "the map names decisions: say --rounds FOLDER, where they are written for recsys evaluate --log"
+            )
+        taken.rounds = write_rounds(decisions, outcomes=outcomes, rewards=_rewards(home, checked), folder=rounds)
+    return taken
+
+
+# -- checking ------------------------------------------------------------------------------------
+
+
+def _checked(home: Installation, plan: ImportMap, *, folder: Path, told: Progress) -> Checked:
+    tables: dict[str, Staged] = {}
+    catalogue, text = home.offers.current.catalogue, ""
+    kinds = home.rewards.kinds | ALWAYS_KNOWN
+    latest = home.clock.now() + timedelta(minutes=5)
+
+    def fits(frame: pl.DataFrame, where: str) -> None:
+        if "product_id" in frame.columns and "outcome_id" in frame.columns:
+            _refuse(~frame["product_id"].is_in(list(catalogue.ids)), "product_id is no product of the catalogue", where)
+            _refuse(~frame["kind"].is_in(sorted(kinds)), f"kind must be one of {', '.join(sorted(kinds))}", where)
+        for name in ("happened_at", "made_at", "as_of"):
+            if name in frame.columns:
+                _refuse(frame[name] > latest, f"{name} lies in the future", where)
+
+    for mapped in plan.tables:
+        name = mapped.table.name
+        tables[name] = stage(mapped, folder=folder, also=fits, told=lambda rows, name=name: told(name, rows))  # type: ignore[misc]
+        if name == PRODUCTS.name:
+            creatives = plan.of(CREATIVES)
+            if creatives is not None:
+                tables[CREATIVES.name] = stage(creatives, folder=folder)
+            text = catalogue_text(tables[name], creatives=tables.get(CREATIVES.name), plan=plan)
+            catalogue = catalogues.parse(text, where=mapped.source.name)
+    return Checked(tables, catalogue, text, tuple(_notes(home, tables, catalogue=catalogue)))
+
+
+def _refuse(bad: pl.Series, why: str, where: str) -> None:
+    if bad.any():
+        raise InvalidTable(why, where=where, rows=(bad.arg_true() + 1).to_list())
+
+
+def catalogue_text(products: Staged, *, creatives: Staged | None, plan: ImportMap) -> str:
+    """The catalogue file that imported products make; a product without a creative is said in its own text."""
+    words: dict[str, list[dict[str, Any]]] = {}
+    for row in creatives.scan().collect().iter_rows(named=True) if creatives is not None else ():
+        words.setdefault(row["product_id"], []).append(row)
+    found = products.scan().collect()
+    if strangers := sorted(set(words) - set(found["product_id"])):
+        raise InvalidCatalogue(f"creatives: {strangers[0]} is no imported product; mend product_id, or import it too")
+    surfaces = [
+        ("surface", {"name": each.name, "max_slots": each.max_slots, "null_allowed": each.null_allowed,
+                     "per_family": each.per_family})
+        for each in plan.surfaces
+    ]  # fmt: skip
+    tables: list[tuple[str, Mapping[str, Any]]] = [*surfaces]
+    for row in found.iter_rows(named=True):
+        tables.append(
+            ("product", {
+                "id": row["product_id"], "name": row["name"], "family": row["family"],
+                "class": row["communication_class"], "regulated_class": row["regulated_class"],
+                "surfaces": row["surfaces"], "text": row["text"], "tags": row["tags"], "value": row["value"],
+                "min_age": row["min_age"], "countries": row["countries"], "launched_at": row["launched_at"],
+                "retired_at": row["retired_at"], "dominated_by": row["dominated_by"] or None,
+            })
+        )  # fmt: skip
+        own = {"creative_id": f"{row['product_id']}-1", "text": row["text"],
+               "communication_class": row["communication_class"]}  # fmt: skip
+        tables += [
+            ("product.creative", {
+                "id": each["creative_id"], "text": each["text"], "class": each["communication_class"],
+                "apr_block": each.get("apr_block"),
+            })
+            for each in words.get(row["product_id"], [own])
+        ]  # fmt: skip
+    return written({"version": f"import of {plan.name}"}, tables)
+
+
+def _notes(home: Installation, tables: Mapping[str, Staged], *, catalogue: Catalogue) -> Iterator[str]:
+    """What is missing, and what that costs."""
+    for name, staged in tables.items():
+        for column, cost in staged.left_out:
+            if cost:
+                yield f"{name}: no {column}: {cost}"
+    customers = tables.get(CUSTOMERS.name)
+    if customers is not None and customers.rows and catalogue.products:
+        yield from _reachable(home, customers, catalogue=catalogue)
+    decisions = tables.get(DECISIONS.name)
+    if decisions is not None:
+        unknown = decisions.scan().filter(pl.col("propensities").list.eval(pl.element().is_null()).list.any())
+        n = unknown.select(pl.len()).collect().item()
+        if n:
+            yield f"decisions: {n:,} of {decisions.rows:,} have no propensities: kept, and no use to importance weights"
+
+
+def _reachable(home: Installation, customers: Staged, *, catalogue: Catalogue) -> Iterator[str]:
+    """How many could be shown something under the rules with the facts as told, and which products nobody could."""
+    step = max(1, customers.rows // _ASKED)
+    rows = customers.scan().gather_every(step).head(_ASKED).collect().iter_rows(named=True)
+    profiles, now = [_profile(told_of(row)) for row in rows], home.clock.now()
+    reached, blocked, someone = set[ProductId](), dict[ProductId, Counter[str]](), 0
+    for profile in profiles:
+        found = False
+        for surface in catalogue.surfaces:
+            if not (products := catalogue.offered(surface, now)):
+                continue
+            said = home.offers.current.rules.of(profile).verdicts(
+                profile, products=products, surface=surface, at=now, path=path_of(profile)
+            )
+            fine = said.eligible()
+            reached.update(fine)
+            found = found or bool(fine)
+            for verdict in said.expanded():
+                if not verdict.allowed:
+                    blocked.setdefault(verdict.product_id, Counter())[verdict.rule_id] += 1
+        someone += found
+    yield f"customers: of {len(profiles):,} asked, {someone / len(profiles):.0%} could be shown something today"
+    never = [product for product in blocked if product not in reached]
+    if never:
+        worst = ", ".join(rule for rule, _ in sum((blocked[each] for each in never), Counter()).most_common(3))
+        yield (
+            f"customers: {len(never)} of {len(catalogue.products)} products could be shown to none of them "
+            f"({', '.join(never[:5])}{', …' if len(never) > 5 else ''}), mostly by {worst}"
+        )
+        packs = home.offers.current.rules.packs
+        refusing = {rule for each in never for rule in blocked[each]}
+        read = {fact for pack in packs for rule in pack.rules if rule.name in refusing for fact in rule.reads}
+        if missing := [column for column, _ in customers.left_out if column in read]:
+            yield f"customers: those rules refuse for want of facts that nobody mapped: {', '.join(missing)}"
+
+
+# -- rows of ours as the house's own values ------------------------------------------------------
+
+
+def told_of(row: Mapping[str, Any]) -> Told:
+    """A row of customers: a null is not known, a name in `known_none` is known to be none."""
+    none = set(row["known_none"])
+    plain = {name: row[name] for name in FACTS if row[name] is not None}
+    told = {name: each.isoformat() if isinstance(each, date) else each for name, each in plain.items()}
+    facts = {name: checked_fact(name, each) for name, each in {**told, **dict.fromkeys(sorted(none))}.items()}
+    permissions = Permissions(
+        in_app=row["in_app"], push=row["push"], email=row["email"], targeted_support=row["targeted_support"],
+        objected_at=row["objected_at"],
+    )  # fmt: skip
+    return Told(CustomerId(row["customer_id"]), row["as_of"], facts, permissions)
+
+
+def activity_of(row: Mapping[str, Any]) -> Activity:
+    """A row of activity."""
+    return Activity(
+        row["activity_id"], CustomerId(row["customer_id"]), row["kind"], row["subject"], row["happened_at"],
+        row["amount_pence"],
+    )  # fmt: skip
+
+
+def _profile(told: Told) -> Profile:
+    facts = {name: Fact(value, told.as_of) for name, value in told.facts.items()}
+    return Profile(told.customer_id, Token(""), facts, told.permissions or Permissions())
+
+
+# -- taking in -----------------------------------------------------------------------------------
+
+
+def _chunks(rows: pl.LazyFrame, size: int = _CHUNK) -> Iterator[list[dict[str, Any]]]:
+    for frame in rows.collect_batches(chunk_size=size, maintain_order=True):
+        for start in range(0, frame.height, size):
+            yield list(frame.slice(start, size).iter_rows(named=True))
+
+
+def _latest(activity: Staged, *, told: Progress) -> Iterator[list[dict[str, Any]]]:
+    """The latest activities of each customer, in chunks; the whole history is read in batches."""
+    kept = ACTIVITY.schema.to_frame()
+    for frame in activity.scan().collect_batches(maintain_order=True):
+        told("activity", frame.height)
+        kept = pl.concat([kept, frame]).unique("activity_id", keep="first", maintain_order=True)
+        kept = kept.sort("happened_at", maintain_order=True).group_by("customer_id", maintain_order=True).tail(HISTORY)
+        kept = kept.select(list(ACTIVITY.schema))
+    for start in range(0, kept.height, _CHUNK):
+        yield list(kept.slice(start, _CHUNK).iter_rows(named=True))
+
+
+def _log(home: Installation, rows: Sequence[Mapping[str, Any]], *, taken: Taken) -> None:
+    """Organic outcomes into the log."""
+    tokens = home.customers.tokens([CustomerId(row["customer_id"]) for row in rows])
+    entries = [
+        Entry(
+            Outcome(
+                row["outcome_id"], tokens[CustomerId(row["customer_id"])], row["product_id"], row["kind"],
+                row["happened_at"], None, row["amount_pence"], "import",
+            )
+        )
+        for row in rows
+    ]  # fmt: skip
+    for receipt in home.log.append(entries):
+        taken.counts[f"outcomes {receipt.status.value}"] += 1
+        if receipt.status is Status.CONFLICT:
+            taken.counts["outcomes that came before with another content"] += 1
+
+
+def _rewards(home: Installation, checked: Checked) -> Rewards:
+    return home.offers.current.rewards.with_values({p.product_id: p.value for p in _products(checked)})
+
+
+def _products(checked: Checked) -> tuple[Product, ...]:
+    return checked.catalogue.products
+
+
+def write_rounds(decisions: Staged, *, outcomes: Staged | None, rewards: Rewards, folder: Path) -> tuple[Path, ...]:
+    """Past decisions as rounds for `recsys evaluate --log`: `known.parquet`, and `unknown.parquet` without propensity.
+
+    One row a slot. `reward` are the points of what came of it inside each stage's window; `unit` counts customers
+    and names nobody; `uniform` is an even choice among what could be drawn then.
+    """
+    slots = (
+        decisions.scan()
+        .with_columns(
+            unit=pl.col("customer_id").rank("dense").cast(pl.Int64),
+            slot=pl.int_ranges(1, pl.col("slots").list.len() + 1),
+        )
+        .explode("slots", "propensities", "slot")
+        .rename({"slots": "product_id", "propensities": "propensity"})
+        .with_columns(uniform=1.0 / (pl.col("candidates").list.len() - pl.col("slot") + 1))
+    )  # fmt: skip
+    earned = _earned(slots, outcomes=outcomes, rewards=rewards)
+    table = (
+        slots.join(earned, on=["decision_id", "product_id"], how="left", maintain_order="left")
+        .with_columns(
+            reward=pl.col("reward").fill_null(0.0), round_id=pl.concat_str("decision_id", pl.lit("/"), "slot")
+        )
+        .select(
+            pl.col("round_id").alias("decision_id"), "made_at", "unit", "surface", "policy", "slot", "product_id",
+            "candidates", "propensity", "reward", "uniform",
+        )
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, wanted in (("known", pl.col("propensity").is_not_null()), ("unknown", pl.col("propensity").is_null())):
+        path = folder / f"{name}.parquet"
+        table.filter(wanted).sink_parquet(path, compression="zstd")
+        paths.append(path)
+    return tuple(paths)
+
+
+def _earned(slots: pl.LazyFrame, *, outcomes: Staged | None, rewards: Rewards) -> pl.LazyFrame:
+    """(decision, product) → points of the stages that came inside their windows; each stage counts once."""
+    nothing = pl.LazyFrame(schema={"decision_id": pl.String, "product_id": pl.String, "reward": pl.Float64})
+    if outcomes is None:
+        return nothing
+    told = outcomes.scan().filter(pl.col("decision_id").is_not_null())
+    joined = told.join(slots.select("decision_id", "product_id", "made_at"), on=["decision_id", "product_id"])
+    parts = []
+    for stage_ in rewards.stages:
+        inside = joined.filter(
+            pl.col("kind") == stage_.kind,
+            pl.col("happened_at") >= pl.col("made_at"),
+            pl.col("happened_at") < pl.col("made_at") + stage_.window,
+        ).unique(["decision_id", "product_id"])
+        worth = pl.col("product_id").replace_strict(dict(rewards.values), default=1.0, return_dtype=pl.Float64)
+        points = worth if stage_.worth is None else pl.lit(stage_.worth)
+        parts.append(inside.select("decision_id", "product_id", reward=points))
+    if not parts:
+        return nothing
+    whole = pl.concat(parts).group_by("decision_id", "product_id").agg(pl.col("reward").sum())
+    return whole.with_columns(pl.col("reward").clip(rewards.low, rewards.high))

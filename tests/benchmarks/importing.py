@@ -1,0 +1,112 @@
+"""Ten million rows of activity from Parquet: checked and staged, beside polars reading and writing the same file.
+
+ROWS=1000000 is another number. Then what the store takes: the latest activities of each customer.
+Run: python -m tests.benchmarks importing
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recsys import imports
+from serving.bootstrap import compose
+from serving.importing import checking, take
+from serving.settings import Settings
+
+ROWS = int(os.environ.get("ROWS", "10000000"))
+CUSTOMERS = 20_000
+MAP = """
+[activity]
+from = "activity.parquet"
+[activity.columns]
+activity_id = "id"
+customer_id = "who"
+kind = { always = "spending" }
+subject = "shop"
+happened_at = { from = "at", zone = "UTC" }
+amount_pence = { from = "spent", unit = "pounds" }
+"""
+
+
+def main() -> None:
+    """Print seconds, the ratio, and the peak memory of each size in a process of its own."""
+    if (size := os.environ.get("_IMPORT_ONE")) is not None:
+        _one(int(size))
+        return
+    print(f"{'rows':>11} {'polars s':>9} {'checked s':>10} {'ratio':>6} {'peak MiB':>9} {'of polars':>10}")
+    for size in (ROWS // 10, ROWS):
+        code = "from tests.benchmarks.importing import main; main()"
+        subprocess.run([sys.executable, "-c", code], env=os.environ | {"_IMPORT_ONE": str(size)}, check=True)
+
+
+def _one(n: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        subprocess.run(
+            [sys.executable, "-c", f"from tests.benchmarks.importing import write; write({n}, {name!r})"], check=True
+        )
+        started = time.perf_counter()
+        code = f"from tests.benchmarks.importing import plain; plain({name!r})"
+        said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+        polars, its_peak = float(said[0]), float(said[1])
+        (folder / "map.toml").write_text(MAP)
+        plan = imports.load(folder / "map.toml")
+        home = compose(Settings(home=folder / "home"))
+        started = time.perf_counter()
+        with checking(home, plan) as checked:
+            took = time.perf_counter() - started
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(
+                f"{n:>11,} {polars:>9.1f} {took:>10.1f} {polars / took:>6.2f} {peak:>9,.0f} {its_peak:>10,.0f}",
+                flush=True,
+            )
+            started = time.perf_counter()
+            taken = take(home, checked, rounds=None)
+            took = time.perf_counter() - started
+        kept = taken.counts["activities accepted"]
+        print(f"{'':>11} the store took {kept:,} of them in {took:.1f} s, {kept / took:,.0f} a second", flush=True)
+
+
+def write(n: int, folder: str) -> None:
+    """A bank's file of n rows, in memory that does not grow with it."""
+    rng, parts = np.random.default_rng(1), []
+    for number, start in enumerate(range(0, n, 1_000_000)):
+        size = min(1_000_000, n - start)
+        shops = np.array(["groceries", "eating_out", "transport", "bills"])
+        at = np.datetime64("2024-01-01", "us") + rng.integers(0, 700 * 86_400_000_000, size).astype("timedelta64[us]")
+        path = Path(folder) / f"part-{number}.parquet"
+        pl.DataFrame(
+            {
+                "id": pl.int_range(start, start + size, eager=True).cast(pl.String),
+                "who": pl.Series(rng.integers(0, CUSTOMERS, size)).cast(pl.String),
+                "shop": pl.Series(shops[rng.integers(0, 4, size)]),
+                "at": at,
+                "spent": rng.integers(1, 20_000, size) / 100,
+            }
+        ).write_parquet(path)
+        parts.append(path)
+    pl.scan_parquet(parts).sink_parquet(Path(folder) / "activity.parquet")
+    for path in parts:
+        path.unlink()
+
+
+def plain(folder: str) -> None:
+    """The reference: polars reads the file and writes it again."""
+    started = time.perf_counter()
+    pl.read_parquet(Path(folder) / "activity.parquet").write_parquet(
+        Path(folder) / "again.parquet", compression="zstd", compression_level=1
+    )
+    print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    main()
