@@ -28,7 +28,10 @@ from recsys.vocabulary import Decision, Event, Exposed, Glance, Outcome, Token
 
 _SCALE = 1_000_000
 _DAY = timedelta(days=1)
-_Key = tuple[date, str, int]  # day, variant, the metric's row
+_Key = tuple[date, str, int] | tuple[date, str, str, str]
+"""Day, variant and the metric's row; or day, variant, and a segment's kind and name."""
+SURFACE, BEFORE = "surface", "before"
+"""What a unit is told apart by: where it was first exposed, and whether it had done anything in the time before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Counts:
     as_of: datetime | None  # when the last event was recorded
     n_late: Mapping[str, int] = field(default_factory=dict)  # metric → outcomes recorded after their window was read
     waiting: Mapping[str, int] = field(default_factory=dict)  # metric → units whose window has not closed
+    segments: Mapping[str, Mapping[str, Mapping[str, Paired]]] = field(default_factory=dict)
+    """Of the primary: kind → segment → variant → what has been read."""
 
     def whole(self, variant: str, *, metric: str) -> Paired:
         """What has been read of a variant."""
@@ -69,6 +74,7 @@ class _Unit:
     exposed_at: datetime
     tokens: list[Token]
     crossed: bool = False
+    surface: str = ""  # of its first exposure
 
 
 class Counting:
@@ -83,6 +89,7 @@ class Counting:
         self._unit_of: dict[Token, str] = {}
         self._outcomes: dict[Token, dict[str, tuple[Outcome, datetime]]] = defaultdict(dict)
         self._read: dict[_Key, list[int]] = defaultdict(lambda: [0] * 6)
+        self._cuts: dict[_Key, list[int]] = defaultdict(lambda: [0] * 6)
         self._moved: dict[_Key, list[int]] = defaultdict(lambda: [0] * 3)
         self._late: dict[_Key, int] = defaultdict(int)
         self._as_of: datetime | None = None
@@ -117,8 +124,8 @@ class Counting:
         days = self._days(now) if now is not None else ()
         late: dict[str, int] = dict.fromkeys((m.name for m in self.metrics), 0)
         waiting = dict(late)
-        for (_, _, row), n in self._late.items():
-            late[self.metrics[row].name] += n
+        for key, n in self._late.items():
+            late[self.metrics[int(key[2])].name] += n
         closed = {m.name: sum(cells[m.name].n for day in days for cells in day.read.values()) for m in self.metrics}
         for metric in self.metrics:
             waiting[metric.name] = len(self._units) - closed[metric.name]
@@ -130,6 +137,7 @@ class Counting:
             as_of=now,
             n_late=late,
             waiting=waiting,
+            segments=self._segments(now) if now is not None else {},
         )
 
     def goes_on(self, experiment: Experiment, *, metrics: Sequence[Metric]) -> bool:
@@ -139,7 +147,8 @@ class Counting:
     def state(self) -> bytes:
         """All that is needed to go on counting elsewhere, after a restart: see `resumed`."""
         units = [
-            [n, u.variant, u.exposed_at.isoformat(), list(u.tokens), int(u.crossed)] for n, u in self._units.items()
+            [n, u.variant, u.exposed_at.isoformat(), list(u.tokens), int(u.crossed), u.surface]
+            for n, u in self._units.items()
         ]
         outcomes = [
             [o.outcome_id, o.token, o.product_id, o.kind, o.happened_at.isoformat(), o.decision_id, o.amount_pence,
@@ -158,9 +167,9 @@ class Counting:
             table: dict[str, Any] = json.loads(zlib.decompress(state))
             if table["of"] != self._of():
                 raise Corrupt("the roll-up is of another experiment or other metrics: count anew")
-            for name, variant, at, tokens, crossed in table["units"]:
+            for name, variant, at, tokens, crossed, surface in table["units"]:
                 tokens = [Token(token) for token in tokens]
-                self._units[name] = _Unit(variant, datetime.fromisoformat(at), tokens, bool(crossed))
+                self._units[name] = _Unit(variant, datetime.fromisoformat(at), tokens, bool(crossed), surface)
                 self._unit_of.update(dict.fromkeys(tokens, name))
                 self._changed[name] = None
             for id_, token, product, kind, at, decision, amount, recorded in table["outcomes"]:
@@ -172,14 +181,14 @@ class Counting:
             raise Corrupt(f"a roll-up cannot be read ({type(error).__name__}): count anew") from None
 
     def _of(self) -> str:
-        """What is being counted, in words that change when it does; the state of an experiment is no part of it."""
-        record = {k: v for k, v in to_json(self.experiment).items() if k not in ("state", "stopped_arms")}
+        """What is being counted, in words that change when it does; its state and its ramp are no part of it."""
+        record = {k: v for k, v in to_json(self.experiment).items() if k not in ("state", "stopped_arms", "ramp")}
         metrics = [
             [m.name, sorted(m.kinds), sorted(m.per), m.form, m.worth, str(m.window), str(m.before), m.cap,
              sorted((m.values or {}).items())]
             for m in self.metrics
         ]  # fmt: skip
-        return json.dumps([record, metrics], sort_keys=True)
+        return json.dumps([record, metrics, SURFACE, BEFORE], sort_keys=True)
 
     # -- one unit --------------------------------------------------------------------------------
 
@@ -188,7 +197,7 @@ class Counting:
         name = decision.unit if household else str(decision.token)
         unit = self._units.get(name)
         if unit is None:
-            unit = self._units[name] = _Unit(variant, decision.made_at, [])
+            unit = self._units[name] = _Unit(variant, decision.made_at, [], surface=decision.surface)
             self._changed[name] = None
         if decision.token not in self._unit_of:
             self._unit_of[decision.token] = name
@@ -196,7 +205,7 @@ class Counting:
             self._changed[name] = None
         unit.crossed |= unit.variant != variant
         if decision.made_at < unit.exposed_at:
-            unit.variant, unit.exposed_at = variant, decision.made_at
+            unit.variant, unit.exposed_at, unit.surface = variant, decision.made_at, decision.surface
             self._changed[name] = None
 
     def _inside(self, outcome: Outcome, *, metric: Metric, unit: _Unit) -> bool:
@@ -248,10 +257,16 @@ class Counting:
                 below += outcome.kind in metric.per
             elif metric.explained and unit.exposed_at - metric.before <= outcome.happened_at < unit.exposed_at:
                 x = metric.after(outcome, before=x)
+        did = x > 0.0
         if metric.form == "ratio":
             x = below
         a, b = round(y * _SCALE), round(x * _SCALE)
-        yield (closes.astimezone(UTC).date(), unit.variant, row), (1, a, a * a, b, b * b, a * b)
+        closed, sums = closes.astimezone(UTC).date(), (1, a, a * a, b, b * b, a * b)
+        yield (closed, unit.variant, row), sums
+        if metric.name == self.experiment.primary:
+            yield (closed, unit.variant, SURFACE, unit.surface), sums
+            if metric.explained:
+                yield (closed, unit.variant, BEFORE, "yes" if did else "no"), sums
         if late:
             yield (closes.astimezone(UTC).date(), unit.variant, row), (late,)
 
@@ -259,9 +274,19 @@ class Counting:
         if len(numbers) == 1:
             self._late[key] += sign * numbers[0]
             return
-        sums = (self._moved if len(numbers) == 3 else self._read)[key]
+        sums = (self._cuts if len(key) == 4 else self._moved if len(numbers) == 3 else self._read)[key]
         for place, number in enumerate(numbers):
             sums[place] += sign * number
+
+    def _segments(self, now: datetime) -> dict[str, dict[str, dict[str, Paired]]]:
+        """Of every window closed before today."""
+        today, found = now.astimezone(UTC).date(), dict[str, dict[str, dict[str, Paired]]]()
+        for key, sums in sorted(self._cuts.items(), key=lambda each: tuple(map(str, each[0]))):
+            if len(key) == 4 and key[0] < today and sums[0]:
+                _, variant, kind, name = key
+                sides = found.setdefault(kind, {}).setdefault(name, {})
+                sides[variant] = sides.get(variant, Paired()) + _paired(sums)
+        return found
 
     # -- all of them -----------------------------------------------------------------------------
 

@@ -292,7 +292,8 @@ class EventLog:
 
     def _glance(self, row: Row[Any], connection: Connection) -> Glance:
         if row.kind == "decision":
-            return Glance(row.position, records.moment(row.recorded_at), records.exposed(row.text, token=row.token))
+            brief = records.exposed(row.text, token=row.token, lookup=self._lookup(connection))
+            return Glance(row.position, records.moment(row.recorded_at), brief)
         body = self._event(row, connection).body
         assert isinstance(body, Outcome)
         return Glance(row.position, records.moment(row.recorded_at), body)

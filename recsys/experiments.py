@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,9 +24,11 @@ __all__ = [
     "Experiment",
     "Variant",
     "assign",
+    "complaints",
     "from_json",
     "in_holdout",
     "parse",
+    "ramped",
     "served_of",
     "to_json",
     "unit_of",
@@ -84,7 +86,7 @@ class Experiment:
     smallest_effect: float = 0.15  # relative lift of the primary that it was sized to find
 
     def __post_init__(self) -> None:
-        for broken, sentence in _rules(self):
+        for _, broken, sentence in _rules(self):
             if broken:
                 raise InvalidConfiguration(f"experiment {self.experiment_id or '(without an id)'}: {sentence}")
 
@@ -110,6 +112,22 @@ class Experiment:
     def live(self, at: datetime) -> bool:
         """Whether it assigns units at this moment."""
         return self.state == "running" and self.starts_at <= at < self.ends_at
+
+
+def ramped(experiment: Experiment, *, share: float, at: datetime) -> Experiment:
+    """The same experiment, from `at` on letting in `share` of its units. Raises `InvalidConfiguration` for fewer.
+
+    Steps of its ramp that would come later and let in no more are dropped.
+    """
+    now = experiment.admitted(at)
+    if not now < share <= 1.0:
+        raise InvalidConfiguration(
+            f"experiment {experiment.experiment_id} lets in {now:.0%} of its units: a ramp only grows, so give more "
+            "than that and at most 1"
+        )
+    before = tuple(step for step in experiment.ramp if step[0] < at)
+    later = tuple(step for step in experiment.ramp if step[0] > at and step[1] > share)
+    return replace(experiment, ramp=(*before, (at, share), *later))
 
 
 def served_of(experiment: Experiment, *, variant: Variant) -> Variant:
@@ -202,54 +220,78 @@ def _plain(message: str) -> str:
     return message.removeprefix("Experiment.__init__() ")
 
 
-def _rules(e: Experiment) -> Iterable[tuple[bool, str]]:
-    """What would make an experiment impossible to read, each with the sentence to mend it."""
+def complaints(table: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """(entry, sentence) of everything that keeps a record from being run, for a form: all at once, each at its place.
+
+    `table` has every entry of the right type; what cannot be read at all is for the caller to say.
+    """
+    e = object.__new__(Experiment)  # not checked: the rules are asked one by one below
+    for each in fields(Experiment):
+        given = each.default if each.default is not MISSING else ""
+        object.__setattr__(e, each.name, table.get(each.name, given))
+    return tuple((entry, sentence) for entry, broken, sentence in _rules(e) if broken)
+
+
+_Rules = Iterable[tuple[str, bool, str]]
+
+
+def _rules(e: Experiment) -> _Rules:
+    """What would make an experiment impossible to read: the entry, whether, and the sentence to mend it."""
     names = [variant.name for variant in e.variants]
     whole = math.fsum(e.shares)
-    yield not _ID.fullmatch(e.experiment_id), "give it an id of letters, digits, dots and dashes, such as home-bandit"
-    yield not e.owner.strip(), "name an owner: the person who will decide it"
-    yield not e.hypothesis.strip(), "write the hypothesis: what should happen, and why"
-    yield not e.stop_rule.strip(), "write the stop rule: when it ends, whatever the numbers say"
-    yield not e.primary, "name one primary metric"
-    yield not e.salt, "give it a salt of its own, or its split will repeat another's"
-    yield e.unit not in UNITS, f'unit is "{e.unit}", expected customer or household'
-    yield e.state not in STATES, f'state is "{e.state}", expected one of {", ".join(STATES)}'
-    yield not e.surfaces, "name at least one surface"
-    yield len(e.variants) < 2, "an experiment needs at least two variants"
-    yield len(set(names)) < len(names), "two variants have the same name"
-    yield e.control not in names, f'control is "{e.control}", expected one of its variants: {", ".join(names)}'
-    yield any(not 0.0 < share < 1.0 for share in e.shares), "every share must be above 0 and below 1"
-    yield abs(whole - 1.0) > 1e-9, f"shares add up to {whole:g}; change them to add up to 1"
-    yield any(at.tzinfo is None for at in (e.starts_at, e.ends_at)), "times need a zone, such as 2026-03-02T00:00:00Z"
-    yield e.starts_at.timestamp() >= e.ends_at.timestamp(), "it ends before it starts; move ends_at after starts_at"
+    known = ", ".join(names)
+    bad_id = not _ID.fullmatch(e.experiment_id)
+    yield "experiment_id", bad_id, "give it an id of letters, digits, dots and dashes, such as home-bandit"
+    yield "owner", not e.owner.strip(), "name an owner: the person who will decide it"
+    yield "hypothesis", not e.hypothesis.strip(), "write the hypothesis: what should happen, and why"
+    yield "stop_rule", not e.stop_rule.strip(), "write the stop rule: when it ends, whatever the numbers say"
+    yield "primary", not e.primary, "name one primary metric"
+    yield "salt", not e.salt, "give it a salt of its own, or its split will repeat another's"
+    yield "unit", e.unit not in UNITS, f'unit is "{e.unit}", expected customer or household'
+    yield "state", e.state not in STATES, f'state is "{e.state}", expected one of {", ".join(STATES)}'
+    yield "surfaces", not e.surfaces, "name at least one surface"
+    yield "variants", len(e.variants) < 2, "an experiment needs at least two variants"
+    yield "variants", len(set(names)) < len(names), "two variants have the same name"
+    yield "control", e.control not in names, f'control is "{e.control}", expected one of its variants: {known}'
+    yield "variants", any(not 0.0 < share < 1.0 for share in e.shares), "every share must be above 0 and below 1"
+    yield "variants", abs(whole - 1.0) > 1e-9, f"shares add up to {whole:g}; change them to add up to 1"
+    naive = any(at.tzinfo is None for at in (e.starts_at, e.ends_at))
+    yield "starts_at", naive, "times need a zone, such as 2026-03-02T00:00:00Z"
+    backwards = e.starts_at.timestamp() >= e.ends_at.timestamp()
+    yield "ends_at", backwards, "it ends before it starts; move ends_at after starts_at"
     yield from _rules_of_arms(e)
     yield from _rules_of_time(e)
-    yield e.looks not in ("planned", "open"), f'looks is "{e.looks}", expected planned or open'
-    yield e.sharing not in ("own", "shared"), f'sharing is "{e.sharing}", expected own or shared'
-    yield not e.smallest_effect > 0.0, "smallest_effect is the relative lift it should find, such as 0.15"
-    yield not e.guardrails, "name at least one guardrail: what must not get worse"
-    yield e.primary in e.guardrails, f"{e.primary} is primary and guardrail; choose one"
-    yield e.planned_units < 2, f"planned_units is {e.planned_units}; plan at least two"
+    yield "looks", e.looks not in ("planned", "open"), f'looks is "{e.looks}", expected planned or open'
+    yield "sharing", e.sharing not in ("own", "shared"), f'sharing is "{e.sharing}", expected own or shared'
+    smallest = not e.smallest_effect > 0.0
+    yield "smallest_effect", smallest, "smallest_effect is the relative lift it should find, such as 0.15"
+    yield "guardrails", not e.guardrails, "name at least one guardrail: what must not get worse"
+    yield "guardrails", e.primary in e.guardrails, f"{e.primary} is primary and guardrail; choose one"
+    yield "planned_units", e.planned_units < 2, f"planned_units is {e.planned_units}; plan at least two"
 
 
-def _rules_of_arms(e: Experiment) -> Iterable[tuple[bool, str]]:
+def _rules_of_arms(e: Experiment) -> _Rules:
     recipes = [bool(variant.recipe) for variant in e.variants]
     bare = [v.name for v in e.variants if not v.recipe and not v.configuration and v.name != e.control]
-    yield any(recipes) and not all(recipes), "give every variant a recipe, or none of them"
-    yield bool(bare), f"{', '.join(bare)} has neither a recipe nor a configuration: nothing would differ"
+    yield "variants", any(recipes) and not all(recipes), "give every variant a recipe, or none of them"
+    nothing = f"{', '.join(bare)} has neither a recipe nor a configuration: nothing would differ"
+    yield "variants", bool(bare), nothing
     unknown = [name for name in e.stopped_arms if name not in {v.name for v in e.treatments}]
-    yield bool(unknown), f"{', '.join(unknown)} is no treatment that could be stopped"
-    yield not _ID.fullmatch(e.layer), "a layer's name is letters, digits, dots and dashes, such as main"
+    yield "stopped_arms", bool(unknown), f"{', '.join(unknown)} is no treatment that could be stopped"
+    bad_layer = not _ID.fullmatch(e.layer)
+    yield "layer", bad_layer, "a layer's name is letters, digits, dots and dashes, such as main"
     yield (
+        "layer_from",
         not 0.0 <= e.layer_from < e.layer_to <= 1.0,
         f"it takes the part {e.layer_from:g} to {e.layer_to:g} of its layer; give two numbers from 0 to 1 that grow",
     )
 
 
-def _rules_of_time(e: Experiment) -> Iterable[tuple[bool, str]]:
+def _rules_of_time(e: Experiment) -> _Rules:
     times, shares = [since for since, _ in e.ramp], [share for _, share in e.ramp]
     naive = any(since.tzinfo is None for since in times)
-    yield naive, "the ramp's times need a zone, such as 2026-03-02T00:00:00Z"
-    yield any(not 0.0 < share <= 1.0 for share in shares), "every share of the ramp must be above 0 and at most 1"
+    yield "ramp", naive, "the ramp's times need a zone, such as 2026-03-02T00:00:00Z"
+    bad_share = any(not 0.0 < share <= 1.0 for share in shares)
+    yield "ramp", bad_share, "every share of the ramp must be above 0 and at most 1"
     grows = naive or (times == sorted(set(times)) and shares == sorted(set(shares)))
-    yield not grows, "the ramp must grow in time and in share: units that have seen a variant keep it"
+    yield "ramp", not grows, "the ramp must grow in time and in share: units that have seen a variant keep it"

@@ -108,12 +108,13 @@ def decode(kind: str, text: str, *, token: str, schema: int, lookup: Lookup) -> 
         raise Corrupt(f"a {kind} in the log cannot be read ({type(error).__name__})") from None
 
 
-def exposed(text: str, *, token: str) -> Exposed:
+def exposed(text: str, *, token: str, lookup: Lookup) -> Exposed:
     """The little of a decision's record that counting needs; a fraction of the cost of `decode`."""
     try:
         f = json.loads(text)
         assigned = tuple(Assigned(*pair) for pair in f["in"])
-        return Exposed(f["id"], Token(token), f["unit"], moment(f["made"]), assigned)
+        surface = dict(lookup(f["head"]))["surface"]
+        return Exposed(f["id"], Token(token), f["unit"], moment(f["made"]), assigned, surface)
     except (KeyError, ValueError, TypeError) as error:
         raise Corrupt(f"a decision in the log cannot be read ({type(error).__name__})") from None
 

@@ -14,7 +14,7 @@ from recsys import database as db
 from recsys.artefacts import canonical
 from recsys.database import Database
 from recsys.errors import Conflict, UnknownExperiment
-from recsys.experiments import Experiment, from_json, to_json
+from recsys.experiments import Experiment, from_json, ramped, to_json
 from recsys.layers import Layers
 from recsys.records import micros, moment
 
@@ -26,7 +26,7 @@ MOVES = frozenset({("draft", "running"), ("running", "stopped"), ("stopped", "de
 class Change:
     """One line of an experiment's history; `by` is a key's name, a person at the machine, or "recsys" itself."""
 
-    what: str  # created | running | stopped | decided | stopped arm NAME | read out
+    what: str  # created | running | stopped | decided | ramped to SHARE | stopped arm NAME | read out
     by: str
     why: str
     at: datetime
@@ -96,6 +96,16 @@ class Register:
             return replace(experiment, stopped_arms=arms, state="stopped" if over else "running")
 
         return self._change(experiment_id, to=stopped, what=f"stopped arm {arm}"[:40], by=by, why=why, link="", at=at)
+
+    def ramp(self, experiment_id: str, *, share: float, by: str, why: str, at: datetime) -> Experiment:
+        """Let more of a running experiment's units in from now on. Raises like `move`, or `InvalidConfiguration`."""
+
+        def grown(experiment: Experiment) -> Experiment:
+            if experiment.state != "running":
+                raise Conflict(f"experiment {experiment_id} is {experiment.state}: only a running one lets in more")
+            return ramped(experiment, share=share, at=at)
+
+        return self._change(experiment_id, to=grown, what=f"ramped to {share:.0%}", by=by, why=why, link="", at=at)
 
     def note(
         self, experiment_id: str, *, what: str, by: str, why: str, link: str = "", at: datetime | None = None

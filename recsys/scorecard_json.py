@@ -21,6 +21,8 @@ Its keys are a promise; new ones may be added.
         fixed        the plain test for one look, without the time before;  explained: share of variance that it took
         over_time    [{day, …effect}] at each look;  weeks: [{week, begins, effect}], week_p_value
         live         guardrails: the effect over all units so far, at any look: what may stop an arm
+    segments         [{kind, title, variant, p_value, adjusted_p_value, segments: [{name, n_control, n_variant,
+                     effect}]}]: does the primary's effect differ between them? For curiosity, not for the decision
     days             [{day, variants: variant → metric → {n, total, squares, mean, variance, added_mean}}], so far
 """
 
@@ -61,6 +63,7 @@ def told(card: Scorecard) -> dict[str, Any]:
         "n_organic": counts.n_organic,
         "n_crossed": counts.n_crossed,
         "metrics": [_metric(each, card=card) for each in card.metrics],
+        "segments": [asdict(cut) for cut in card.cuts],
         "days": [_day(day, before=before) for before, day in _pairs(counts.days)],
     }
 

@@ -26,6 +26,7 @@ from recsys.many import benjamini_hochberg, holm
 from recsys.metrics import Metric
 from recsys.moments import Moments, Paired
 from recsys.readings import Reading, final, last_look_at, reading_of
+from recsys.segments import Cut, cuts_of
 from recsys.tails import chi_square_tail
 from recsys.vocabulary import Event, Glance
 
@@ -79,6 +80,7 @@ class Scorecard:
     counts: Counts
     metrics: tuple[MetricCard, ...]
     flags: tuple[Flag, ...]
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def primary(self) -> MetricCard:
@@ -168,6 +170,7 @@ def scorecard_from(counts: Counts, *, experiment: Experiment, metrics: Sequence[
         counts,
         _allowing_for_many(cards),
         flags,
+        cuts_of(experiment, metric=ordered[0], counts=counts),
     )
 
 

@@ -472,6 +472,7 @@ class Exposed:
     unit: str
     made_at: datetime
     experiments: tuple[Assigned, ...]
+    surface: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ def console(service: Service, *, readings: Readings) -> APIRouter:
     doors.add_api_route("/sign-out", _sign_out, methods=["POST"])
     router = APIRouter()
     router.include_router(doors)
+    router.include_router(steering_pages(service, readings=readings))  # first: /experiments/new is no experiment
     router.include_router(pages(readings), dependencies=[Depends(seen)])
-    router.include_router(steering_pages(service, readings=readings))
     router.include_router(_json(service, readings))
     return router
 

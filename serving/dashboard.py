@@ -22,7 +22,8 @@ from recsys.errors import NotFound
 from recsys.experiments import Experiment
 from recsys.scorecards import Scorecard
 from recsys.vocabulary import Switch
-from serving.charts import charts_of, charts_of_policies
+from serving.charts import charts_of, charts_of_policies, png
+from serving.exports import csv_of
 from serving.formats import FILTERS
 from serving.forms import visitor_of
 from serving.reading_out import ReadOut
@@ -74,6 +75,9 @@ class DashboardSource(Protocol):
     def status(self) -> Status:
         """The installation now."""
 
+    def history(self, experiment_id: str) -> Sequence[Mapping[str, Any]]:
+        """Who changed an experiment, when and why, oldest first; raises `UnknownExperiment`."""
+
     def policies(self) -> Mapping[str, Any]:
         """Who serves what share, what is left to chance, how learning goes (serving/policies.py)."""
 
@@ -103,17 +107,33 @@ def pages(service: DashboardSource) -> APIRouter:
         )
 
     @router.get("/experiments")
-    def experiments() -> HTMLResponse:
+    def experiments(request: Request) -> HTMLResponse:
         told = [(e, None if e.state == "draft" else service.scorecard(e.experiment_id)) for e in service.experiments()]
-        return page("experiments.html", experiments=told)
+        return page("experiments.html", experiments=told, visitor=visitor_of(request))
 
     @router.get("/experiments/{experiment_id}")
-    def experiment(experiment_id: str) -> HTMLResponse:
+    def experiment(experiment_id: str, request: Request) -> HTMLResponse:
+        return experiment_page(service, request, experiment_id)
+
+    @router.get("/experiments/{experiment_id}/numbers.csv")
+    def numbers(experiment_id: str) -> Response:
         try:
-            scorecard = service.scorecard(experiment_id).to_json()
+            text = csv_of(service.scorecard(experiment_id).to_json())
         except NotFound as error:
             return page("missing.html", code=404, title="Not found", sentence=str(error))
-        return page("experiment.html", card=scorecard, charts=charts_of(scorecard))
+        return Response(text, media_type="text/csv; charset=utf-8", headers=_attached(f"{experiment_id}.csv"))
+
+    @router.get("/experiments/{experiment_id}/{chart}.png")
+    def picture(experiment_id: str, chart: str) -> Response:
+        try:
+            drawn = charts_of(service.scorecard(experiment_id).to_json())
+        except NotFound as error:
+            return page("missing.html", code=404, title="Not found", sentence=str(error))
+        if chart not in drawn:
+            said = f"{experiment_id} has no chart {chart}: there are {', '.join(drawn) or 'none yet'}"
+            return page("missing.html", code=404, title="Not found", sentence=said)
+        name = f"{experiment_id}-{chart}.png"
+        return Response(png(drawn[chart], width=900), media_type="image/png", headers=_attached(name))
 
     @router.get("/policies")
     def policies() -> HTMLResponse:
@@ -163,6 +183,27 @@ def vega_bundle() -> bytes:
 def page(template: str, *, code: int = 200, **values: Any) -> HTMLResponse:
     """One page from its template, with the headers that keep it to itself."""
     return HTMLResponse(_environment().get_template(template).render(**values), status_code=code, headers=_HEADERS)
+
+
+def experiment_page(
+    service: DashboardSource, request: Request, experiment_id: str, *, trouble: Mapping[str, str] | None = None,
+    typed: Mapping[str, str] | None = None, checklist: object = None, code: int = 200,
+) -> HTMLResponse:  # fmt: skip
+    """One experiment's page; `trouble` is why the form `form` was not done, `typed` what stood in it."""
+    try:
+        card = service.scorecard(experiment_id).to_json()
+        history = service.history(experiment_id)
+    except NotFound as error:
+        return page("missing.html", code=404, title="Not found", sentence=str(error))
+    return page(
+        "experiment.html", code=code, card=card, charts=charts_of(card), history=history, visitor=visitor_of(request),
+        trouble=trouble or {"form": "", "sentence": ""}, typed=typed or {}, checklist=checklist,
+    )  # fmt: skip
+
+
+def _attached(name: str) -> dict[str, str]:
+    """Headers of a file to keep; its name is an experiment's id, which is letters, digits, dots and dashes."""
+    return _HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}
 
 
 def system_page(told: Mapping[str, Any], request: Request, *, done: str = "", trouble: str = "") -> HTMLResponse:

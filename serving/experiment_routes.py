@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from recsys.experiments import Experiment, from_json, to_json
 from recsys.keys import Scope
 from serving import trials
-from serving.experiment_schemas import ChecklistOut, DecideIn, ExperimentIn, ExperimentOut, HistoryOut, WhyIn
+from serving.deciding import decided, read_out
+from serving.experiment_schemas import ChecklistOut, DecideIn, ExperimentIn, ExperimentOut, HistoryOut, RampIn, WhyIn
 from serving.routes import PROBLEMS, Call, needs
 from serving.schemas import Id, Problem
 from serving.traced import Traced
@@ -71,6 +72,28 @@ async def start(experiment_id: Id, body: WhyIn, call: Steers) -> Response:
 
 
 @trial_routes.post(
+    "/{experiment_id}/ramp", operation_id="ramp_experiment", response_model=ExperimentOut,
+    responses=_NOT, summary="Let more of its units in",
+)  # fmt: skip
+async def ramp(experiment_id: Id, body: RampIn, call: Steers) -> Response:
+    """Let a larger share of a running experiment's units in from now on; who is in stays in."""
+    home, by = call.service.home, call.caller.name
+    done = await run_in_threadpool(trials.ramp, home, experiment_id, share=body.share, by=by, why=body.why)
+    return _told(done)
+
+
+@trial_routes.post(
+    "/{experiment_id}/read-out", operation_id="record_read_out", response_model=ExperimentOut,
+    responses=_NOT, summary="Write down what it shows now",
+)  # fmt: skip
+async def record(experiment_id: Id, request: Request, call: Steers) -> Response:
+    """Write the read-out down in MLflow, linked from the experiment's history."""
+    home, by, readings = call.service.home, call.caller.name, request.app.state.readings
+    await run_in_threadpool(read_out, home, readings, experiment_id=experiment_id, by=by)
+    return _told(home.register.experiment(experiment_id))
+
+
+@trial_routes.post(
     "/{experiment_id}/stop", operation_id="stop_experiment", response_model=ExperimentOut,
     responses=_NOT, summary="End its assignment",
 )  # fmt: skip
@@ -84,10 +107,11 @@ async def stop(experiment_id: Id, body: WhyIn, call: Steers) -> Response:
     "/{experiment_id}/decide", operation_id="decide_experiment", response_model=ExperimentOut,
     responses=_NOT, summary="Decide it for a variant",
 )  # fmt: skip
-async def decide(experiment_id: Id, body: DecideIn, call: Approves) -> Response:
-    """Decide a stopped experiment; a better variant's recipe becomes champion."""
-    home, by = call.service.home, call.caller.name
-    await run_in_threadpool(trials.decide, home, experiment_id, variant=body.variant, by=by, why=body.why)
+async def decide(experiment_id: Id, body: DecideIn, request: Request, call: Approves) -> Response:
+    """Decide a stopped experiment; its read-out is written down, and a better variant's recipe becomes champion."""
+    home, by, readings = call.service.home, call.caller.name, request.app.state.readings
+    given = {"experiment_id": experiment_id, "variant": body.variant, "by": by, "why": body.why}
+    await run_in_threadpool(decided, home, readings, **given)
     return _told(home.register.experiment(experiment_id))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,15 @@ class WhyIn(Strict):
 
     model_config = example(why="the checklist is answered")
 
+    why: Why
+
+
+class RampIn(Strict):
+    """Which share of its units it lets in from now on, and why."""
+
+    model_config = example(share=0.5, why="no harm in the first three days")
+
+    share: Annotated[float, Field(gt=0.0, le=1.0, strict=True)]
     why: Why
 
 

@@ -70,6 +70,10 @@ class MemorySource:
         """The status as given."""
         return self.now
 
+    def history(self, experiment_id: str) -> Sequence[Mapping[str, Any]]:
+        """None is kept."""
+        return []
+
     def policies(self) -> Mapping[str, Any]:
         """Of an empty home: policies need a database."""
         return quiet_policies()

@@ -8,7 +8,8 @@ from pydantic import Field, StringConstraints
 
 from serving.schemas import Id, Moment, Name, Strict, Truth, example
 
-Why = Annotated[str, StringConstraints(min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+SHORTEST_WHY, LONGEST_WHY = 3, 500
+Why = Annotated[str, StringConstraints(min_length=SHORTEST_WHY, max_length=LONGEST_WHY, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class SwitchIn(Strict):

@@ -13,7 +13,7 @@ from recsys.checklist import Checklist, baseline_of, checklist_of
 from recsys.errors import Conflict, InvalidConfiguration
 from recsys.experiments import Experiment
 from recsys.promotions import CHAMPION, Promotion
-from recsys.scorecards import ordered_by_role
+from recsys.scorecards import Scorecard, ordered_by_role
 from serving import inventory
 from serving.bootstrap import Installation
 
@@ -47,7 +47,12 @@ def check(home: Installation, experiment: Experiment) -> None:
 
 def checklist(home: Installation, experiment_id: str) -> Checklist:
     """What must be known before the start; raises `UnknownExperiment`."""
-    experiment, metrics, now = home.register.experiment(experiment_id), home.metrics(), home.clock.now()
+    return checklist_for(home, home.register.experiment(experiment_id))
+
+
+def checklist_for(home: Installation, experiment: Experiment) -> Checklist:
+    """What must be known before the start of an experiment, whether or not it is kept yet."""
+    metrics, now = home.metrics(), home.clock.now()
     metric = ordered_by_role(experiment, metrics=metrics)[0]
     since = home.log.position_before(now - metric.window - timedelta(days=15))
     return checklist_of(
@@ -63,18 +68,21 @@ def start(home: Installation, experiment_id: str, *, by: str, why: str) -> Exper
     return home.register.move(experiment_id, state="running", by=by, why=why, at=home.clock.now())
 
 
+def ramp(home: Installation, experiment_id: str, *, share: float, by: str, why: str) -> Experiment:
+    """Let more of its units in from now on; those that are in keep what they have."""
+    return home.register.ramp(experiment_id, share=share, by=by, why=why, at=home.clock.now())
+
+
 def stop(home: Installation, experiment_id: str, *, by: str, why: str) -> Experiment:
     """End its assignment; what it showed stays readable."""
     return home.register.move(experiment_id, state="stopped", by=by, why=why, at=home.clock.now())
 
 
-def decide(
-    home: Installation, experiment_id: str, *, variant: str, by: str, why: str, link: str = "", evidence: str = ""
-) -> Promotion | None:
-    """Decide a stopped experiment for a variant; where that is not the control, its recipe becomes champion.
+def crowned(home: Installation, experiment_id: str, *, variant: str, by: str, card: Scorecard | None = None) -> str:
+    """The recipe that deciding a stopped experiment for a variant would make champion, "" where it would make none.
 
-    Keeping the control changes nothing else: None. Raises `Conflict` where the read-out does not crown the
-    variant or `by` made its recipe, `InvalidConfiguration` for an unknown variant.
+    Raises `Conflict` where the read-out does not crown the variant or `by` made its recipe,
+    `InvalidConfiguration` for an unknown variant.
     """
     experiment = home.register.experiment(experiment_id)
     if experiment.state != "stopped":
@@ -83,28 +91,40 @@ def decide(
     if named is None:
         known = ", ".join(each.name for each in experiment.variants)
         raise InvalidConfiguration(f'{experiment_id}: no variant is called "{variant}"; there are {known}')
+    if variant == experiment.control:
+        return ""
+    card = card or home.scorecard(experiment_id)
+    ours = next(c for c in card.primary.comparisons if c.variant == variant)
+    if ours.judgement.kind != "better":
+        raise Conflict(f"{experiment_id} does not crown {variant}: {ours.judgement.sentence}")
+    if card.alarms:
+        raise Conflict(f"{experiment_id} does not crown {variant}: {card.alarms[0]}")
+    if named.recipe:  # else configurations are the app's own: there is no recipe to promote
+        entry = inventory.load(home.settings.inventory).get(named.recipe)
+        if entry is None:
+            raise Conflict(f"{named.recipe} has no entry in the inventory")
+        if entry.author == by:
+            raise Conflict(f"{by} made {named.recipe} and may not approve it: somebody else has to")
+    return named.recipe
+
+
+def decide(
+    home: Installation, experiment_id: str, *, variant: str, by: str, why: str, link: str = "", evidence: str = "",
+    card: Scorecard | None = None,
+) -> Promotion | None:  # fmt: skip
+    """Decide a stopped experiment for a variant; where that is not the control, its recipe becomes champion.
+
+    Keeping the control changes nothing else: None. `card` is its scorecard where that is known. Raises as `crowned`.
+    """
+    card = card or home.scorecard(experiment_id)
+    recipe = crowned(home, experiment_id, variant=variant, by=by, card=card)
     promotion = None
-    if variant != experiment.control:
-        card = home.scorecard(experiment_id)
+    if recipe:
         ours = next(c for c in card.primary.comparisons if c.variant == variant)
-        if ours.judgement.kind != "better":
-            raise Conflict(f"{experiment_id} does not crown {variant}: {ours.judgement.sentence}")
-        if card.alarms:
-            raise Conflict(f"{experiment_id} does not crown {variant}: {card.alarms[0]}")
-        promotion = _promotion(home, recipe=named.recipe, by=by, sentence=ours.judgement.sentence, evidence=evidence)
+        found = next(each for each in home.recipes if each.name == recipe)
+        said = f"{experiment_id}: {ours.judgement.sentence}"
+        promotion = Promotion(CHAMPION, recipe, found.digest, by, said, evidence, home.clock.now())
     home.register.move(experiment_id, state="decided", by=by, why=f"{variant}: {why}", link=link, at=home.clock.now())
     if promotion is not None:
         home.promotions.name(promotion)
     return promotion
-
-
-def _promotion(home: Installation, *, recipe: str, by: str, sentence: str, evidence: str) -> Promotion | None:
-    if not recipe:
-        return None  # configurations are the app's own: there is no recipe to promote
-    entry = inventory.load(home.settings.inventory).get(recipe)
-    if entry is None:
-        raise Conflict(f"{recipe} has no entry in the inventory")
-    if entry.author == by:
-        raise Conflict(f"{by} made {recipe} and may not approve it: somebody else has to")
-    found = next(each for each in home.recipes if each.name == recipe)
-    return Promotion(CHAMPION, recipe, found.digest, by, sentence, evidence, home.clock.now())

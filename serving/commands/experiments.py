@@ -96,6 +96,16 @@ def start(experiment_id: str, *, why: str) -> None:
 
 @command.command
 @click.argument("experiment_id")
+@click.argument("share", type=click.FloatRange(0.0, 1.0, min_open=True))
+@WHY
+def ramp(experiment_id: str, share: float, *, why: str) -> None:
+    """Let SHARE of a running experiment's units in from now on; it only grows."""
+    trials.ramp(_home(), experiment_id, share=share, by=who(), why=why)
+    click.echo(f"{experiment_id}: lets in {share:.0%}")
+
+
+@command.command
+@click.argument("experiment_id")
 @WHY
 def stop(experiment_id: str, *, why: str) -> None:
     """End an experiment's assignment; what it showed stays readable."""
@@ -113,6 +123,7 @@ def decide(experiment_id: str, variant: str, *, why: str, approve_key: str) -> N
     approver = Keys(home.database).check(approve_key)
     if approver is None or Scope.APPROVE not in approver.scopes:
         raise Conflict("deciding needs a key with the scope approve")
+    trials.crowned(home, experiment_id, variant=variant, by=approver.name)
     tracker = tracker_of(home.settings)
     run_id, link = recorded(home, home.scorecard(experiment_id), tracker=tracker, decision=f"{variant}: {why}")
     made = trials.decide(home, experiment_id, variant=variant, by=approver.name, why=why, link=link, evidence=run_id)
