@@ -51,7 +51,7 @@ from serving.telling import RulesTold, read_story
 from serving.traced import Traced, note_caller
 
 PATIENCE_SECONDS = 5.0  # how long an answer without a deadline waits to become durable
-_WAITING_SHARE = 0.7  # of a deadline: what is left is for the rung below, and for the way back
+_WAITING_SHARE = 0.6  # of a deadline: what is left is for the rung below, and for the way back
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}, "description": what}
     for status, what in {
