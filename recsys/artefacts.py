@@ -76,6 +76,26 @@ def publish(root: Path, name: str, *, files: Mapping[str, bytes], manifest: Mapp
     Publishing what is already there only moves the pointer. Raises OSError when the disk refuses,
     in which case the artefact in force stays in force.
     """
+    written = _written(root, name, files=files, manifest=manifest)
+    _point(root / name, written.digest)
+    return written
+
+
+def replace(root: Path, name: str, digest: str, *, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Artefact:
+    """Put another content in the place of one artefact, which is removed; the pointer follows where it was in force.
+
+    Done again after it was interrupted, it ends the same. Raises as `publish`.
+    """
+    written = _written(root, name, files=files, manifest=manifest)
+    if written.digest != digest:
+        if pointed(root, name) == digest:
+            _point(root / name, written.digest)
+        remove(root, name, digest)
+    return written
+
+
+def _written(root: Path, name: str, *, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Artefact:
+    """The files as one artefact, in force or not."""
     whole = dict(manifest) | {"name": name, "files": {file: digest_of(content) for file, content in files.items()}}
     whole = json.loads(canonical(whole))  # as a reader will see it
     digest = digest_of(canonical(whole))
@@ -96,7 +116,6 @@ def publish(root: Path, name: str, *, files: Mapping[str, bytes], manifest: Mapp
                 raise
         path.chmod(0o755)
         _sync_directory(home)
-    _point(home, digest)
     return read(root, name, digest)
 
 

@@ -13,14 +13,14 @@ died goes on where it stopped; then the name goes too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from recsys import database as db
 from recsys import records
@@ -30,14 +30,14 @@ from recsys.errors import NotFound
 from recsys.eventlog import Entry, EventLog
 from recsys.records import encode, micros, moment
 from recsys.tombstones import Tombstones, bury
-from recsys.vocabulary import CustomerId, Erasure, Token
+from recsys.vocabulary import CustomerId, Erasure, Event, Token
 
 BEGUN, SEALED, DONE = "begun", "sealed", "done"
 """Forgotten in the database; in every file too, and the name is gone; nothing is left on the disk either."""
 
 STORES = (
     "mapping", "profile", "contact", "vectors", "activities", "requests", "quarantine", "log",
-    "exports", "mlflow", "files", "disk",
+    "evidence", "datasets", "exports", "mlflow", "files", "disk",
 )  # fmt: skip
 _NOBODY, _NO_TOKEN = CustomerId(""), Token("")
 _PAGE = 500
@@ -67,10 +67,13 @@ class Erasures:
         self._clock = clock
         self._tombstones = Tombstones(database)
 
-    def begin(self, customer_id: CustomerId, *, erasure_id: str) -> Forgotten:
+    def begin(
+        self, customer_id: CustomerId, *, erasure_id: str, keep: Callable[[Sequence[Event]], str] = lambda _: ""
+    ) -> Forgotten:
         """Forget a customer in the database; one that is under way already goes on under its own id.
 
-        Durable on return, and in force for every later request. Raises `StoreUnavailable`.
+        `keep` is given everything that the log holds of them, before it is scrubbed, and says what it did. Durable
+        on return, and in force for every later request. Raises `StoreUnavailable`.
         """
         name = self._tombstones.name(customer_id)
         with self._database.writing() as connection:
@@ -82,7 +85,8 @@ class Erasures:
             found = select(db.tokens.c.token).where(db.tokens.c.customer_id == customer_id)
             token = Token(connection.execute(found).scalar() or "")
             now = self._clock.now()
-            stores = _forget(connection, customer_id, token)
+            kept = keep(self._log.of_person_in(connection, token) if token else ())
+            stores = _forget(connection, customer_id, token) | ({"evidence": kept} if kept else {})
             if token:
                 erasure = Erasure(erasure_id, token, STORES)
                 self._log.append_in(connection, [(Entry(erasure), encode(erasure))])
@@ -135,6 +139,11 @@ class Erasures:
         if busy:
             return ""
         return "the file was rewritten and the write-ahead log emptied" if whole else "the write-ahead log was emptied"
+
+    def begun(self) -> int:
+        """How many erasures there ever were: whoever copies the log looks whether one came meanwhile."""
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(db.erasures)).scalar() or 0
 
     def note_export(self, folder: str) -> None:
         """Remember where exports were written to."""

@@ -249,15 +249,18 @@ class EventLog:
 
     def of_person(self, token: str) -> list[Event]:
         """Every event of one customer, in order, with what was displayed of their decisions."""
-        table = db.events
-        own = table.c.token == token
         with self._database.reading() as connection:
-            rows = connection.execute(select(table).where(own).order_by(table.c.position)).all()
-            found = [self._event(row, connection) for row in rows]
-            keys = [records.display_key(e.body.decision_id) for e in found if isinstance(e.body, Decision)]
-            for start in range(0, len(keys), 500):
-                shown = connection.execute(select(table).where(table.c.key.in_(keys[start : start + 500]))).all()
-                found += [self._event(row, connection) for row in shown]
+            return self.of_person_in(connection, token)
+
+    def of_person_in(self, connection: Connection, token: str) -> list[Event]:
+        """The same inside the caller's transaction."""
+        table = db.events
+        rows = connection.execute(select(table).where(table.c.token == token).order_by(table.c.position)).all()
+        found = [self._event(row, connection) for row in rows]
+        keys = [records.display_key(e.body.decision_id) for e in found if isinstance(e.body, Decision)]
+        for start in range(0, len(keys), 500):
+            shown = connection.execute(select(table).where(table.c.key.in_(keys[start : start + 500]))).all()
+            found += [self._event(row, connection) for row in shown]
         return sorted(found, key=lambda event: event.position)
 
     def asked(self, key_name: str, request_id: str) -> tuple[str, str] | None:

@@ -42,6 +42,7 @@ from recsys.vocabulary import (
     Permissions,
     Reason,
     Release,
+    Shadow,
     Slot,
     Switch,
     Token,
@@ -202,6 +203,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
         "redraws": d.redraws,
         "short": d.shortfall,
         "us": d.latency_us,
+        **({"shadows": [_shadow_fields(each, parts) for each in d.shadows]} if d.shadows else {}),
         "personal": None
         if d.erased
         else {
@@ -260,7 +262,17 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
         retention=head["retention"],
         latency_us=f["us"],
         erased=f["personal"] is None,
+        shadows=tuple(_read_shadow(each, lookup) for each in f.get("shadows", ())),
     )
+
+
+def _shadow_fields(s: Shadow, parts: dict[str, str]) -> list[Any]:
+    return [_part(parts, (s.policy, s.recipe, s.snapshot)), [list(slot) for slot in s.slots], s.took_us, s.failed]
+
+
+def _read_shadow(f: list[Any], lookup: Lookup) -> Shadow:
+    policy, recipe, snapshot = lookup(f[0])
+    return Shadow(policy, recipe, snapshot, tuple((product, chance) for product, chance in f[1]), f[2], f[3])
 
 
 def _version_fields(versions: Versions) -> tuple[tuple[str, str], ...]:

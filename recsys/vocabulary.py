@@ -289,6 +289,18 @@ class Versions:
     reasons: str = ""  # of the vocabulary of reasons; "" in decisions older than it
 
 
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What a recipe would have shown beside the one that decided: logged, and shown to nobody."""
+
+    policy: str  # name@version
+    recipe: str  # digest
+    snapshot: str  # digest
+    slots: tuple[tuple[ProductId, float], ...]  # product and its propensity given those above; may end in `NOTHING`
+    took_us: int
+    failed: str = ""  # what went wrong in it, by its kind
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
     """One answer we gave, with all that is needed to replay it or to judge another policy by it.
@@ -326,6 +338,7 @@ class Decision:
     retention: str = "6y"
     latency_us: int = 0
     erased: bool = False  # its person was forgotten: what is left verifies, and teaches nothing
+    shadows: tuple[Shadow, ...] = ()
 
     @property
     def shown(self) -> tuple[Slot, ...]:

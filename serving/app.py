@@ -25,6 +25,7 @@ from serving.console import console
 from serving.dashboard import page
 from serving.experiment_routes import trial_routes
 from serving.forms import SignInFirst
+from serving.housekeeping import keep_house
 from serving.misfits import Misfit
 from serving.openapi import complete
 from serving.problems import pointer, status_of
@@ -35,6 +36,7 @@ from serving.security import Forbidden
 from serving.steering_routes import steering
 
 TIDY_SECONDS = 3600.0
+_SOON_SECONDS = 30.0  # where another process was at it, or the database away
 T = TypeVar("T")
 GUARD_SECONDS = 30.0  # between two looks at what live guardrails say (OPS-4)
 logger = logging.getLogger(__name__)
@@ -96,14 +98,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _refreshing(service: Service, *, readings: Readings) -> None:
     """Look for new artefacts and experiments, off the request path, for as long as the server runs."""
-    tidied, guarded = -TIDY_SECONDS, time.monotonic()
+    tidy_at, guarded = 0.0, time.monotonic()
     while True:
         await asyncio.sleep(service.home.settings.poll_seconds)
         try:
             await _whole(service.refresh)
-            if time.monotonic() - tidied > TIDY_SECONDS:
-                tidied = time.monotonic()
-                await _whole(service.tidy)
+            if time.monotonic() > tidy_at:
+                tidy_at = time.monotonic() + _SOON_SECONDS
+                if await _whole(lambda: keep_house(service.home)):
+                    tidy_at = time.monotonic() + TIDY_SECONDS
             if time.monotonic() - guarded > GUARD_SECONDS:
                 guarded = time.monotonic()
                 for sentence in await _whole(readings.guard):

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bandits.recipe import Recipe, parse_recipes
-from recsys import contactfile, metrics, reasonfile, rewards
+from recsys import contactfile, metrics, reasonfile, rewards, terms
 from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
 from recsys.customers import Customers, random_token
@@ -35,6 +35,7 @@ from recsys.rewards import Rewards
 from recsys.rulebook import load_book
 from recsys.scorecards import Scorecard, reads_from, roll_up
 from recsys.steering import Known
+from recsys.terms import Terms
 from recsys.trail import Trail
 from serving.explanations import Explainer
 from serving.intake import Intake
@@ -79,6 +80,7 @@ class Installation:
     orders: Orders
     trail: Trail
     erasures: Erasures
+    terms: Terms
 
     @property
     def rewards(self) -> Rewards:
@@ -148,6 +150,8 @@ def compose(
     recipes = parse_recipes(_text(settings.recipes), where=settings.recipes.name)
     if settings.champion not in {recipe.name for recipe in recipes}:
         raise InvalidConfiguration(f'champion: no recipe is called "{settings.champion}" in {settings.recipes.name}')
+    if unknown := set(settings.shadow) - {recipe.name for recipe in recipes}:
+        raise InvalidConfiguration(f'shadow: no recipe is called "{min(unknown)}" in {settings.recipes.name}')
     contact = contactfile.load(settings.contact)
     offers = Offers(
         settings.artefacts,
@@ -173,6 +177,7 @@ def compose(
         orders=Orders(database, log=log, clock=clock, file=settings.folder / "steering.json"),
         trail=Trail(database),
         erasures=Erasures(database, log=log, clock=clock),
+        terms=terms.load(settings.retention),
     )
 
 
@@ -198,6 +203,8 @@ def recommender_of(
         decision_life=timedelta(minutes=settings.decision_life_minutes),
         privacy_notice=settings.privacy_notice,
         code=version("recsys"),
+        terms=home.terms,
+        shadows=settings.shadow,
     )
     return Recommender(
         ladder=Ladder(home.live, approved=settings.approved),
@@ -296,10 +303,6 @@ class Service:
         self.recommender = recommender_of(self.home, layers=self._known_layers, new_id=random_id, champion=champion)
         self._champion = champion
 
-    def tidy(self) -> None:
-        """Drop what is kept for a time only: request ids after seven days."""
-        self.log.forget_requests()
-
     def readiness(self) -> tuple[list[str], list[str]]:
         """(what is missing for service, what is worth knowing)."""
         missing, notes = [], []
@@ -313,6 +316,9 @@ class Service:
             missing.append("there is no catalogue: run `recsys catalogue apply FILE`")
         if self.live.policy(self._champion) is None:
             notes.append(f"the champion {self._champion} has no snapshot yet: the fallback answers")
+        for name in self.home.settings.shadow:
+            if self.live.policy(name) is None:
+                notes.append(f"the shadow {name} has no snapshot yet: it decides nothing")
         if self.home.orders.trouble:
             missing.append(self.home.orders.trouble)
         if self.offers.current.retriever is None:

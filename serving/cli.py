@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate": "judge policies from the log, or say why it cannot",
     "export": "the log as daily Parquet, for SQL in a warehouse",
     "erase": "forget a customer in every store, with a receipt",
+    "evidence": "what the law keeps of promotions to the forgotten",
     "promote": "the gate: a challenger, or reasons; --rollback",
     "recommend": "--batch: one message for every customer, once each",
     "replay": "run a learner honestly over logged data",

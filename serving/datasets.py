@@ -12,6 +12,7 @@ a dataset again of the same days gives the same version, however far the log has
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -37,6 +38,7 @@ from serving.bootstrap import Installation
 from serving.nightly import told_interactions
 
 FOLDER, FORMAT = "datasets", 1
+FORWARDED = "forwarded.json"
 EXPERIMENT = "datasets"
 _TIME = pl.Datetime("us", "UTC")
 _INTERACTIONS: dict[str, Any] = {
@@ -163,6 +165,18 @@ def make(home: Installation, name: str, *, since: datetime | None, until: dateti
     Raises `Misuse` for a name that is none and for a part without a decision.
     """
     _check(name)
+    stale = ""
+    while True:
+        erasures = home.erasures.begun()
+        made = _made(home, name, since=since, until=until)
+        if stale not in ("", made.digest):
+            artefacts.remove(home.settings.artefacts / FOLDER, name, stale)
+        if home.erasures.begun() == erasures:
+            return made
+        stale = made.digest  # somebody was forgotten while it was made, and may be in it
+
+
+def _made(home: Installation, name: str, *, since: datetime | None, until: datetime | None) -> Made:
     start = 0 if since is None else home.log.position_before(since)
     end = home.log.last_position() if until is None else home.log.position_before(until)
     events, parts = frozen(list(home.log.read(after=start, until=end)))
@@ -192,8 +206,27 @@ def make(home: Installation, name: str, *, since: datetime | None, until: dateti
         "catalogue": home.offers.current.catalogue.digest,
         **{name: table.height for name, table in tables.items()},
     }
-    files = {f"{name}.parquet": _parquet(table) for name, table in tables.items()}
+    files = {f"{name}.parquet": parquet(table) for name, table in tables.items()}
     return Made(name, artefacts.publish(home.settings.artefacts / FOLDER, name, files=files, manifest=manifest))
+
+
+def forward(artefacts_: Path, name: str, *, old: str, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
+    """Put another version in the place of one, and lead whoever names the old one to it."""
+    root = artefacts_ / FOLDER
+    new = artefacts.replace(root, name, old, files=files, manifest=manifest).digest
+    known = _forwarded(root / name)
+    staged = root / name / f".{FORWARDED}"
+    staged.write_text(artefacts.canonical(known | {old: new}))
+    staged.replace(root / name / FORWARDED)
+
+
+def _forwarded(home: Path) -> dict[str, str]:
+    """Old digest → the one that took its place."""
+    try:
+        found: dict[str, str] = json.loads((home / FORWARDED).read_text())
+    except FileNotFoundError:
+        return {}
+    return found
 
 
 def dataset(artefacts_: Path, asked: str) -> Made:
@@ -208,11 +241,19 @@ def dataset(artefacts_: Path, asked: str) -> Made:
         raise Misuse(f'no dataset is called "{name}"{nearest(name, among=dict.fromkeys(known))}; there are {there}')
     if not version:
         return Made(name, artefacts.current(root, name))
-    there_are = versions(artefacts_, name)
-    found = [each for each in there_are if each.startswith(version)]
+    there_are, led = versions(artefacts_, name), _forwarded(root / name)
+    named = [each for each in (*there_are, *led) if each.startswith(version)]
+    found = sorted({_followed(each, led) for each in named})
     if len(found) != 1:
         raise Misuse(f"{name} has {len(found)} versions that begin with {version}; it has {', '.join(there_are)}")
     return Made(name, artefacts.read(root, name, found[0]))
+
+
+def _followed(digest: str, led: Mapping[str, str]) -> str:
+    """The version that stands where this one stood before somebody in it was forgotten."""
+    while digest in led:
+        digest = led[digest]
+    return digest
 
 
 def names(artefacts_: Path) -> list[str]:
@@ -310,7 +351,8 @@ def _round(each: Round) -> Iterator[dict[str, Any]]:
         }
 
 
-def _parquet(table: pl.DataFrame) -> bytes:
+def parquet(table: pl.DataFrame) -> bytes:
+    """A table as a file; the same rows give the same bytes."""
     buffer = BytesIO()
     table.write_parquet(buffer, compression="zstd", statistics=True)
     return buffer.getvalue()

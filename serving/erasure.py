@@ -10,13 +10,15 @@ from __future__ import annotations
 import importlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from recsys.erasures import BEGUN, SEALED, Forgotten
 from recsys.errors import StoreUnavailable
-from recsys.vocabulary import CustomerId
+from recsys.evidence import Evidence
+from recsys.vocabulary import CustomerId, Event
 from serving.bootstrap import Installation, random_id
 
 _PIECE = 1 << 20
@@ -27,15 +29,27 @@ _NAME_CHARACTERS = b"A-Za-z0-9_.@+-"
 def erase(home: Installation, customer_id: CustomerId) -> Forgotten:
     """Forget a customer in every store and return the receipt.
 
-    Doing it again is no error: nothing is held any more, and the receipt says so. Raises `StoreUnavailable`
-    where a store cannot be written; what was done stands, and `resume` does the rest.
+    Doing it again is no error: nothing is held any more, and the receipt says so. Evidence of promotions is kept
+    in a store of its own first (ERS-3). Raises `StoreUnavailable` where a store cannot be written; what was done
+    stands, and `resume` does the rest.
     """
-    return _carried_on(home, home.erasures.begin(customer_id, erasure_id=random_id()))
+
+    def keep(events: Sequence[Event]) -> str:
+        with closing(Evidence(home.settings.restricted, url=home.settings.evidence_url)) as evidence:
+            kept = evidence.keep(customer_id, events)
+        n = f"{len(kept):,} {'promotion is' if len(kept) == 1 else 'promotions are'}"
+        return f"{n} kept under a keyed token, as the law asks" if kept else "no promotion was shown"
+
+    return _carried_on(home, home.erasures.begin(customer_id, erasure_id=random_id(), keep=keep), rewriting=True)
 
 
-def resume(home: Installation) -> list[Forgotten]:
-    """Carry on with every erasure that was interrupted."""
-    return [_carried_on(home, each) for each in home.erasures.under_way()]
+def resume(home: Installation, *, rewriting: bool = True) -> list[Forgotten]:
+    """Carry on with every erasure that was interrupted.
+
+    Where the person's name is gone already nobody can look for it in the database's file, and only `rewriting`
+    the whole file is sure beyond what SQLite overwrites as it deletes: not while requests wait for it.
+    """
+    return [_carried_on(home, each, rewriting=rewriting) for each in home.erasures.under_way()]
 
 
 def receipt_of(erasure: Forgotten) -> dict[str, Any]:
@@ -49,18 +63,28 @@ def receipt_of(erasure: Forgotten) -> dict[str, Any]:
     }
 
 
-def _carried_on(home: Installation, erasure: Forgotten) -> Forgotten:
+def _carried_on(home: Installation, erasure: Forgotten, *, rewriting: bool) -> Forgotten:
     names = tuple(each for each in (erasure.customer_id, erasure.token) if each)
     if erasure.state == BEGUN:
         told = {
+            "datasets": _datasets(home, erasure),
             "exports": _exports(home, erasure),
             "mlflow": _searched(_tracked(home), names, nowhere=_nowhere(home)),
             "files": _searched(_others(home), names, nowhere=""),
         }
         erasure = home.erasures.seal(erasure, stores=told)
     if erasure.state == SEALED:
-        erasure = home.erasures.finish(erasure, disk=_wiped(home, erasure, names))
+        erasure = home.erasures.finish(erasure, disk=_wiped(home, erasure, names, rewriting=rewriting))
     return erasure
+
+
+def _datasets(home: Installation, erasure: Forgotten) -> str:
+    if not erasure.token or not (home.settings.artefacts / "datasets").is_dir():
+        return "none holds them"
+    scrubbed = importlib.import_module("serving.dataset_scrubbing").scrubbed  # heavy, as below
+    rewritten, looked_at, damaged = scrubbed(home.settings.artefacts, token=erasure.token)
+    told = f"{rewritten:,} of {looked_at:,} versions rewritten without the person"
+    return told + (f"; damaged, remove them: {', '.join(damaged)}" if damaged else "")
 
 
 def _exports(home: Installation, erasure: Forgotten) -> str:
@@ -126,11 +150,11 @@ def _holds(path: Path, names: tuple[str, ...]) -> bool:
     return False
 
 
-def _wiped(home: Installation, erasure: Forgotten, names: tuple[str, ...]) -> str:
+def _wiped(home: Installation, erasure: Forgotten, names: tuple[str, ...], *, rewriting: bool) -> str:
     """Leave nothing in the database's own files; where the id is still found there, the file is rewritten."""
     database = home.database
     for _ in range(_PATIENCE):
-        whole = not names  # carried on by another process, which does not know what to search for
+        whole = rewriting and not names  # carried on by another process, which does not know what to search for
         done = home.erasures.wipe(whole=whole)
         if done and database.dialect == "sqlite" and erasure.customer_id == "" and names:
             path = Path(database.url.database or "")

@@ -69,6 +69,10 @@ class Ladder:
         static = self.static(order, mode="fallback:static")
         yield Rung(static.policy, static.mode, adjustable=True)
 
+    def beside(self, recipe: str) -> Rung | None:
+        """A recipe that decides in the shadow of another, None before its first snapshot."""
+        return next(self._of(self._live.policy(recipe), "shadow"), None)
+
     def _of(self, found: InForce | None, mode: str) -> Iterator[Rung]:
         if found is not None:
             yield Rung(found.policy, mode, found.recipe, found.snapshot, adjustable=True)

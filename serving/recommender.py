@@ -8,9 +8,9 @@ yet durable: the caller appends it and answers after its commit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -23,7 +23,20 @@ from recsys.clocks import Clock
 from recsys.contact import Reservation
 from recsys.layers import Layers, Placement
 from recsys.steering import Steering
-from recsys.vocabulary import Context, CustomerId, Decision, Profile, Slot, Token, Versions
+from recsys.terms import Terms
+from recsys.vocabulary import (
+    NOTHING,
+    Candidate,
+    Context,
+    CustomerId,
+    Decision,
+    ProductId,
+    Profile,
+    Shadow,
+    Slot,
+    Token,
+    Versions,
+)
 from serving.explanations import Explainer
 from serving.finding import rung_of, sought
 from serving.ladder import EMPTY, UNIFORM, Ladder, Rung, climbed
@@ -58,6 +71,8 @@ class Traffic:
     decision_life: timedelta
     privacy_notice: str
     code: str
+    terms: Terms  # how long decisions are kept
+    shadows: tuple[str, ...] = ()  # recipes that decide beside the live one and are never shown
 
 
 class Recommender:
@@ -136,6 +151,11 @@ class Recommender:
         if fitting is not None and not off:
             rungs = iter((rung_of(fitting),))
         rung, drawn = climbed(rungs, steering=steering, at=at, draw=draw)
+        took_us = (time.perf_counter_ns() - started) // 1000
+        shadows: tuple[Shadow, ...] = ()
+        if self._traffic.shadows and rung.mode == "live" and path == "personalised" and candidates:
+            shadows = tuple(self._beside(rung, steering=steering, at=at, draw=draw, candidates=candidates))
+        started = time.perf_counter_ns()
         facts = features.facts_used(profile)
         moves = moves if rung.adjustable else ()
         reasons = self._explainer.reasons(
@@ -184,7 +204,11 @@ class Recommender:
             shortfall=short or shortfall_of(ask, slots, offer=offer, eligible=eligible),
             retrieval=retriever.mode(retriever.vector_of(profile), n_eligible=len(proposable)) if retriever else "all",
             overrides=(*moves, *steering.bans(verdicts)),
-            latency_us=(time.perf_counter_ns() - started) // 1000,
+            retention=self._traffic.terms.of(
+                offer.catalogue.product(slot.product_id).regulated_class for slot in slots if slot.product_id != NOTHING
+            ),
+            latency_us=took_us + (time.perf_counter_ns() - started) // 1000,
+            shadows=shadows,
         )
 
     def reservation(self, decision: Decision, *, profile: Profile | None) -> Reservation | None:
@@ -257,6 +281,32 @@ class Recommender:
         kinds = {units[assigned.experiment_id] for assigned in placement.assigned}
         unit = "customer" if kinds == {"customer"} else "household"
         return placement, unit_of(profile.token, unit=unit, household=linked, salt=layers.holdout_salt)
+
+    def _beside(
+        self,
+        live: Rung,
+        *,
+        steering: Steering,
+        at: datetime,
+        draw: Callable[[Rung], Drawn],
+        candidates: Sequence[Candidate],
+    ) -> Iterator[Shadow]:
+        """What each recipe in the shadow draws, with the same dice; one that fails says so and harms nobody."""
+        for name in self._traffic.shadows:
+            rung = self._ladder.beside(name)
+            if rung is None or rung.snapshot == live.snapshot or not steering.lets_draw(rung.policy.name, at=at):
+                continue
+            started, slots, failed = time.perf_counter_ns(), list[tuple[ProductId, float]](), ""
+            try:
+                drawn = draw(rung)
+                slots = [
+                    (candidates[row].product_id, chance)
+                    for row, chance in zip(drawn.rows, drawn.propensities, strict=True)
+                ]
+            except Exception as error:  # whatever it was: that it happened is what shadow mode is for
+                failed = type(error).__name__
+            took_us = (time.perf_counter_ns() - started) // 1000
+            yield Shadow(rung.policy.name, rung.recipe, rung.snapshot, tuple(slots), took_us, failed)
 
     def _rungs(self, profile: Profile, *, placement: Placement, path: str, stranger: bool) -> Iterator[Rung]:
         """Who may draw, best first: hold-out, broadcast, uniform slice, then the ladder of variant or champion."""

@@ -34,16 +34,19 @@ class Settings(BaseSettings):
 
     home: Path = DEFAULT_HOME
     database_url: str = ""  # "" is SQLite in the home
+    evidence_url: str = ""  # what the law keeps of the forgotten; "" is SQLite in `restricted`
     mlflow_uri: str = ""  # "" is SQLite in the home
     mlflow_page: str = ""  # where a person opens MLflow, for links
     rules: Annotated[tuple[Path, ...], NoDecode] = (PACKAGE.parent / "recsys" / "rules" / "gb.toml",)  # home's first
     rewards: Path = PACKAGE.parent / "recsys" / "default_rewards.toml"
     contact: Path = PACKAGE.parent / "recsys" / "default_contact.toml"
     metrics: Path = PACKAGE.parent / "recsys" / "metrics.toml"  # what experiments measure
+    retention: Path = PACKAGE.parent / "recsys" / "default_retention.toml"  # how long records are kept
     reasons: Path = PACKAGE.parent / "recsys" / "reasons.toml"
     recipes: Path = PACKAGE / "recipes.toml"
     inventory: Path = PACKAGE / "inventory.toml"  # whose each recipe is, what it is for and where it may be used
     champion: str = "bandit"  # serves where no experiment says otherwise, until `recsys promote` names another
+    shadow: tuple[str, ...] = ()  # recipes that decide beside the live one: logged, never shown
     approved: tuple[str, ...] = ()  # product ids in the order in which everybody may see them; () is the catalogue's
     clock: Literal["wall", "simulated"] = "wall"
     host: str = "127.0.0.1"
@@ -64,6 +67,10 @@ class Settings(BaseSettings):
     share_red: float = Field(default=0.4, gt=0, le=1)
     stale_hours_amber: float = Field(default=36.0, gt=0)  # mean age of a fact when it is used
     stale_hours_red: float = Field(default=72.0, gt=0)
+    skew_amber: float = Field(default=0.01, gt=0, le=1)  # share of customers whose served fact is not the exported one
+    skew_red: float = Field(default=0.05, gt=0, le=1)
+    failing_amber: float = Field(default=0.001, gt=0, le=1)  # share of decisions in which a shadow fails
+    failing_red: float = Field(default=0.01, gt=0, le=1)
     poll_seconds: float = Field(default=0.2, gt=0)
     privacy_notice: str = "2026-11"
 
@@ -105,6 +112,11 @@ class Settings(BaseSettings):
         return self.folder / "artefacts"
 
     @property
+    def restricted(self) -> Path:
+        """Where evidence of promotions to the forgotten is kept; nothing that learns goes there."""
+        return self.folder / "restricted"
+
+    @property
     def clock_file(self) -> Path:
         """The eight bytes that a simulated clock shares."""
         return self.folder / "clock"
@@ -126,6 +138,8 @@ class Settings(BaseSettings):
             drift=(self.drift_amber, self.drift_red),
             share=(self.share_amber, self.share_red),
             hours=(self.stale_hours_amber, self.stale_hours_red),
+            skew=(self.skew_amber, self.skew_red),
+            failing=(self.failing_amber, self.failing_red),
         )
 
     @property

@@ -14,7 +14,19 @@ from bandits.drawing import dice
 from bandits.exploration import chance_share
 from recsys.eventlog import EventLog
 from recsys.reasons import Category, Personal, Vocabulary
-from recsys.vocabulary import Decision, Display, Event, Fact, Outcome, Permissions, Reason, Slot, Verdict, Verdicts
+from recsys.vocabulary import (
+    Decision,
+    Display,
+    Event,
+    Fact,
+    Outcome,
+    Permissions,
+    Reason,
+    Shadow,
+    Slot,
+    Verdict,
+    Verdicts,
+)
 from serving.absences import absences_of, refused_of
 
 RulesTold: TypeAlias = Literal["refused", "all"]
@@ -92,9 +104,16 @@ def told_in_full(story: Story, *, vocabulary: Vocabulary, rules: RulesTold = "re
         "shortfall": d.shortfall,
         "overrides": list(d.overrides),
         "retention": d.retention,
+        **({"shadows": [_shadow(each) for each in d.shadows]} if d.shadows else {}),
         "displayed": _display(story),
         "outcomes": [outcome_told(each) for each in story.outcomes],
     }
+
+
+def _shadow(each: Shadow) -> dict[str, Any]:
+    drawn = [{"product_id": product, "propensity": chance} for product, chance in each.slots]
+    told = {"policy": each.policy, "recipe": each.recipe, "snapshot": each.snapshot, "slate": drawn}
+    return told | ({"failed": each.failed} if each.failed else {})
 
 
 def categories_of(decision: Decision, *, vocabulary: Vocabulary) -> tuple[Category, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from recsys.effects import Moments
 from recsys.eventlog import EventLog
 from recsys.joining import Joiner
 from recsys.rewards import Rewards
-from recsys.vocabulary import Decision, Event, Round
+from recsys.vocabulary import NOTHING, Decision, Event, Round, Shadow
 
 LIGHTS = ("green", "amber", "red")
 _FEWEST = 30  # decisions in a day, and before it, for a comparison to mean anything
@@ -31,11 +31,50 @@ class Thresholds:
     drift: tuple[float, float] = (0.5, 1.0)  # standard deviations that a day's mean has moved
     share: tuple[float, float] = (0.2, 0.4)  # of a product in the first slot
     hours: tuple[float, float] = (36.0, 72.0)  # mean age of a fact when it was used
+    skew: tuple[float, float] = (0.01, 0.05)  # of customers whose served fact is not the exported one
+    failing: tuple[float, float] = (0.001, 0.01)  # of decisions in which a shadow failed
 
     def light(self, what: str, value: float) -> str:
         """Green, amber or red; nothing to compare with is green."""
         amber, red = getattr(self, what)
         return "red" if value >= red else "amber" if value >= amber else "green"
+
+
+@dataclass(slots=True)
+class Beside:
+    """How a recipe in the shadow chose, in sums that add."""
+
+    decisions: int = 0
+    failed: int = 0
+    differ: int = 0  # another product, or none, in the first slot
+    took_us: Moments = field(default_factory=Moments)
+    its: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # product → times it stood first
+    shown: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # the same of what was shown
+
+    def take(self, shadow: Shadow, decision: Decision) -> None:
+        """Count one decision."""
+        self.decisions += 1
+        self.took_us = self.took_us + Moments.of(float(shadow.took_us))
+        if shadow.failed:
+            self.failed += 1
+            return
+        its = shadow.slots[0][0] if shadow.slots else NOTHING
+        shown = decision.slots[0].product_id if decision.slots else NOTHING
+        self.differ += its != shown
+        self.its[its] += 1
+        self.shown[shown] += 1
+
+    def readings(self, day: date, recipe: str, lights: Thresholds) -> Iterator[Reading]:
+        """How often it failed, how often it chose otherwise, what it took, and the share of each product."""
+        failed, chose = self.failed / self.decisions, max(self.decisions - self.failed, 1)
+        yield Reading(day, "shadow", f"{recipe} failed", failed, None, failed, lights.light("failing", failed))
+        yield Reading(day, "shadow", f"{recipe} chose otherwise", self.differ / chose, None, 0.0, "green")
+        yield Reading(day, "shadow", f"{recipe} milliseconds", self.took_us.mean / 1000, None, 0.0, "green")
+        for product in sorted({*self.its, *self.shown}):
+            share, live = self.its.get(product, 0) / chose, self.shown.get(product, 0) / chose
+            moved = abs(share - live) if chose >= _FEWEST else 0.0
+            light = lights.light("share", moved)
+            yield Reading(day, "shadow", f"{recipe} {product}", share, live, moved, light)
 
 
 @dataclass(slots=True)
@@ -48,6 +87,7 @@ class Day:
     shares: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # product → times it stood first
     ages: dict[str, Moments] = field(default_factory=dict)  # fact → hours when it was used
     reward: Moments = field(default_factory=Moments)  # of the rounds that were made on this day
+    beside: dict[str, Beside] = field(default_factory=dict)  # recipe in the shadow → how it chose
 
     def take(self, decision: Decision) -> None:
         """Count one decision."""
@@ -61,6 +101,8 @@ class Day:
             row = next((i for i, each in enumerate(decision.candidates) if each.product_id == first), None)
             if row is not None and row < len(decision.scores) and math.isfinite(decision.scores[row]):
                 _add(self.scores, decision.policy.partition("@")[0], float(decision.scores[row]))
+        for shadow in decision.shadows:
+            self.beside.setdefault(shadow.policy.partition("@")[0], Beside()).take(shadow, decision)
         for name, fact in decision.facts.items():
             _add(self.ages, name, (decision.made_at - fact.as_of) / timedelta(hours=1))
 
@@ -70,10 +112,12 @@ class Reading:
     """One number of one day beside the days before it."""
 
     day: date
-    kind: str  # feature | score | share | reward | freshness
+    kind: str  # feature | score | share | reward | freshness | shadow | skew
     name: str
     value: float
-    before: float | None  # the same over the days before, None where there is too little
+    before: (
+        float | None
+    )  # the same over the days before (of a shadow: of what was shown), None where there is too little
     moved: float  # as the thresholds measure it
     light: str
 
@@ -121,6 +165,8 @@ def readings(days: Mapping[date, Day], *, thresholds: Thresholds | None = None) 
             light = lights.light("hours", ages.mean)
             found.append(Reading(day, "freshness", name, ages.mean, None, ages.mean, light))
         found += _shares(day, now, before, lights)
+        for recipe, beside in sorted(now.beside.items()):
+            found += beside.readings(day, recipe, lights)
         before = _sum(before, now)
     return found
 

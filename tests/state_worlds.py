@@ -23,7 +23,7 @@ from bandits.learner import make_learner
 from bandits.policy import Basis, Policy
 from bandits.recipe import Recipe
 from embeddings.retrieval import Proposal, Retriever
-from recsys import features, rewards
+from recsys import features, rewards, terms
 from recsys.catalogue import BANK_CATALOGUE, Catalogue, Surface, load
 from recsys.errors import Corrupt
 from recsys.experiments import Variant
@@ -51,6 +51,7 @@ from tests.rules.people import EVERYTHING_ALLOWED
 
 BANK = load(BANK_CATALOGUE)
 REWARDS = rewards.load().with_values({product.product_id: product.value for product in BANK.products})
+TERMS = terms.load()
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _ADULT_CLASSES = ("credit", "isa", "investment", "pension")  # the catalogue's reader refuses these without a min_age
 _CLASSES = tuple(CommunicationClass)
@@ -94,6 +95,7 @@ def world_of(number: int) -> World:
             decision_life=DAY,
             privacy_notice="states",
             code="states",
+            terms=TERMS,
         ),
         layers=_layers(dice, around),
         ladder=Ladder(live, approved=approved),

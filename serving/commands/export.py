@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import click
@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from recsys.errors import Misuse
 from serving import settings
-from serving.bootstrap import compose
+from serving.bootstrap import Installation, compose
 from serving.commands.moments import MOMENT
 from serving.export_schema import described
-from serving.exporting import export
+from serving.exporting import Written, export
 from serving.leading import calm_the_collector
 
 
@@ -40,19 +40,11 @@ def command(*, out: Path | None, since: datetime | None, until: datetime | None,
     calm_the_collector()
     home = compose(settings.load())
     home.erasures.note_export(str(out.absolute()))
-    with tqdm(total=home.log.last_position(), unit="events", desc="exporting", mininterval=0.5, leave=False) as bar:
-
-        def tell(position: int) -> None:
-            bar.update(position - bar.n)
-
-        done = export(
-            home.log,
-            out=out,
-            rewards=home.rewards,
-            since=days[0],
-            until=days[1],
-            told=tell,
-        )
+    while True:
+        erasures = home.erasures.begun()
+        done = _exported(home, out=out, since=days[0], until=days[1])
+        if home.erasures.begun() == erasures:  # else somebody was forgotten meanwhile: those days are written anew
+            break
     if as_json:
         found = {"days": sorted(map(str, done.days)), "rows": done.rows, "files": done.files, "unchanged": done.same}
         click.echo(json.dumps(found))
@@ -62,3 +54,12 @@ def command(*, out: Path | None, since: datetime | None, until: datetime | None,
     click.echo(
         f"{n:,} {'day' if n == 1 else 'days'} in {out}: {rows}; {done.files:,} files written, {done.same:,} unchanged"
     )
+
+
+def _exported(home: Installation, *, out: Path, since: date | None, until: date | None) -> Written:
+    with tqdm(total=home.log.last_position(), unit="events", desc="exporting", mininterval=0.5, leave=False) as bar:
+
+        def tell(position: int) -> None:
+            bar.update(position - bar.n)
+
+        return export(home.log, out=out, rewards=home.rewards, since=since, until=until, told=tell)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from recsys.keys import Keys, Scope
+from serving.housekeeping import keep_house
 from tests.builders import START
 from tests.service import NOW, App, asked, assert_problem, running, stamp
 
@@ -165,10 +166,10 @@ def test_request_ids_are_kept_seven_days(tmp_path: Path) -> None:
     with running(tmp_path) as app:
         first = app.recommend(request_id="r-1")
         app.clock.set(START + timedelta(days=6, hours=23))
-        app.service.tidy()
+        keep_house(app.service.home)
         assert app.recommend(request_id="r-1") == first
         app.clock.set(START + timedelta(days=7, hours=1))
-        app.service.tidy()
+        keep_house(app.service.home)
         assert app.recommend(request_id="r-1")["decision_id"] != first["decision_id"]
 
 

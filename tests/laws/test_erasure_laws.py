@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,22 @@ import pytest
 from sqlalchemy import select
 
 from bandits.drawing import verify
+from recsys import artefacts
 from recsys import database as db
 from recsys.customers import Stale
+from recsys.errors import Corrupt
+from recsys.evidence import Evidence
 from recsys.joining import lessons
+from recsys.quarantine import Refused
 from recsys.vocabulary import CustomerId, Decision, Outcome
 from serving.bootstrap import Installation, compose
+from serving.commands.learn import learner_of
+from serving.datasets import dataset, make, recorded, versions
 from serving.erasure import erase, receipt_of, resume
 from serving.exporting import export
+from serving.housekeeping import keep_house
 from serving.settings import Settings
+from serving.tracked import tracker_of
 from tests.laws.conftest import Store
 from tests.service import ADULT, App, assert_problem, running, stamp
 from tests.steered import administer
@@ -138,6 +148,152 @@ def test_ers_1_ers_2_a_canary_is_nowhere_once_it_is_erased(app: App, tmp_path: P
     assert {path: path.read_bytes() for path in before} == before  # as exporting those days again would write them
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # mlflow's own
+def test_ers_1_a_canary_leaves_datasets_bundles_quarantine_and_what_tracks_runs(app: App, tmp_path: Path) -> None:
+    plant(app)
+    home = app.service.home
+    later(app, timedelta(days=200))
+    live(app, "ann", "last")  # windows have closed
+    for until in (app.clock.now() - timedelta(days=100), None):  # two versions, the second in force
+        made = make(home, "spring", since=None, until=until)
+    recorded(made, tracker=tracker_of(home.settings))
+    token = home.customers.known_tokens([CustomerId(CANARY)])[CustomerId(CANARY)]
+    position = next(e.position for e in home.log.read(kinds=["outcome"]) if getattr(e.body, "token", "") == token)
+    home.quarantine.put([Refused(f"event:{position}", position, "", "canary-request", "outcome")])
+    folder = home.settings.artefacts
+    assert {"events.parquet", "table quarantine"} <= found(home, tmp_path)
+    assert token_files(tmp_path, token) >= {"lessons.parquet", "rounds.parquet", "interactions.parquet"}
+
+    stores = erase(home, CustomerId(CANARY)).stores
+    assert found(home, tmp_path) == set()
+    assert token_files(tmp_path, token) == {"events.parquet"}  # the skeleton that the log keeps, too
+    assert stores["datasets"] == "2 of 2 versions rewritten without the person"
+    left = dataset(folder, "spring")
+    assert left.digest != made.digest
+    assert dataset(folder, f"spring@{made.digest}").digest == left.digest  # as a run names it
+    assert len(versions(folder, "spring")) == 2
+    assert left.about["rounds"] == left.table("rounds").height < made.about["rounds"]
+    assert left.log().digest(until=left.about["position"]) == left.about["log_digest"]
+    assert left.log().digest(until=left.about["position"]) == home.log.digest(until=left.about["position"])
+    assert erase(home, CustomerId(CANARY)).stores["datasets"] == "none holds them"
+
+
+def token_files(folder: Path, token: str) -> set[str]:
+    """Parquet files with rows of a token."""
+    return {p.name for p in folder.rglob("*.parquet") if token in str(pl.read_parquet(p).rows())}
+
+
+def test_ers_4_a_dataset_that_was_half_rewritten_is_rewritten_whole(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(app)
+    home = app.service.home
+    made = make(home, "spring", since=None, until=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(artefacts, "remove", _stumble)
+        with pytest.raises(ZeroDivisionError):
+            erase(home, CustomerId(CANARY))
+    assert len(versions(home.settings.artefacts, "spring")) == 2
+    resume(home)
+    assert found(home, tmp_path) == set()
+    assert versions(home.settings.artefacts, "spring") == [dataset(home.settings.artefacts, "spring").digest]
+    assert made.digest not in versions(home.settings.artefacts, "spring")
+
+
+def test_ers_1_a_dataset_made_while_somebody_is_forgotten_does_not_hold_them(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(app)
+    home = app.service.home
+    whole, times = artefacts.publish, []
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        if not times:
+            erase(home, CustomerId(CANARY))
+        times.append(1)
+        return whole(*given, **more)
+
+    monkeypatch.setattr(artefacts, "publish", meanwhile)
+    make(home, "spring", since=None, until=None)
+    assert len(times) == 2
+    assert found(home, tmp_path) == set()
+    assert len(versions(home.settings.artefacts, "spring")) == 1
+
+
+def test_ers_3_evidence_of_promotions_is_kept_under_a_keyed_token_and_goes_when_its_term_ends(
+    app: App, tmp_path: Path
+) -> None:
+    decision_id = plant(app)
+    home = app.service.home
+    token = home.customers.known_tokens([CustomerId(CANARY)])[CustomerId(CANARY)]
+    decided = app.service.log.decision(decision_id).body
+    assert isinstance(decided, Decision)
+    told = erase(home, CustomerId(CANARY)).stores["evidence"]
+    assert told == "1 promotion is kept under a keyed token, as the law asks"
+    with closing(Evidence(home.settings.restricted)) as evidence:
+        [kept] = evidence.of(CustomerId(CANARY))
+        assert evidence.of(CustomerId("ben")) == []
+    assert kept.decision_id == decision_id
+    assert kept.told["products"] == [[slot.product_id, slot.creative_id] for slot in decided.shown]
+    assert kept.told["displayed"] == [slot.product_id for slot in decided.shown][:1]
+    assert kept.told["permitted"]["in_app"]
+    content = (home.settings.restricted / "evidence.db").read_bytes()
+    assert token.encode() not in content
+    assert CANARY.encode() not in content
+    assert [path.stat().st_mode & 0o077 for path in (home.settings.restricted, *home.settings.restricted.iterdir())
+            if not path.name.endswith(("-wal", "-shm"))] == [0, 0, 0]  # fmt: skip
+    until = kept.until
+    assert until is not None
+    for at, n in ((until - timedelta(days=1), 1), (until + timedelta(days=1), 0)):
+        app.clock.set(at)
+        assert keep_house(home)
+        with closing(Evidence(home.settings.restricted)) as evidence:
+            assert len(evidence.of(CustomerId(CANARY))) == n
+
+
+def test_ers_3_without_its_store_nobody_is_forgotten_and_without_its_key_it_says_so(app: App) -> None:
+    plant(app)
+    home = app.service.home
+    home.settings.restricted.mkdir()
+    (home.settings.restricted / "evidence.db").write_bytes(b"no database")
+    with pytest.raises(Corrupt, match="put it back"):
+        erase(home, CustomerId(CANARY))
+    assert home.customers.profiles([CustomerId(CANARY)])
+    (home.settings.restricted / "evidence.key").write_text("no key")
+    with pytest.raises(Corrupt, match="holds no key"):
+        erase(home, CustomerId(CANARY))
+
+
+def test_ers_3_nothing_that_learns_or_copies_the_log_opens_the_restricted_store(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(app)
+    home = app.service.home
+    erase(home, CustomerId(CANARY))
+    live(app, "carl", "carl")
+    opened: list[str] = []
+
+    def seen(event: str, given: tuple[Any, ...]) -> None:
+        if event in ("open", "sqlite3.connect") and home.settings.restricted.name in str(given[0]):
+            opened.append(event)
+
+    sys.addaudithook(seen)
+    learner_of(home).catch_up()
+    make(home, "summer", since=None, until=None)
+    export(home.log, out=tmp_path / "warehouse", rewards=home.rewards)
+    assert opened == []
+    erase(home, CustomerId("carl"))
+    assert "sqlite3.connect" in opened  # it would have been seen
+
+
+def test_ers_3_commands_of_training_do_not_even_import_it() -> None:
+    commands = ("learn", "train", "dataset", "export", "evaluate", "encode", "promote", "replay")
+    names = ", ".join(f"serving.commands.{command}" for command in commands)
+    code = f"import sys, {names}; print('recsys.evidence' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_ers_1_nobody_else_loses_anything(app: App) -> None:
     plant(app)
     before = app.get("/v1/customers/ben/export", key="auditor").json()
@@ -222,6 +378,26 @@ def test_ers_4_an_erasure_that_was_interrupted_is_carried_on(
     [done] = resume(home)
     assert (done.erasure_id, receipt_of(done)["state"]) == (under_way.erasure_id, "done")
     assert home.erasures.under_way() == []
+    assert found(home, tmp_path) == set()
+
+
+@pytest.mark.parametrize("step", ["seal", "finish"])
+def test_ers_4_the_service_carries_on_by_itself_when_it_starts(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store, step: str
+) -> None:
+    plant(app)
+    home = app.service.home
+    with monkeypatch.context() as patch:
+        patch.setattr(type(home.erasures), step, _stumble)
+        with pytest.raises(ZeroDivisionError):
+            erase(home, CustomerId(CANARY))
+    [under_way] = home.erasures.under_way()
+    with running(tmp_path / "house", database_url=store.url) as again:
+        for _ in range(200):
+            if not again.service.home.erasures.under_way():
+                break
+            again.loop.run(asyncio.sleep(0.05))
+        assert again.service.home.erasures.get(under_way.erasure_id).done_at
     assert found(home, tmp_path) == set()
 
 

@@ -1,0 +1,42 @@
+"""What must be done now and then, by one process for all: at the start of the service, and every hour."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from datetime import timedelta
+
+from recsys.evidence import FILE, Evidence
+from recsys.expiring import expire
+from recsys.leases import Lease
+from serving.bootstrap import Installation
+from serving.erasure import resume
+
+LEASE = "housekeeping"
+_LASTING = timedelta(minutes=1)  # of machine time: what another process began again would be the same work twice
+logger = logging.getLogger(__name__)
+
+
+def keep_house(home: Installation) -> bool:
+    """Carry on with erasures that were interrupted (ERS-4), and drop what was kept long enough (RET-1).
+
+    Returns False while another process is at it. Raises `StoreUnavailable`.
+    """
+    lease = Lease(home.database, name=LEASE, lasting=_LASTING)
+    if not lease.held():
+        return False
+    home.log.forget_requests()  # after seven days
+    if done := resume(home, rewriting=False):
+        logger.warning("%d erasures that were interrupted are done", len(done))
+    if gone := expire(home.database, log=home.log, terms=home.terms, now=home.clock.now()):
+        logger.info("kept long enough and removed: %s", ", ".join(f"{n} {what}" for what, n in gone.counts.items()))
+    _evidence(home)
+    lease.release()
+    return True
+
+
+def _evidence(home: Installation) -> None:
+    chosen = home.settings
+    if chosen.evidence_url or (chosen.restricted / FILE).exists():
+        with closing(Evidence(chosen.restricted, url=chosen.evidence_url)) as evidence:
+            evidence.expire(home.clock.now())
