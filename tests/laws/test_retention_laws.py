@@ -141,10 +141,10 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 def test_ret_1_a_decision_says_how_long_it_is_kept_and_the_service_lets_go_of_it(app: App) -> None:
     app.tell()
-    told = app.recommend(surface="savings", slots=1)
+    told = app.recommend(surface="savings", slots=1, candidates=["cash-isa"])
     [shown] = told["slate"]
     regulated = app.service.offers.current.catalogue.product(shown["product_id"]).regulated_class
-    assert regulated != "none"
+    assert regulated == "isa"
     assert app.receipt(told["decision_id"])["retention"] == terms.load().by_class[regulated].text
     app.clock.set(START + 365 * 7 * DAY)
     app.recommend("somebody")
