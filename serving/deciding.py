@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from recsys.errors import StoreUnavailable
 from recsys.promotions import Promotion
@@ -25,12 +26,16 @@ def decided(
     trials.crowned(home, experiment_id, variant=variant, by=by, card=card)
     run, link = read_out_apart(home.settings, experiment_id, decision=f"{variant}: {why}")
     made = trials.decide(home, experiment_id, variant=variant, by=by, why=why, link=link, evidence=run, card=card)
-    if made is not None:
-        try:
-            mirror_apart(home.settings)
-        except StoreUnavailable as error:  # the next promotion mends it
-            logger.error("%s is champion, and MLflow does not say so yet: %s", made.recipe, error)
+    if made is not None:  # the pointer is the truth already: nobody waits for its mirror
+        threading.Thread(target=_mirrored, args=(home, made.recipe), name="mirroring", daemon=True).start()
     return made
+
+
+def _mirrored(home: Installation, recipe: str) -> None:
+    try:
+        mirror_apart(home.settings)
+    except StoreUnavailable as error:  # the next promotion mends it
+        logger.error("%s is champion, and MLflow does not say so yet: %s", recipe, error)
 
 
 def read_out(home: Installation, readings: Readings, *, experiment_id: str, by: str) -> str:
