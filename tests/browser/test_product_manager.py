@@ -99,9 +99,10 @@ def test_a_product_manager_makes_runs_reads_and_decides_an_experiment(chromium: 
         text = page.inner_text("main")
         assert told["status"]["word"] == "Better"
         assert page.inner_text(".verdict .word").endswith("Better")
+        mean = told["metrics"][0]["variants"]["bandit"]["mean"]
         for shown in (
             signed_percent(effect["relative"]), signed_percent(effect["relative_low"]), signed(effect["absolute"]),
-            f"{signed(effect['low'])} and {signed(effect['high'])}", number(told["metrics"][0]["variants"]["bandit"]["mean"]),
+            f"{signed(effect['low'])} and {signed(effect['high'])}", number(mean),
             f"{sum(told['units'].values()):,}", told["recommendation"]["sentence"],
         ):  # fmt: skip
             assert shown in text
