@@ -25,6 +25,20 @@ from serving.watching import Thresholds
 
 DEFAULT_HOME = Path("~/.recsys")
 PACKAGE = Path(__file__).parent
+_FILES = {"rules", "rewards", "contact", "metrics", "reasons", "recipes", "inventory"}
+
+
+class _FileInHome(TomlConfigSettingsSource):
+    """`settings.toml`; the files that it names lie beside it unless it says otherwise."""
+
+    def __call__(self) -> dict[str, object]:
+        """The settings of the file."""
+        home = Path(os.environ.get("RECSYS_HOME", DEFAULT_HOME)).expanduser()
+        told: dict[str, object] = dict(super().__call__())
+        for name in _FILES & told.keys():
+            given = told[name]
+            told[name] = [str(home / each) for each in given] if isinstance(given, list) else str(home / str(given))
+        return told
 
 
 class Settings(BaseSettings):
@@ -85,7 +99,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then the file in the home."""
         home = Path(os.environ.get("RECSYS_HOME", DEFAULT_HOME)).expanduser()
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / "settings.toml")
+        return init_settings, env_settings, _FileInHome(settings_cls, home / "settings.toml")
 
     @field_validator("rules", mode="before")
     @classmethod

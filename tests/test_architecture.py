@@ -78,7 +78,7 @@ def test_nothing_else_lies_at_the_root() -> None:
         path.name for path in ROOT.iterdir() if not path.name.startswith(".") and not path.name.endswith(".egg-info")
     }
     files = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"}
-    assert shown <= {*FLOORS, "notebooks", "tests", *files, "build", "home"}
+    assert shown <= {*FLOORS, "notebooks", "tests", "examples", *files, "build", "home"}
 
 
 @pytest.mark.parametrize(
