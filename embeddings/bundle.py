@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from embeddings.approximate import Index, loaded
 from embeddings.identifiers import IdMap
-from embeddings.index import ExactIndex
 from recsys import artefacts
 from recsys.artefacts import Artefact, canonical
 from recsys.errors import Corrupt, InvalidConfiguration, InvalidTable
@@ -71,7 +71,7 @@ class Bundle:
 
     artefact: Artefact
     features_version: str
-    index: ExactIndex
+    index: Index
     n_chosen: NDArray[np.int64]  # (P,) how often each product was chosen in training
     reference: Reference
     blueprint: Blueprint
@@ -95,7 +95,7 @@ def publish(
     root: Path,
     *,
     features_version: str,
-    index: ExactIndex,
+    index: Index,
     n_chosen: NDArray[np.int64],
     reference: Reference,
     blueprint: Blueprint,
@@ -117,7 +117,7 @@ def publish(
     }
     files = {
         _CARD: canonical(card).encode(),
-        _VECTORS: bytes_of({"vectors": index.vectors, "n_chosen": n_chosen}),
+        _VECTORS: bytes_of({**index.arrays(), "n_chosen": n_chosen}),
         _WEIGHTS: bytes_of(weights),
     }
     manifest = {
@@ -163,7 +163,7 @@ def opened(artefact: Artefact, *, features_version: str) -> Bundle:
             feature_names=tuple(card["feature_names"]),
             products=IdMap(tuple(card["products"])),
         )
-        index = ExactIndex(arrays["vectors"], ids=blueprint.products)
+        index = loaded(arrays, ids=blueprint.products)
         reference = Reference(**card["reference"])
         n_chosen = arrays["n_chosen"]
     except (KeyError, TypeError, OSError) as error:

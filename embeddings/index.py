@@ -1,4 +1,4 @@
-"""Exact inner-product search under an eligibility mask: the one door to FAISS.
+"""Exact inner-product search under an eligibility mask: the one door to FAISS (`approximate.py` is built on it).
 
 At a bank's size exact search is both faster and better than an approximate one: a graph walked under
 a mask of 5 % found half of the true neighbours, while scanning 2,000 products takes microseconds
@@ -7,8 +7,9 @@ a mask of 5 % found half of the true neighbours, while scanning 2,000 products t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -19,6 +20,7 @@ from recsys.errors import Corrupt, InvalidTable
 from recsys.vocabulary import Bools, Vector
 
 _UNIT_WITHIN = 1e-3  # float32 normalisation is within 1e-6; more means something else was stored
+_ROUNDS, _PER_CENTRE = 8, 64  # of k-means, and the vectors it learns from: more moves the centres little
 _VERIFIED = 256  # vectors that must find themselves, evenly spread
 
 
@@ -68,6 +70,10 @@ class ExactIndex:
         content.update(str(self.vectors.shape).encode() + self.vectors.astype("<f4").tobytes())
         return content.hexdigest()[:32]
 
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """All that it is, by name."""
+        return {"vectors": self.vectors}
+
     def search(self, queries: NDArray[np.floating], *, mask: Bools, k: int) -> tuple[Neighbours, ...]:
         """The k nearest eligible products of each query.
 
@@ -77,7 +83,7 @@ class ExactIndex:
         Raises:
             InvalidTable: shapes that do not fit, a query that is not finite, or k below 1.
         """
-        asked = self._checked_queries(queries, mask=mask, k=k)
+        asked = self.checked_queries(queries, mask=mask, k=k)
         faiss.omp_set_num_threads(1)  # of this thread; on busy cores waiting for helpers cost 12 ms, alone it took 0.3
         if mask.ndim == 1:
             return self._nearest(asked, mask=mask, k=k)
@@ -97,7 +103,8 @@ class ExactIndex:
             cosines, rows = self._flat.search(queries, min(k, n_eligible), params=only)
         return tuple(map(Neighbours, rows, cosines))
 
-    def _checked_queries(self, queries: NDArray[np.floating], *, mask: Bools, k: int) -> Vector:
+    def checked_queries(self, queries: NDArray[np.floating], *, mask: Bools, k: int) -> Vector:
+        """The queries (q, D) float32, or `InvalidTable` where they, the mask or k do not fit."""
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         if asked.ndim != 2 or asked.shape[1] != self.dim:
             raise InvalidTable(f"queries have shape {asked.shape}, expected (q, {self.dim})", where="search")
@@ -118,6 +125,14 @@ class ExactIndex:
         itself = (self.vectors[rows] ** 2).sum(axis=1)
         if self._flat.ntotal != len(self) or (cosines[:, 0] < itself - 1e-4).any():
             raise Corrupt("the index does not find its own vectors")
+
+
+def centres_of(vectors: Vector, *, n: int) -> Vector:
+    """(n, D) unit vectors amid the (m, D) vectors: spherical k-means (Dhillon and Modha 2001); deterministic."""
+    faiss.omp_set_num_threads(1)
+    made = faiss.Kmeans(vectors.shape[1], n, niter=_ROUNDS, seed=1, spherical=True, max_points_per_centroid=_PER_CENTRE)
+    made.train(vectors)
+    return np.asarray(made.centroids, dtype=np.float32)
 
 
 def checked_vectors(vectors: Vector, *, n_rows: int) -> Vector:

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from embeddings import bundle as bundles
+from embeddings.approximate import Index, index_of
 from embeddings.bundle import Bundle, Reference
 from embeddings.bundling import Made, made, prepared, settings_of
 from embeddings.encoding import CustomerEncoder, encoder_of
 from embeddings.evaluation import Recall, popularity_recall, recall
 from embeddings.fitting import Epoch, limited_threads
-from embeddings.index import ExactIndex
 from embeddings.interactions import TrainingSet
 from embeddings.product_facts import ProductFacts
 from embeddings.proxy import probed
@@ -29,7 +29,7 @@ from embeddings.training import TrainingConfig
 from recsys.artefacts import Artefact, canonical
 from recsys.errors import ArtefactMissing, InvalidTable, RecsysError
 from recsys.tracking import Run, Tracker
-from recsys.vocabulary import Bools
+from recsys.vocabulary import Bools, Vector
 
 GATE = 0.9  # of popularity's recall
 K = 5
@@ -144,8 +144,10 @@ def train_bundle(
         )
         with limited_threads(config.threads):  # vectors too must not depend on the number of cores
             encoder = fitted.encoder()
-            index = ExactIndex(encoder.encode_products(products), ids=products.ids)
-            reference = _reference(encoder, index=index, data=learn)
+            some = learn.where(np.unique(np.linspace(0, len(learn) - 1, num=_REFERENCE_ROWS).astype(np.int64)))
+            customers = encoder.encode_rows(some.facts, history=some.history)
+            index = index_of(encoder.encode_products(products), ids=products.ids, queries=customers)
+            reference = _reference(customers, index=index)
             judgement = _judgement(
                 encoder,
                 index=index,
@@ -180,7 +182,7 @@ def _published(
     *,
     root: Path,
     features_version: str,
-    index: ExactIndex,
+    index: Index,
     interactions: TrainingSet,
     reference: Reference,
     notes: Mapping[str, float | int | str],
@@ -234,7 +236,7 @@ def _rival(root: Path, *, features_version: str, products: ProductFacts) -> Bund
 def _judgement(
     encoder: CustomerEncoder,
     *,
-    index: ExactIndex,
+    index: Index,
     learn: TrainingSet,
     judge: TrainingSet,
     eligible: Bools | None,
@@ -297,9 +299,8 @@ def _proxies(encoder: CustomerEncoder, *, data: TrainingSet, traits: Mapping[str
     return told
 
 
-def _reference(encoder: CustomerEncoder, *, index: ExactIndex, data: TrainingSet) -> Reference:
+def _reference(customers: Vector, *, index: Index) -> Reference:
     """Mean and spread of cosines over an even spread of customers and products."""
-    rows = np.unique(np.linspace(0, len(data) - 1, num=_REFERENCE_ROWS).astype(np.int64))
     places = np.unique(np.linspace(0, len(index) - 1, num=_REFERENCE_ROWS).astype(np.int64))
-    cosines = encoder.encode_rows(data.facts[rows], history=data.history[rows]) @ index.vectors[places].T
+    cosines = customers @ index.vectors[places].T
     return Reference(float(cosines.mean(dtype=np.float64)), max(float(cosines.std(dtype=np.float64)), 1e-6))

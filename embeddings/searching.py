@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
+from embeddings.approximate import Index, index_of
 from embeddings.identifiers import IdMap
-from embeddings.index import ExactIndex
 from embeddings.lexical import Field, Lexicon
 from embeddings.synonyms import BANKING_WORDS, Synonyms, load
 from embeddings.text import Lexical, TextEncoder
@@ -46,11 +46,11 @@ class Search:
         self._lexicon = Lexicon([_fields(product) for product in products], synonyms=synonyms)
         texts = [" ".join([*2 * said(product.name), *said(product.text)]) for product in products]
         self._encoder = encoder or _encoder(texts, synonyms=synonyms)
-        self._index: ExactIndex | None = None
+        self._index: Index | None = None
         vectors = self._encoder.encode(texts)  # (P, D)
         self._rows = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0.5)  # whose texts say anything
         if len(self._rows):
-            self._index = ExactIndex(vectors[self._rows], ids=IdMap(tuple(self.ids.ids[row] for row in self._rows)))
+            self._index = index_of(vectors[self._rows], ids=IdMap(tuple(self.ids.ids[row] for row in self._rows)))
 
     def find(self, query: str, *, among: Sequence[ProductId], k: int = MOST, how: How = "fused") -> tuple[Found, ...]:
         """At most `k` of the products `among` that a query may mean, with relevance in (0, 1], the best first.
