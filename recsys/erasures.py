@@ -37,7 +37,7 @@ BEGUN, SEALED, DONE = "begun", "sealed", "done"
 
 STORES = (
     "mapping", "profile", "contact", "vectors", "activities", "requests", "quarantine", "log",
-    "evidence", "datasets", "exports", "mlflow", "files", "disk",
+    "evidence", "archive", "datasets", "exports", "mlflow", "files", "disk",
 )  # fmt: skip
 _NOBODY, _NO_TOKEN = CustomerId(""), Token("")
 _PAGE = 500
@@ -86,7 +86,9 @@ class Erasures:
             token = Token(connection.execute(found).scalar() or "")
             now = self._clock.now()
             kept = keep(self._log.of_person_in(connection, token) if token else ())
-            stores = _forget(connection, customer_id, token) | ({"evidence": kept} if kept else {})
+            stores = _forget(connection, customer_id, token, text_of=self._log.text) | (
+                {"evidence": kept} if kept else {}
+            )
             if token:
                 erasure = Erasure(erasure_id, token, STORES)
                 self._log.append_in(connection, [(Entry(erasure), encode(erasure))])
@@ -165,11 +167,13 @@ class Erasures:
             )
 
 
-def _forget(connection: Connection, customer_id: CustomerId, token: Token) -> dict[str, str]:
+def _forget(
+    connection: Connection, customer_id: CustomerId, token: Token, *, text_of: Callable[[Any], str]
+) -> dict[str, str]:
     """Delete and scrub; what became of each store."""
     if not token:
         return dict.fromkeys((*STORES[:8],), "nothing was held")
-    positions, decisions, changed = _scrubbed(connection, token)
+    positions, decisions, changed = _scrubbed(connection, token, text_of=text_of)
     told = {"log": f"{changed:,} records keep no person"}
     for table, store in zip(_OWN, ("profile", "contact", "vectors", "activities"), strict=True):
         told[store] = _deleted(connection, table, "token", [token])
@@ -186,16 +190,21 @@ def _deleted(connection: Connection, table: str, column: str, values: Sequence[A
     return f"{n:,} {'row' if n == 1 else 'rows'} deleted"
 
 
-def _scrubbed(connection: Connection, token: Token) -> tuple[list[int], list[str], int]:
-    """Take the person out of their events: (positions, decision ids, how many records changed)."""
+def _scrubbed(
+    connection: Connection, token: Token, *, text_of: Callable[[Any], str]
+) -> tuple[list[int], list[str], int]:
+    """Take the person out of their events: (positions, decision ids, how many records changed).
+
+    What was archived stands in the database again, scrubbed, and goes from the archive next.
+    """
     positions: list[int] = []
     decisions: list[str] = []
     changed = 0
     for row in _events_of(connection, token):
         positions.append(row.position)
         if row.kind == "decision":
-            decisions.append(json.loads(row.text)["id"])
-        if (values := records.without_person(row.kind, row.text, position=row.position, key=row.key)) is not None:
+            decisions.append(row.key.partition(":")[2])
+        if (values := records.without_person(row.kind, text_of(row), position=row.position, key=row.key)) is not None:
             connection.execute(update(db.events).where(db.events.c.position == row.position).values(**values))
             changed += 1
     return positions, decisions, changed

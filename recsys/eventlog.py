@@ -10,8 +10,10 @@ workers and restarts; one that carries a reservation is written only while that 
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
@@ -51,11 +53,16 @@ _NEW_EVENTS, _NEW_REQUESTS = (Prepared(insert(table), columns=table.c.keys()) fo
 class EventLog:
     """The log over one database; safe from several threads and processes.
 
-    It also keeps the contact of customers (recsys/contacts.py), as far back as `memory` says.
+    It also keeps the contact of customers (recsys/contacts.py), as far back as `memory` says. `archive` is where
+    the texts of old decisions lie (recsys/archive.py).
     """
 
-    def __init__(self, database: Database, *, clock: Clock, memory: Memory = A_QUARTER) -> None:
+    def __init__(
+        self, database: Database, *, clock: Clock, memory: Memory = A_QUARTER, archive: Path | None = None
+    ) -> None:
         self._database = database
+        self._folder = archive
+        self._archive: Any = None  # made when the first archived decision is read: it is heavy
         self._clock = clock
         self._memory = memory
         self._parts: dict[str, Any] = {}  # ref → parsed part, grows with configurations and not with traffic
@@ -288,14 +295,31 @@ class EventLog:
         rows = [{"ref": ref, "text": text} for ref, text in fresh.items()]
         connection.execute(dialect.insert(db.parts).on_conflict_do_nothing(), rows)
 
+    def text(self, row: Row[Any]) -> str:
+        """The text of a row, from the archive where it lies there; raises `Corrupt`."""
+        if row.text:
+            return str(row.text)
+        if self._folder is None:
+            raise Corrupt(f"the decision at position {row.position} was archived, and nobody said where to")
+        if self._archive is None:
+            self._archive = importlib.import_module("recsys.archive").Archive(self._folder)
+        try:
+            return str(self._archive.text(row.position, digest=row.digest))
+        except Corrupt:  # its person may have been forgotten since the row was read: then it stands there again
+            query = select(db.events.c.text).where(db.events.c.position == row.position)
+            with self._database.reading() as connection:
+                if text := connection.execute(query).scalar():
+                    return str(text)
+            raise
+
     def _event(self, row: Row[Any], connection: Connection) -> Event:
         lookup = self._lookup(connection)
-        body = records.decode(row.kind, row.text, token=row.token, schema=row.schema, lookup=lookup)
+        body = records.decode(row.kind, self.text(row), token=row.token, schema=row.schema, lookup=lookup)
         return Event(row.position, records.moment(row.recorded_at), body)
 
     def _glance(self, row: Row[Any], connection: Connection) -> Glance:
         if row.kind == "decision":
-            brief = records.exposed(row.text, token=row.token, lookup=self._lookup(connection))
+            brief = records.exposed(self.text(row), token=row.token, lookup=self._lookup(connection))
             return Glance(row.position, records.moment(row.recorded_at), brief)
         body = self._event(row, connection).body
         assert isinstance(body, Outcome)

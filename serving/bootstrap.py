@@ -160,7 +160,7 @@ def compose(
         contact=contact,
     )
     offers.refresh()
-    log = EventLog(database, clock=clock, memory=contact.memory)
+    log = EventLog(database, clock=clock, memory=contact.memory, archive=settings.archive)
     return Installation(
         settings=settings,
         clock=clock,

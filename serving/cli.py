@@ -35,6 +35,7 @@ COMMANDS = {
     "dataset": "a part of the log as tables: create, list, show",
     "evaluate": "judge policies from the log, or say why it cannot",
     "export": "the log as daily Parquet, for SQL in a warehouse",
+    "compact": "move old decisions from the database to Parquet",
     "erase": "forget a customer in every store, with a receipt",
     "evidence": "what the law keeps of promotions to the forgotten",
     "promote": "the gate: a challenger, or reasons; --rollback",

@@ -67,6 +67,7 @@ def _carried_on(home: Installation, erasure: Forgotten, *, rewriting: bool) -> F
     names = tuple(each for each in (erasure.customer_id, erasure.token) if each)
     if erasure.state == BEGUN:
         told = {
+            "archive": _archived(home),
             "datasets": _datasets(home, erasure),
             "exports": _exports(home, erasure),
             "mlflow": _searched(_tracked(home), names, nowhere=_nowhere(home)),
@@ -76,6 +77,13 @@ def _carried_on(home: Installation, erasure: Forgotten, *, rewriting: bool) -> F
     if erasure.state == SEALED:
         erasure = home.erasures.finish(erasure, disk=_wiped(home, erasure, names, rewriting=rewriting))
     return erasure
+
+
+def _archived(home: Installation) -> str:
+    if not home.settings.archive.is_dir():
+        return "nothing was ever archived"
+    swept = importlib.import_module("recsys.compaction").swept  # heavy, as below
+    return f"{swept(home.database, folder=home.settings.archive):,} files rewritten"
 
 
 def _datasets(home: Installation, erasure: Forgotten) -> str:

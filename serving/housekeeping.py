@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from contextlib import closing
 from datetime import timedelta
@@ -31,6 +32,8 @@ def keep_house(home: Installation) -> bool:
     if gone := expire(home.database, log=home.log, terms=home.terms, now=home.clock.now()):
         logger.info("kept long enough and removed: %s", ", ".join(f"{n} {what}" for what, n in gone.counts.items()))
     _evidence(home)
+    if home.settings.archive.is_dir():
+        importlib.import_module("recsys.compaction").swept(home.database, folder=home.settings.archive)  # heavy
     lease.release()
     return True
 

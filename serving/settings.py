@@ -131,6 +131,11 @@ class Settings(BaseSettings):
         return self.folder / "restricted"
 
     @property
+    def archive(self) -> Path:
+        """Where the texts of old decisions lie, once `recsys compact` has moved them there."""
+        return self.folder / "archive"
+
+    @property
     def clock_file(self) -> Path:
         """The eight bytes that a simulated clock shares."""
         return self.folder / "clock"

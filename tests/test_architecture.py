@@ -19,7 +19,8 @@ FLOORS = {
 }
 STORES = ("database", "eventlog", "customers", "profiles", "activities", "contacts", "register", "keys", "leases",
           "quarantine", "readmarks", "secrets_of_home", "suppression", "orders", "kept",
-          "prepared", "promotions", "trail", "erasures", "tombstones", "daily", "expiring", "evidence")  # fmt: skip
+          "prepared", "promotions", "trail", "erasures", "tombstones", "daily",
+          "expiring", "evidence", "compaction")  # fmt: skip
 DOORS = {
     "torch": {f"embeddings/{name}.py" for name in ("two_tower", "sequential", "losses", "fitting", "training",
                                                   "sequence_training", "encoding")},

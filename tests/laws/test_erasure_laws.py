@@ -20,6 +20,7 @@ from sqlalchemy import select
 from bandits.drawing import verify
 from recsys import artefacts
 from recsys import database as db
+from recsys.compaction import compact
 from recsys.customers import Stale
 from recsys.errors import Corrupt
 from recsys.evidence import Evidence
@@ -149,11 +150,12 @@ def test_ers_1_ers_2_a_canary_is_nowhere_once_it_is_erased(app: App, tmp_path: P
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # mlflow's own
-def test_ers_1_a_canary_leaves_datasets_bundles_quarantine_and_what_tracks_runs(app: App, tmp_path: Path) -> None:
+def test_ers_1_a_canary_leaves_datasets_archive_quarantine_and_what_tracks_runs(app: App, tmp_path: Path) -> None:
     plant(app)
     home = app.service.home
     later(app, timedelta(days=200))
     live(app, "ann", "last")  # windows have closed
+    compact(home.database, folder=home.settings.archive, until=home.log.last_position() - 1)
     for until in (app.clock.now() - timedelta(days=100), None):  # two versions, the second in force
         made = make(home, "spring", since=None, until=until)
     recorded(made, tracker=tracker_of(home.settings))
@@ -161,12 +163,14 @@ def test_ers_1_a_canary_leaves_datasets_bundles_quarantine_and_what_tracks_runs(
     position = next(e.position for e in home.log.read(kinds=["outcome"]) if getattr(e.body, "token", "") == token)
     home.quarantine.put([Refused(f"event:{position}", position, "", "canary-request", "outcome")])
     folder = home.settings.artefacts
-    assert {"events.parquet", "table quarantine"} <= found(home, tmp_path)
+    [archived] = home.settings.archive.iterdir()
+    assert {"events.parquet", "table quarantine", archived.name} <= found(home, tmp_path)
     assert token_files(tmp_path, token) >= {"lessons.parquet", "rounds.parquet", "interactions.parquet"}
 
     stores = erase(home, CustomerId(CANARY)).stores
     assert found(home, tmp_path) == set()
     assert token_files(tmp_path, token) == {"events.parquet"}  # the skeleton that the log keeps, too
+    assert stores["archive"] == "1 files rewritten"
     assert stores["datasets"] == "2 of 2 versions rewritten without the person"
     left = dataset(folder, "spring")
     assert left.digest != made.digest
