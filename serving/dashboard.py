@@ -231,11 +231,21 @@ def _text(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _attention(status: Status, *, running: Sequence[Scorecard]) -> list[str]:
-    """What somebody should look at, experiments' harm first."""
-    harm = [f"{card.experiment.experiment_id}: {alarm}" for card in running for alarm in card.alarms]
-    lost = "Events do not add up: received is not joined + waiting + quarantined."
-    return [*harm, *([] if _sums(status["counters"]) else [lost]), *status["attention"]]
+def _attention(status: Status, *, running: Sequence[Scorecard]) -> list[dict[str, str]]:
+    """What somebody should look at, experiments' harm first, each with the page that tells more."""
+    found = []
+    for card in running:
+        name = card.experiment.experiment_id
+        found += [(f"{name}: {alarm}", f"/experiments/{quote(name, safe='')}") for alarm in card.alarms]
+    if not _sums(status["counters"]):
+        found.append(("Events do not add up: received is not joined + waiting + quarantined.", "/system#counters"))
+    found += [(f"{each[:1].upper()}{each[1:]}", _more(each)) for each in status["attention"]]
+    return [{"sentence": sentence, "link": link} for sentence, link in found]
+
+
+def _more(sentence: str) -> str:
+    """The page that tells more of something to look at, "" where none does."""
+    return "/system#quarantine" if "quarantine" in sentence else ""
 
 
 def _sums(counters: Mapping[str, int]) -> bool:

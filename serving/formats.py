@@ -51,16 +51,18 @@ def signed(number: float | None) -> str:
     >>> signed(0.012345)
     '+0.0123'
     """
-    return _DASH if number is None else _minus(f"{number:+#.3g}" if number else "0")
+    return _DASH if number is None else _minus(f"{number:+#.3g}".rstrip(".") if number else "0")
 
 
 def number(value: float) -> str:
     """A count with thousands, or a mean with three significant figures.
 
-    >>> number(12345), number(0.012345)
-    ('12,345', '0.0123')
+    >>> number(12345), number(0.012345), number(123.4)
+    ('12,345', '0.0123', '123')
     """
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if value >= 1000 else f"{value:#.3g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
 
 
 def figure(value: float) -> str:

@@ -202,7 +202,7 @@ def test_a_guardrail_that_breaks_from_almost_nothing_is_worse() -> None:
     guardrail = next(row for row in told.metrics if row.metric.name == "opted_out")
     assert guardrail.role == "guardrail"
     assert guardrail.comparisons[0].judgement.kind == "worse"
-    assert told.alarms[0].startswith("Worse: bandit shows 7.8 percentage points higher opt-out rate than popularity")
+    assert told.alarms[0].startswith("Worse: bandit shows 7.80 percentage points higher opt-out rate than popularity")
 
 
 def test_several_treatments_share_the_error_and_the_winner_speaks() -> None:
