@@ -131,8 +131,8 @@ def _moved(effect: Effect, *, title: str, name: str, against: str, unit: str) ->
     if size is None or bounds[0] is None or bounds[1] is None or bounds[0] * bounds[1] <= 0.0:
         near, far = sorted((abs(effect.low), abs(effect.high)))
         scale, unit = (100.0, "percentage points") if unit == "share" else (1.0, unit)
-        size, near, far = (f"{scale * each:#.3g}".rstrip(".") for each in (abs(effect.absolute), near, far))
-        sizes = f"{size} {unit}", f"{near} and {far}"
+        told = [f"{scale * each:#.3g}".rstrip(".") for each in (abs(effect.absolute), near, far)]
+        sizes = f"{told[0]} {unit}", f"{told[1]} and {told[2]}"
     else:
         near, far = sorted((abs(bounds[0]), abs(bounds[1])))
         sizes = f"{abs(size):.1%}", f"{near:.1%} and {far:.1%}"
