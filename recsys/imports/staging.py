@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -44,7 +44,7 @@ def stage(
     column and rows; what lies in `folder` is then worth nothing.
     """
     rows = 0
-    with Writer(folder, table=of.table) as writer:
+    with Writer(folder, table=replace(of.table, by_month="")) as writer:  # in the order of the source
         for where, before, part in sources.read(of.source, columns=theirs(of)):
             try:
                 frame = checked(mapped(part, of=of, where=where, before=before), table=of.table, where=where)
@@ -75,7 +75,12 @@ def _compare(staged: Staged, *, of: Mapped) -> None:
     shares = -(-staged.rows // _TOGETHER)
     body = [name for name in table.by_name if name not in (*key, "reported_at")] if table.delivered_again else []
     for share in range(shares):
-        part = staged.scan().filter(pl.struct(key).hash() % shares == share) if shares > 1 else staged.scan()
+        keys = pl.col(key[0]).hash() if len(key) == 1 else pl.struct(key).hash()
+        hashes = staged.scan().select(keys.alias("__key"))
+        asked = (hashes.filter(pl.col("__key") % shares == share) if shares > 1 else hashes).collect().to_series()
+        if asked.n_unique() == len(asked):
+            continue
+        part = staged.scan().filter(keys % shares == share) if shares > 1 else staged.scan()
         counted = pl.struct(body).hash().n_unique() if body else pl.len()
         found = part.group_by(key).agg(counted.alias("__times")).filter(pl.col("__times") > 1).head(1)
         twice = found.collect(engine="streaming")

@@ -107,11 +107,12 @@ def _by_month(frame: pl.DataFrame, *, table: Table) -> list[tuple[str, pl.DataFr
     """The rows of each month in their order; one group named "" for a table that has no moment."""
     if not table.by_month:
         return [("", frame)]
-    months = frame[table.by_month].dt.strftime("%Y-%m") if _mixed(frame, table=table) else None
-    if months is None:
+    if not _mixed(frame, table=table):
         return [(frame[table.by_month][0].strftime("%Y-%m"), frame)]
-    groups = frame.with_columns(months.alias("__month")).partition_by("__month", maintain_order=True, as_dict=True)
-    return [(str(month), rows.drop("__month")) for (month,), rows in sorted(groups.items())]
+    at = pl.col(table.by_month).dt
+    months = (at.year().cast(pl.Int32) * 12 + at.month().cast(pl.Int32) - 1).alias("__month")
+    groups = frame.with_columns(months).partition_by("__month", maintain_order=True, as_dict=True, include_key=False)
+    return [(f"{month // 12:04}-{month % 12 + 1:02}", rows) for (month,), rows in sorted(groups.items())]
 
 
 def _mixed(frame: pl.DataFrame, *, table: Table) -> bool:
