@@ -24,11 +24,13 @@ demo: setup  ## the whole loop on a synthetic bank, then serve it (ARGS=--no-ser
 test: setup  ## run the tests
 	$(BIN)/pytest $(ARGS)
 
-check: setup  ## style, types, and that the API breaks no client
+check: setup  ## style, types, that the API breaks no client, and dependencies (their vulnerabilities need pip-audit)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m serving.description --check
+	$(BIN)/pip check -q
+	$(BIN)/python -m tests.dependencies > /dev/null
 
 bench: setup  ## measurements, each a ratio against a named reference in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)

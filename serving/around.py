@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.bootstrap import Service
 from serving.problems import MEDIA_TYPE, problem
+from serving.tracing import Asked
 
 LARGEST_BODY = 1 << 20  # 1 MiB
 _ALWAYS = ("/healthz", "/readyz", "/metrics")  # what tells of a crowd must get through it
@@ -100,12 +101,18 @@ class Measured:
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
         self._app = app
         self._telemetry = service.telemetry
+        self._tracing = service.tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request through; count and time it."""
+        """Let one request through; count, time and trace it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        parent = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+        with self._tracing.request(scope["method"], parent=parent.decode("latin-1")) as asked:
+            await self._counted(scope, receive, send, asked=asked)
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send, *, asked: Asked) -> None:
         started, status = time.perf_counter(), 500
 
         async def noted(message: Message) -> None:
@@ -120,3 +127,4 @@ class Measured:
             route = getattr(scope.get("route"), "path", "unknown")
             self._telemetry.requests.labels(route, str(status)).inc()
             self._telemetry.latency.labels(route).observe(time.perf_counter() - started)
+            asked.answered(route=route, status=status)

@@ -50,6 +50,7 @@ from serving.security import Gate
 from serving.seen_keys import SEEN, SeenKeys
 from serving.settings import Settings
 from serving.telemetry import Telemetry
+from serving.tracing import Tracing, Untraced, tracing_of
 
 logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 5.0  # between two looks at how learning stands, for the metrics
@@ -227,6 +228,7 @@ class Service:
     gate: Gate
     telemetry: Telemetry
     intake: Intake
+    tracing: Tracing = field(default_factory=Untraced)
     introducing: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(_INTRODUCING, thread_name_prefix="introducing")
     )
@@ -334,6 +336,7 @@ class Service:
 
     def close(self) -> None:
         """Commit what is queued and let go."""
+        self.tracing.close()
         self.home.orders.close()
         self.introducing.shutdown(wait=False, cancel_futures=True)
         self.commit.close()
@@ -348,6 +351,7 @@ def serve(home: Installation) -> Service:
         gate=Gate(home.database, seen=SeenKeys(home.settings.folder / SEEN)),
         telemetry=Telemetry(),
         intake=Intake(home.log, customers=home.customers, clock=home.clock),
+        tracing=tracing_of(home.settings.tracing, share=home.settings.tracing_share),
     )
 
 

@@ -304,8 +304,10 @@ async def _decided(service: Service, ask: Ask, request: Asked | None, *, patienc
     """
     recommender, decision_id, redraws = service.recommender, "", 0
     while True:  # the recommender's last redraw reserves nothing, so it is written
-        profile = await _profile(service, ask.customer_id, patience=patience)
-        decision = recommender.decide(ask, profile=profile, decision_id=decision_id, redraws=redraws)
+        with service.tracing.step("profile"):
+            profile = await _profile(service, ask.customer_id, patience=patience)
+        with service.tracing.step("decide"):
+            decision = recommender.decide(ask, profile=profile, decision_id=decision_id, redraws=redraws)
         entry = Entry(decision, request, recommender.reservation(decision, profile=profile))
         [receipt] = await _committed(service, [entry])
         if receipt.status not in REFUSALS:
@@ -343,7 +345,8 @@ def _digest(body: RecommendationRequest | SearchRequest) -> str:
 
 async def _committed(service: Service, entries: Sequence[Entry]) -> list[Receipt]:
     """Durable, in a commit shared with whatever else arrived."""
-    return await asyncio.wrap_future(service.commit.submit(entries))
+    with service.tracing.step("commit"):
+        return await asyncio.wrap_future(service.commit.submit(entries))
 
 
 async def _batch_answer(service: Service, taken: intake.Taken, *, name: str) -> Response:

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=64)  # processes that answer, on one port
+    tracing: str = ""  # an OpenTelemetry exporter by its name, such as "otlp"; "" collects no spans
+    tracing_share: float = Field(default=0.05, ge=0, le=1)  # of the traces that no caller began
     most_in_flight: int = Field(default=512, ge=1)  # requests a worker answers at once; the next are told to come back
     holdout_share: float = Field(default=0.02, ge=0, lt=1)
     uniform_share: float = Field(default=0.01, ge=0, lt=1)  # the slice that keeps evaluation possible

@@ -33,6 +33,7 @@ DOORS = {
     "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/console.py",
                 "serving/steering_routes.py", "serving/rights_routes.py", "serving/experiment_routes.py",
                 "serving/openapi.py", "serving/quick.py", "serving/traced.py", "serving/steering_pages.py"},
+    "opentelemetry": {"serving/spans.py"},
     "pydantic": {"serving/quick.py", "serving/schemas.py", "serving/settings.py", "serving/steering_schemas.py",
                  "serving/experiment_schemas.py"},
 }  # fmt: skip
@@ -85,7 +86,7 @@ def test_nothing_else_lies_at_the_root() -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("serving.app", {"torch", "mlflow", "pandas", "polars", "scipy"}),
+        ("serving.app", {"torch", "mlflow", "pandas", "polars", "scipy", "opentelemetry"}),
         ("serving.cli", {"torch", "mlflow", "pandas", "polars", "scipy", "numpy", "sqlalchemy", "fastapi", "altair"}),
     ],
 )
