@@ -86,7 +86,7 @@ def test_nothing_else_lies_at_the_root() -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("serving.app", {"torch", "mlflow", "pandas", "polars", "scipy", "opentelemetry"}),
+        ("serving.app", {"torch", "mlflow", "pandas", "polars", "scipy"}),
         ("serving.cli", {"torch", "mlflow", "pandas", "polars", "scipy", "numpy", "sqlalchemy", "fastapi", "altair"}),
     ],
 )
