@@ -167,27 +167,44 @@ def last_day(database: Database) -> date | None:
     return None if found is None else _date(found)
 
 
-def by_day(database: Database, kind: str, *, since: date, by: Sequence[str] = ("name", "other")) -> list[Summed]:
-    """A kind's sums for each day from `since`, by some of surface, name and other; oldest day first."""
+def by_day(
+    database: Database, kind: str, *, since: date, by: Sequence[str] = ("name", "other"), among: Sequence[str] = ()
+) -> list[Summed]:
+    """A kind's sums for each day from `since`, by some of surface, name and other; oldest day first.
+
+    `among` are the names that are asked for, where not all are.
+    """
     table = db.daily
-    columns = [table.c[each] for each in by]
+    columns = [table.c.day, *(table.c[each] for each in by)]
+    query = select(*columns, *_TOTALS).where(table.c.kind == kind, table.c.day >= (since - _EPOCH).days)
+    if among:
+        query = query.where(table.c.name.in_(among))
+    with database.reading() as connection:
+        rows = connection.execute(query.group_by(*columns).order_by(*columns)).all()
+    return [_summed(_date(row[0]), by, row[1:]) for row in rows]
+
+
+def over_days(database: Database, kind: str, *, since: date, until: date) -> list[Summed]:
+    """A kind's sums by name over the days from `since` to before `until`, the largest first."""
+    table = db.daily
     query = (
-        select(
-            table.c.day, *columns, func.sum(table.c.n).label("n"), func.sum(table.c.total).label("total"),
-            func.sum(table.c.squares).label("squares"),
-        )
-        .where(table.c.kind == kind, table.c.day >= (since - _EPOCH).days)
-        .group_by(table.c.day, *columns)
-        .order_by(table.c.day, *columns)
-    )  # fmt: skip
+        select(table.c.name, *_TOTALS)
+        .where(table.c.kind == kind, table.c.day >= (since - _EPOCH).days, table.c.day < (until - _EPOCH).days)
+        .group_by(table.c.name)
+        .order_by(func.sum(table.c.n).desc(), table.c.name)
+    )
     with database.reading() as connection:
         rows = connection.execute(query).all()
-    found = []
-    for row in rows:
-        said = dict(row._mapping)
-        told = {each: said[each] if each in by else "" for each in ("surface", "name", "other")}
-        found.append(Summed(_date(row.day), **told, sums=Moments(int(row.n), float(row.total), float(row.squares))))
-    return found
+    return [_summed(since, ("name",), row) for row in rows]
+
+
+_TOTALS = tuple(func.sum(db.daily.c[each]) for each in ("n", "total", "squares"))
+
+
+def _summed(day: date, by: Sequence[str], row: Sequence[Any]) -> Summed:
+    told = dict.fromkeys(("surface", "name", "other"), "") | dict(zip(by, row, strict=False))
+    n, total, squares = row[len(by) :]
+    return Summed(day, **told, sums=Moments(int(n), float(total), float(squares)))
 
 
 def _against_the_odds(decision: Decision) -> int:

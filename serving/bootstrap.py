@@ -103,6 +103,10 @@ class Installation:
         values = {product.product_id: product.value for product in self.offers.current.catalogue.products}
         return metrics.load(self.settings.metrics, values=values)
 
+    def measured(self) -> frozenset[str]:
+        """The kinds of outcomes that experiments measure; they are taken in beside those that rewards name."""
+        return frozenset().union(*(metric.kinds | metric.per for metric in self.metrics()))
+
     def scorecard(self, experiment_id: str) -> Scorecard:
         """An experiment counted from the log, now; raises `UnknownExperiment`. For commands and notebooks."""
         experiment, known = self.register.experiment(experiment_id), self.metrics()
@@ -350,7 +354,7 @@ def serve(home: Installation) -> Service:
         commit=GroupCommit(home.log),
         gate=Gate(home.database, seen=SeenKeys(home.settings.folder / SEEN)),
         telemetry=Telemetry(),
-        intake=Intake(home.log, customers=home.customers, clock=home.clock),
+        intake=Intake(home.log, customers=home.customers, clock=home.clock, measured=home.measured()),
         tracing=tracing_of(home.settings.tracing, share=home.settings.tracing_share),
     )
 

@@ -98,21 +98,14 @@ def charts_of_policies(told: Mapping[str, Any]) -> dict[str, Spec]:
     return found
 
 
-MOST_SHOWN = 6
-"""Products with a colour of their own; the others are drawn as one."""
-
-
 def shares_over_time(products: Mapping[str, Any]) -> Spec:
     """Each product's share of the cards by day, the largest first and the small ones together."""
-    largest = [row["name"] for row in products["now"]][:MOST_SHOWN]
-    shares: dict[tuple[str, str], float] = {}
-    for row in products["by_day"]:
-        key = row["day"], row["name"] if row["name"] in largest else OTHERS
-        shares[key] = shares.get(key, 0.0) + row["share"]
-    order = [*largest, *([OTHERS] if any(name == OTHERS for _, name in shares) else [])]
+    drawn = {row["name"] for row in products["by_day"]}
+    largest = [row["name"] for row in products["now"] if row["name"] in drawn]
+    order = [*largest, *sorted(drawn - set(largest))]
     rows = [
-        {"day": day, "product": name, "share": share, "order": order.index(name)}
-        for (day, name), share in sorted(shares.items())
+        {"day": row["day"], "product": row["name"], "share": row["share"], "order": order.index(row["name"])}
+        for row in products["by_day"]
     ]
     colours = alt.Color("product:N", title=None, scale=alt.Scale(domain=order), legend=alt.Legend(orient="top"))
     chart = alt.Chart(_data(rows)).mark_area(opacity=0.85)
@@ -126,9 +119,6 @@ def shares_over_time(products: Mapping[str, Any]) -> Spec:
         ),
         height=260,
     )
-
-
-OTHERS = "all others"
 
 
 def rate_over_time(rows: Sequence[Mapping[str, Any]], *, value: str, title: str, form: str) -> Spec:

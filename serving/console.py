@@ -19,7 +19,7 @@ from serving.dashboard import page, pages
 from serving.forms import visit
 from serving.readings import Readings
 from serving.routes import PROBLEMS
-from serving.schemas import ExperimentsResponse, Problem, ScorecardOut
+from serving.schemas import ExperimentsResponse, PoliciesOut, Problem, ScorecardOut, SystemOut
 from serving.security import COOKIE, SESSION_SECONDS, Forbidden
 from serving.steering_pages import steering_pages
 
@@ -44,6 +44,33 @@ def console(service: Service, *, readings: Readings) -> APIRouter:
     router.include_router(steering_pages(service, readings=readings))  # first: /experiments/new is no experiment
     router.include_router(pages(readings), dependencies=[Depends(seen)])
     router.include_router(_json(service, readings))
+    router.include_router(_told(service, readings))
+    return router
+
+
+def _told(service: Service, readings: Readings) -> APIRouter:
+    """What the pages of policies and of the system show, as JSON."""
+    router = APIRouter(prefix="/v1", tags=["experiments"], responses=PROBLEMS)
+
+    async def analyses(request: Request) -> None:
+        service.gate.visitor(request.headers.get("authorization", ""), cookies=request.cookies, scope=Scope.ANALYSE)
+
+    @router.get(
+        "/policies", operation_id="get_policies", response_model=PoliciesOut, summary="Who serves what share",
+        dependencies=[Depends(analyses)],
+    )  # fmt: skip
+    async def policies() -> Response:
+        """Shares, chance, what is shown, how learning goes, promotions and what came of them."""
+        return JSONResponse(await run_in_threadpool(readings.policies))
+
+    @router.get(
+        "/system", operation_id="get_system", response_model=SystemOut, summary="Counters, rules and quarantine",
+        dependencies=[Depends(analyses)],
+    )  # fmt: skip
+    async def system() -> Response:
+        """Counters that reconcile, what each rule refused, and what stands in quarantine."""
+        return JSONResponse(await run_in_threadpool(readings.system))
+
     return router
 
 

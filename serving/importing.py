@@ -121,7 +121,7 @@ def take(home: Installation, checked: Checked, *, rounds: Path | None, told: Pro
 def _checked(home: Installation, plan: ImportMap, *, folder: Path, told: Progress) -> Checked:
     tables: dict[str, Staged] = {}
     catalogue, text = home.offers.current.catalogue, ""
-    kinds = home.rewards.kinds | ALWAYS_KNOWN
+    kinds = home.rewards.kinds | ALWAYS_KNOWN | home.measured()
     latest = home.clock.now() + timedelta(minutes=5)
 
     def fits(frame: pl.DataFrame, where: str) -> None:

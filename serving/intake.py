@@ -59,8 +59,12 @@ class Taken:
 class Intake:
     """Checks outcomes and displays against the decisions they name."""
 
-    def __init__(self, log: EventLog, *, customers: Customers, clock: Clock) -> None:
+    def __init__(
+        self, log: EventLog, *, customers: Customers, clock: Clock, measured: frozenset[str] = frozenset()
+    ) -> None:
+        """`measured` are kinds of outcomes that are taken in beside those of the rewards: what experiments measure."""
         self._log = log
+        self._measured = measured
         self._customers = customers
         self._clock = clock
         self._decisions: OrderedDict[str, _Known] = OrderedDict()
@@ -83,7 +87,7 @@ class Intake:
         organic = [(CustomerId(i.customer_id), i.happened_at) for i in items if i.customer_id is not None]
         erased = self._customers.erased([customer for customer, _ in organic])
         tokens = self._customers.tokens([c for c, at in organic if c not in erased or at > erased[c]])
-        kinds = rewards.kinds | ALWAYS_KNOWN
+        kinds = rewards.kinds | ALWAYS_KNOWN | self._measured
         latest = self._clock.now() + SKEW
         taken = Taken()
         for item in items:

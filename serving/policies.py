@@ -28,6 +28,8 @@ SHOWN = timedelta(days=56)
 LEAST_DAYS = 5
 """Days on both sides before a realised difference gets an interval: the day is the unit."""
 UNIFORM = "uniform"
+MOST_SHOWN, OTHERS = 6, "all others"
+"""Products that are told by day; the others are told as one."""
 
 
 def policies_told(home: Installation) -> dict[str, Any]:
@@ -124,15 +126,19 @@ def _exploration(
 
 
 def _products(home: Installation, *, since: date, recent: date) -> dict[str, Any]:
-    """Each product's share of the cards: now, in the week before, and day by day."""
-    rows = daily.by_day(home.database, "shown", since=since, by=("name",))
+    """Each product's share of the cards now and in the week before; day by day of the largest, and of the rest."""
     names = {p.product_id: p.name for p in home.offers.current.catalogue.products}
-    now = _sum(rows, since=recent, by="name")
-    before = _sum([row for row in rows if recent - RECENT <= row.day < recent], since=since, by="name")
+    until = recent + RECENT
+    now = {row.name: row.n for row in daily.over_days(home.database, "shown", since=recent, until=until)}
+    before = {row.name: row.n for row in daily.over_days(home.database, "shown", since=recent - RECENT, until=recent)}
     n, n_before = sum(now.values()), sum(before.values())
-    days: dict[date, int] = defaultdict(int)
-    for row in rows:
-        days[row.day] += row.n
+    order = sorted({*now, *before}, key=lambda each: (-now.get(each, 0), each))
+    largest = order[:MOST_SHOWN]
+    whole = {row.day: row.n for row in daily.by_day(home.database, "shown", since=since, by=())}
+    drawn = daily.by_day(home.database, "shown", since=since, by=("name",), among=largest) if largest else []
+    shares = [(row.day, names.get(row.name, row.name), row.n / whole[row.day]) for row in drawn]
+    left = {day: 1.0 - sum(share for other, _, share in shares if other == day) for day in whole}
+    shares += [(day, OTHERS, share) for day, share in left.items() if share > 1e-9]
     return {
         "now": [
             {
@@ -142,14 +148,10 @@ def _products(home: Installation, *, since: date, recent: date) -> dict[str, Any
                 "share": now.get(product, 0) / n if n else None,
                 "before": before.get(product, 0) / n_before if n_before else None,
             }
-            for product in sorted({*now, *before}, key=lambda each: (-now.get(each, 0), each))
+            for product in order
         ],
-        "by_day": [
-            {"day": row.day.isoformat(), "product": row.name, "name": names.get(row.name, row.name),
-             "share": row.n / days[row.day]}
-            for row in rows
-        ],
-    }  # fmt: skip
+        "by_day": [{"day": day.isoformat(), "name": name, "share": share} for day, name, share in sorted(shares)],
+    }
 
 
 def _curve(home: Installation, *, since: date) -> dict[str, Any]:

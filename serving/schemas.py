@@ -355,6 +355,24 @@ class ScorecardOut(BaseModel):
     experiment: dict[str, Any]
 
 
+class PoliciesOut(BaseModel):
+    """What the page of policies shows; entries are added, none is taken away."""
+
+    model_config = ConfigDict(extra="allow")
+
+    serving: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+
+
+class SystemOut(BaseModel):
+    """What the page of the system shows; entries are added, none is taken away."""
+
+    model_config = ConfigDict(extra="allow")
+
+    counters: dict[str, int]
+    rules: list[dict[str, Any]]
+
+
 class Health(Strict):
     """Alive."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from recsys.vocabulary import Body
 from serving import recording
 from serving.exports import csv_of
 from tests.builders import START, at, decision, events, experiment, outcome
+from tests.conftest import Recsys
 from tests.service import App, assert_problem, running, stamp
 from tests.test_policy_pages import signed_in, token_of
 
@@ -269,3 +272,75 @@ def test_numbers_and_pictures_are_kept_as_files(tmp_path: Path) -> None:
         assert none.status_code == 404
         assert "has no chart lift" in none.text
         assert app.get("/experiments/unknown/numbers.csv", key=None).status_code == 404
+
+
+SPENT = """
+[[metric]]
+name = "spent"
+title = "Spent by card"
+unit = "pence"
+kinds = ["card_spend"]
+worth = "amount"
+window = "7d"
+before = "0d"
+
+[[metric]]
+name = "left"
+title = "Accounts left"
+unit = "share"
+kinds = ["left"]
+form = "any"
+better = "lower"
+window = "7d"
+before = "0d"
+"""
+TABLE = """
+zone = "UTC"
+
+[outcomes]
+from = "spending.csv"
+[outcomes.columns]
+outcome_id = "n"
+customer_id = "who"
+product_id = { always = "pot" }
+kind = { always = "card_spend" }
+happened_at = "at"
+amount_pence = "pence"
+"""
+
+
+def test_a_metric_reads_a_table_that_the_bank_brings(
+    home: Path, recsys: Recsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What customers of each variant spent lies in a file of the bank's own; the page tells its very means."""
+    (tmp_path / "metrics.toml").write_text(SPENT)
+    (tmp_path / "map.toml").write_text(TABLE)
+    monkeypatch.setenv("RECSYS_METRICS", str(tmp_path / "metrics.toml"))
+    with running(home, metrics=tmp_path / "metrics.toml") as app:
+        made = replace(experiment(names=("popularity", "bandit")), primary="spent", guardrails=("left",))
+        app.service.home.register.create(made, by="x", why="y", at=START)
+        app.service.refresh()
+        spent: dict[str, list[float]] = {"popularity": [], "bandit": []}
+        lines = ["n,who,at,pence"]
+        for n in range(60):
+            app.tell(f"c-{n}")
+            [assigned] = app.recommend(f"c-{n}")["experiments"]
+            pence = 100 * (n % 7) + (500 if assigned["variant"] == "bandit" else 0)
+            spent[assigned["variant"]].append(pence)
+            lines.append(f"{n},c-{n},{stamp(START + timedelta(days=1))},{pence}")
+        (tmp_path / "spending.csv").write_text("\n".join(lines) + "\n")
+        told = json.loads(recsys("import", "--map", tmp_path / "map.toml", "--json").out)
+        assert told["taken"]["outcomes appended"] == 60
+        app.clock.set(START + timedelta(days=30))
+        app.tell("c-0")
+        app.recommend("c-0")  # the log goes on, and every window closes
+        card = app.get("/v1/experiments/home-bandit", key="analyst").json()
+        [metric] = [each for each in card["metrics"] if each["name"] == "spent"]
+        for variant, pence_of in spent.items():
+            assert metric["variants"][variant]["n"] == len(pence_of)
+            assert metric["variants"][variant]["mean"] == pytest.approx(sum(pence_of) / len(pence_of))
+        signed_in(app, Scope.ANALYSE)
+        assert "Spent by card" in app.get("/experiments/home-bandit", key=None).text
+        item = {"outcome_id": "live", "customer_id": "c-1", "product_id": "pot", "kind": "left"}
+        answer = app.post("/v1/outcomes", {"outcomes": [item | {"happened_at": stamp(app.clock.now())}]})
+        assert answer.json()["accepted"] == 1

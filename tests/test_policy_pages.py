@@ -68,6 +68,7 @@ def test_policies_tell_who_serves_what_share_and_what_is_shown(tmp_path: Path) -
         cards = sum(len(decision.shown) for decision in app.decisions())
         assert sum(row["cards"] for row in told["products"]["now"]) == cards
         assert told["lag"]["events"] == 0
+        assert app.get("/v1/policies", key="analyst").json() == told
         page = look(app, "/policies")
         assert 'data-chart="products"' in page
         assert set(charts_of_policies(told)) == {"products"}
@@ -119,7 +120,7 @@ def test_the_systems_counters_reconcile_and_rules_are_counted(tmp_path: Path) ->
         signed_in(app, Scope.ANALYSE)
         assert "No outcome has come yet" in look(app, "/system")
         lived(app)
-        drawn = app.decisions()[0]
+        drawn = next(each for each in app.decisions() if each.shown)
         item = {"outcome_id": "o-1", "decision_id": drawn.decision_id, "product_id": drawn.shown[0].product_id}
         seen = item | {"kind": "seen", "happened_at": app.clock.now().isoformat()}
         app.post("/v1/outcomes", {"outcomes": [seen, seen | {"outcome_id": "o-2", "kind": "tapped"}]})
@@ -135,6 +136,7 @@ def test_the_systems_counters_reconcile_and_rules_are_counted(tmp_path: Path) ->
             refused = sum(int((~v.allowed[:, v.rules.index(rule)]).sum()) for v in verdicts if rule in v.rules)
             assert row["refused"] == refused
         assert any(row["refused"] for row in rules.values())
+        assert app.get("/v1/system", key="analyst").json()["rules"] == list(rules.values())
         assert "Nothing was lost and nothing counted twice" in look(app, "/system")
 
 
