@@ -40,7 +40,7 @@ class Lexicon:
 
     >>> from embeddings.synonyms import BANKING_WORDS, load
     >>> pot, loan = [Field("Instant access pot", 3.0)], [Field("Personal loan", 3.0)]
-    >>> Lexicon([pot, loan], synonyms=load(BANKING_WORDS)).scores("nest egg").argmax()
+    >>> int(Lexicon([pot, loan], synonyms=load(BANKING_WORDS)).scores("nest egg").argmax())
     0
     """
 

@@ -14,6 +14,8 @@ import pytest
 
 from serving.cli import main
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `recsys` does, before any test imports numpy
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

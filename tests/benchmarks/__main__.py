@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `recsys` does, before numpy is imported
 
 from tests.benchmarks import (
     bank,
