@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recsys.eligibility import RulePack, load
+from recsys.eligibility import RulePack, load, parse
 from recsys.errors import InvalidConfiguration
 from recsys.tomls import check_unique
 from recsys.vocabulary import Profile
@@ -44,7 +44,15 @@ def load_book(paths: Sequence[Path]) -> RuleBook:
     """Read packs, the home country's first; raises `InvalidRulePack` or `InvalidConfiguration`."""
     if not paths:
         raise InvalidConfiguration("rules: name at least one rule pack, the home country's first")
-    packs = tuple(load(path) for path in paths)
+    return _book(tuple(load(path) for path in paths))
+
+
+def parse_book(packs: Sequence[tuple[str, str]]) -> RuleBook:
+    """Read packs from their (name, text), the home country's first; raises as `load_book`."""
+    return _book(tuple(parse(text, where=name) for name, text in packs))
+
+
+def _book(packs: tuple[RulePack, ...]) -> RuleBook:
     countries = [pack.country for pack in packs]
     check_unique(countries, where="rules", what="country", error=InvalidConfiguration)
     return RuleBook(packs)

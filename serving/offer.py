@@ -7,12 +7,13 @@ meanwhile.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embeddings import bundle as bundles
 from embeddings.retrieval import Retriever
-from recsys import artefacts, catalogue, features
+from recsys import artefacts, catalogue, features, rulebook
 from recsys.catalogue import Catalogue
 from recsys.contact import ContactPolicy
 from recsys.rewards import Rewards
@@ -20,6 +21,8 @@ from recsys.rulebook import RuleBook
 
 CATALOGUE = "catalogue"
 CATALOGUE_FILE = "catalogue.toml"
+RULES = "rules"
+"""Rule packs that were published: they hold in the place of those that the settings name."""
 logger = logging.getLogger(__name__)
 
 
@@ -35,11 +38,11 @@ class Offer:
 
 
 class Offers:
-    """The offer in force; `refresh` looks whether a catalogue or bundle was published."""
+    """The offer in force; `refresh` looks whether a catalogue, a bundle or rule packs were published."""
 
     def __init__(self, root: Path, *, rules: RuleBook, rewards: Rewards, contact: ContactPolicy) -> None:
         self._root = root
-        self._seen: dict[str, str | None] = {CATALOGUE: None, bundles.NAME: None}
+        self._seen: dict[str, str | None] = {CATALOGUE: None, bundles.NAME: None, RULES: None}
         self.refusals = 0
         self.current = Offer(Catalogue.empty(), rules, rewards, None, contact)
 
@@ -65,6 +68,11 @@ class Offers:
             products = catalogue.parse(text, where=CATALOGUE_FILE)
             rewards = now.rewards.with_values({product.product_id: product.value for product in products.products})
             return replace(now, catalogue=products, rewards=rewards)
+        if name == RULES:
+            packs = artefacts.read(self._root, name, digest)
+            return replace(
+                now, rules=rulebook.parse_book([(f, packs.file(f).decode()) for f in packs.manifest["order"]])
+            )
         bundle = bundles.load(self._root, features_version=features.VERSION, digest=digest)
         return replace(now, retriever=Retriever(bundle))
 
@@ -74,3 +82,13 @@ def apply_catalogue(root: Path, *, text: str, where: str) -> artefacts.Artefact:
     checked = catalogue.parse(text, where=where)
     manifest = {"version": checked.version, "products": len(checked.products)}
     return artefacts.publish(root, CATALOGUE, files={CATALOGUE_FILE: text.encode()}, manifest=manifest)
+
+
+def publish_rules(root: Path, packs: Sequence[tuple[str, str]]) -> artefacts.Artefact:
+    """Check packs, (name, text) each and the home country's first, and put them in force together.
+
+    Raises `InvalidRulePack` or `InvalidConfiguration`, and publishes nothing where one is wrong.
+    """
+    book = rulebook.parse_book(packs)
+    manifest = {"version": book.version, "order": [name for name, _ in packs]}
+    return artefacts.publish(root, RULES, files={name: text.encode() for name, text in packs}, manifest=manifest)

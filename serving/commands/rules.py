@@ -16,10 +16,12 @@ from recsys.errors import InvalidConfiguration, InvalidRulePack, NotFound
 from recsys.explaining import explanation
 from recsys.rulecheck import findings
 from recsys.rulediff import changes
-from recsys.tomls import read_text
+from recsys.tomls import check_unique, read_text
 from recsys.vocabulary import CustomerId
 from serving import settings
 from serving.bootstrap import compose
+from serving.commands.switches import who
+from serving.offer import publish_rules
 from serving.permitted import path_of, verdicts_of
 
 _FILE = click.Path(path_type=Path)
@@ -100,6 +102,30 @@ def diff(before: Path, after: Path, *, as_json: bool) -> None:
         click.echo(json.dumps({"changes": [change.to_json() for change in found]}))
         return
     click.echo("\n\n".join(map(str, found)) or "the two packs say the same")
+
+
+@command.command
+@click.argument("files", type=_FILE, nargs=-1, required=True)
+@click.option("--reason", required=True, help="kept in the trail, with the packs' versions")
+def publish(files: tuple[Path, ...], *, reason: str) -> None:
+    """Put FILES in force together, one a country and the home country's first, without a restart.
+
+    They hold in the place of the packs that the settings name, on every worker within a moment. A pack in which
+    `recsys rules check` finds anything is refused.
+    """
+    home = compose(settings.load())
+    packs = [(path.name, read_text(path, error=InvalidRulePack)) for path in files]
+    offered = home.offers.current.catalogue
+    today = london_day(home.clock.now())
+    for name, text in packs:
+        for finding in findings(text, where=name, catalogue=offered, today=today) if offered.products else ():
+            raise InvalidRulePack(str(finding))
+    check_unique((name for name, _ in packs), where="rules", what="file", error=InvalidConfiguration)
+    publish_rules(home.settings.artefacts, packs)
+    home.offers.refresh()
+    version = home.offers.current.rules.version
+    home.trail.note(by=who(), action="publish_rules", subject=f"{version}: {reason}")
+    click.echo(f"in force: {version}")
 
 
 def _moment(text: str) -> datetime:
