@@ -17,16 +17,21 @@ from tests.benchmarks import (
     importing,
     index,
     judging,
+    kills,
     ladder,
     learners,
     log,
+    million,
+    open_loop,
     pages,
     poison,
+    publishing,
     reasons,
     rules,
     search,
     simulate,
     states,
+    throughput,
 )
 
 ALL = {
@@ -39,16 +44,21 @@ ALL = {
     "importing": importing.main,
     "index": index.main,
     "judging": judging.main,
+    "kills": kills.main,
     "ladder": ladder.main,
     "learners": learners.main,
     "log": log.main,
+    "million": million.main,
+    "open-loop": open_loop.main,
     "pages": pages.main,
     "poison": poison.main,
+    "publish": publishing.main,
     "reasons": reasons.main,
     "rules": rules.main,
     "search": search.main,
     "simulate": simulate.main,
     "states": states.main,
+    "throughput": throughput.main,
 }
 
 for name in sys.argv[1:] or ALL:
