@@ -1,6 +1,6 @@
 """1,000,000 customers in the default stores: bytes each, and a request's latency beside that of 10,000.
 
-CUSTOMERS names another number; it takes about four minutes to tell a million. Each size has a home of its own on
+CUSTOMERS names another number; it takes a quarter of an hour to tell a million. Each size has a home of its own on
 SQLite, every customer all facts and a vector, and one caller after another asks for customers at random.
 Run: python -m tests.benchmarks.million
 """

@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import json
 import os
+import pstats
+import re
+import signal
+import subprocess
+import sys
 import tempfile
 import urllib.request
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 
 from tests.benchmarks.callers import Counted, closed_loop, post
-from tests.benchmarks.rig import Home, bare, cpu_seconds, home_of, served
+from tests.benchmarks.rig import CALM, Home, bare, cpu_seconds, home_of, served
 
 SECONDS = float(os.environ.get("SECONDS", "10"))
 TURNS = int(os.environ.get("TURNS", "3"))
@@ -31,6 +37,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         home = home_of(folder / "home", customers=CUSTOMERS)
+        if os.environ.get("PROFILE"):
+            profiled(home, folder / "profile")
+            return
         with served(home, beside=["learn", "encode"]) as (url, child):
             answer = one_answer(url, home)
             with bare(answer, folder=folder, durable=False) as (bare_url, bare_process):
@@ -50,6 +59,21 @@ def main() -> None:
                             print("      ", counted.failures[:3])
     rate, cost = (np.median(sides["ours"]) / np.median(sides["bare"]) for sides in (rates, costs))
     print(f"throughput {rate:.2f} of the bare endpoint's (at least .20); by CPU time {1 / cost:.2f}")
+
+
+def profiled(home: Home, out: Path) -> None:
+    """Print where the worker's main thread spends its time (the commits' thread is not in it)."""
+    command = [sys.executable, "-m", "cProfile", "-o", str(out), "-m", "serving.cli", "serve", "--port", "0"]
+    environment = os.environ | CALM | {"RECSYS_HOME": str(home.folder)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        found = next(filter(None, (re.search(r"recsys serves (http://\S+)", line) for line in process.stderr)))
+        Thread(target=process.stderr.read, daemon=True).start()
+        counted = _asked(found[1], home, seconds=SECONDS)
+        process.send_signal(signal.SIGINT)
+    print(f"{counted.told()} while it was profiled")
+    ours = r"/(serving|recsys|bandits|embeddings)/[^(]*\((?!<module>)"  # what is imported at the start is left out
+    pstats.Stats(str(out)).sort_stats("cumtime").print_stats(ours, 40)
 
 
 def one_answer(url: str, home: Home) -> dict[str, Any]:

@@ -173,3 +173,12 @@ def test_ret_1_the_longest_term_of_what_was_shown_counts() -> None:
 def test_ret_1_a_wrong_policy_file_is_refused_with_its_line(old: str, new: str, why: str) -> None:
     with pytest.raises(InvalidConfiguration, match=why):
         parse(terms.DEFAULT.read_text().replace(old, new), where="terms.toml")
+
+
+def test_trn_4_a_decision_keeps_the_notice_that_was_in_force_when_it_was_made(tmp_path: Path) -> None:
+    with running(tmp_path, privacy_notice="2026-03") as app:
+        first = app.recommend("ann", surface="savings")["decision_id"]
+    with running(tmp_path, privacy_notice="2026-04") as app:
+        second = app.recommend("ann", surface="savings")["decision_id"]
+        notices = [app.receipt(each)["versions"]["privacy_notice"] for each in (first, second)]
+        assert notices == ["2026-03", "2026-04"]
