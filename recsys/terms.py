@@ -79,7 +79,11 @@ def parse(text: str, *, where: str) -> Terms:
 
 
 def term_of(text: str) -> Term:
-    """The term that a record names; raises `Corrupt` where it is none."""
+    """The term that a record names; raises `Corrupt` where it is none.
+
+    >>> term_of("13mo").months, term_of("indefinite").after(datetime(2026, 3, 2)) is None
+    (13, True)
+    """
     if (found := _FORM.fullmatch(text)) is None:
         raise Corrupt(f'"{text}" says nothing of how long a record is kept')
     return Term(inf if found[1] is None else int(found[1]) * (12 if found[2] == "y" else 1), text)
