@@ -37,12 +37,12 @@ BEGUN, SEALED, DONE = "begun", "sealed", "done"
 
 STORES = (
     "mapping", "profile", "contact", "vectors", "activities", "requests", "quarantine", "log",
-    "evidence", "archive", "datasets", "exports", "mlflow", "files", "disk",
+    "evidence", "archive", "datasets", "exports", "messages", "mlflow", "files", "disk",
 )  # fmt: skip
 _NOBODY, _NO_TOKEN = CustomerId(""), Token("")
 _PAGE = 500
 _OWN = ("profiles", "contacts", "vectors", "activities")
-_EXPORT = "export:"
+_EXPORT, _MESSAGES = "export:", "messages:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +149,28 @@ class Erasures:
 
     def note_export(self, folder: str) -> None:
         """Remember where exports were written to."""
-        name = _EXPORT + sha256(folder.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        with self._database.writing() as connection:
-            if connection.execute(select(db.meta.c.name).where(db.meta.c.name == name)).first() is None:
-                connection.execute(insert(db.meta), [{"name": name, "value": folder}])
+        self._note(_EXPORT, folder)
 
     def exports(self) -> list[str]:
         """Every folder that exports were written to."""
-        query = select(db.meta.c.value).where(db.meta.c.name.like(f"{_EXPORT}%")).order_by(db.meta.c.value)
+        return self._noted(_EXPORT)
+
+    def note_messages(self, path: str) -> None:
+        """Remember a file that a campaign's messages were written to: it names customers."""
+        self._note(_MESSAGES, path)
+
+    def messages(self) -> list[str]:
+        """Every file of a campaign's messages."""
+        return self._noted(_MESSAGES)
+
+    def _note(self, what: str, path: str) -> None:
+        name = what + sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:30]
+        with self._database.writing() as connection:
+            if connection.execute(select(db.meta.c.name).where(db.meta.c.name == name)).first() is None:
+                connection.execute(insert(db.meta), [{"name": name, "value": path}])
+
+    def _noted(self, what: str) -> list[str]:
+        query = select(db.meta.c.value).where(db.meta.c.name.like(f"{what}%")).order_by(db.meta.c.value)
         with self._database.reading() as connection:
             return list(connection.execute(query).scalars())
 

@@ -71,8 +71,31 @@ def run(
     this one stood.
     """
     _awake(home, campaign)
+    home.erasures.note_messages(str(out.absolute()))
+    staged = staged_for(out)
+    while True:
+        erasures = home.erasures.begun()
+        sent = _written(home, campaign, recommender=recommender, staged=staged, told=told)
+        if home.erasures.begun() == erasures:
+            break  # else somebody was forgotten meanwhile: what is to be sent is read from the log again
+    staged.replace(out)
+    return sent
+
+
+def staged_for(out: Path) -> Path:
+    """Where messages stand until all of them are decided."""
+    return out.with_name(f".{out.name}.staged")
+
+
+def _written(
+    home: Installation,
+    campaign: Campaign,
+    *,
+    recommender: Recommender,
+    staged: Path,
+    told: Callable[[int], None],
+) -> Sent:
     sent = Sent()
-    staged = out.with_name(f".{out.name}.staged")
     with staged.open("w", encoding="utf-8") as file:
         for chunk in _chunks(home):
             ids = {customer_id: decision_id_of(campaign, profile) for customer_id, profile in chunk.items()}
@@ -84,7 +107,11 @@ def run(
             fresh = _logged(home, [ids[each] for each in missing])
             for customer_id, profile in chunk.items():
                 earlier = known.get(ids[customer_id])
-                decision = fresh[ids[customer_id]] if earlier is None else _still(home, earlier, profile, recommender)
+                decision = fresh.get(ids[customer_id])
+                if earlier is not None:
+                    decision = _still(home, earlier, profile, recommender)
+                if decision is None:  # forgotten meanwhile
+                    continue
                 sent.customers += 1
                 if decision.shown:
                     sent.messages += 1
@@ -95,7 +122,6 @@ def run(
             told(sent.customers)
         file.flush()
         os.fsync(file.fileno())
-    staged.replace(out)
     return sent
 
 

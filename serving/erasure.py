@@ -20,6 +20,7 @@ from recsys.errors import StoreUnavailable
 from recsys.evidence import Evidence
 from recsys.vocabulary import CustomerId, Event
 from serving.bootstrap import Installation, random_id
+from serving.message_scrubbing import scrubbed
 
 _PIECE = 1 << 20
 _PATIENCE = 5  # times that the write-ahead log's last reader is waited for
@@ -70,6 +71,7 @@ def _carried_on(home: Installation, erasure: Forgotten, *, rewriting: bool) -> F
             "archive": _archived(home),
             "datasets": _datasets(home, erasure),
             "exports": _exports(home, erasure),
+            "messages": _messages(home, erasure),
             "mlflow": _searched(_tracked(home), names, nowhere=_nowhere(home)),
             "files": _searched(_others(home), names, nowhere=""),
         }
@@ -89,8 +91,8 @@ def _archived(home: Installation) -> str:
 def _datasets(home: Installation, erasure: Forgotten) -> str:
     if not erasure.token or not (home.settings.artefacts / "datasets").is_dir():
         return "none holds them"
-    scrubbed = importlib.import_module("serving.dataset_scrubbing").scrubbed  # heavy, as below
-    rewritten, looked_at, damaged = scrubbed(home.settings.artefacts, token=erasure.token)
+    datasets = importlib.import_module("serving.dataset_scrubbing")  # heavy, as below
+    rewritten, looked_at, damaged = datasets.scrubbed(home.settings.artefacts, token=erasure.token)
     told = f"{rewritten:,} of {looked_at:,} versions rewritten without the person"
     return told + (f"; damaged, remove them: {', '.join(damaged)}" if damaged else "")
 
@@ -99,14 +101,26 @@ def _exports(home: Installation, erasure: Forgotten) -> str:
     folders = home.erasures.exports()
     if not folders:
         return "nothing was ever exported"
-    scrubbed = importlib.import_module("serving.export_scrubbing").scrubbed  # heavy, and the API must start fast
+    exports = importlib.import_module("serving.export_scrubbing")  # heavy, and the API must start fast
     rewritten, missing = 0, 0
     for folder in map(Path, folders):
         missing += not folder.is_dir()
         for path in sorted(folder.glob("outcomes/day=*/part.parquet")):
-            rewritten += erasure.token != "" and scrubbed(path, token=erasure.token)
+            rewritten += erasure.token != "" and exports.scrubbed(path, token=erasure.token)
     told = f"{rewritten:,} partitions rewritten in {len(folders) - missing:,} folders"
     return told + (f"; {missing:,} folders are not there any more: erase there too" if missing else "")
+
+
+def _messages(home: Installation, erasure: Forgotten) -> str:
+    """Take the person's lines out of the files of campaigns."""
+    files = home.erasures.messages()
+    if not files:
+        return "no campaign was ever decided"
+    found = [scrubbed(Path(path), customer_id=erasure.customer_id) for path in files]
+    told = f"{sum(each.rewritten for each in found):,} of {len(files):,} files rewritten"
+    missing, open_ = sum(each.missing for each in found), sum(each.under_way for each in found)
+    told += f"; {missing:,} are not there any more: erase where they went" if missing else ""
+    return told + (f"; {open_:,} campaigns are under way or were just killed: let them end" if open_ else "")
 
 
 def _tracked(home: Installation) -> Iterator[Path]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from recsys.clocks import SimulatedClock
 from recsys.customers import Told
 from recsys.vocabulary import CustomerId, Decision, Permissions
-from serving import settings
-from serving.bootstrap import compose
+from serving import campaign, settings
+from serving.bootstrap import compose, random_id, recommender_of
+from serving.erasure import erase
 from tests.builders import START
 from tests.conftest import Recsys
 from tests.service import ADULT, apply_products, started
@@ -87,6 +90,58 @@ def test_everybody_who_may_be_asked_gets_one_message_and_a_second_run_adds_none(
     made.database.close()
     recsys(*line)
     assert objector not in {each["customer_id"] for each in messages(out)}  # MKT-4: from then on
+
+
+def test_ers_1_who_is_forgotten_leaves_the_messages_of_campaigns(home: Path, tmp_path: Path, recsys: Recsys) -> None:
+    peopled(home, n=12)
+    out = tmp_path / "push.jsonl"
+    recsys("recommend", "--batch", "--campaign", "isa-week", "--out", out)
+    before = messages(out)
+    gone = str(before[0]["customer_id"])
+    done = json.loads(recsys("erase", gone, "--yes", "--json").out)["erasures"][0]
+    stores = {each["store"]: each["result"] for each in done["stores"]}
+    assert stores["messages"] == "1 of 1 files rewritten"
+    assert messages(out) == before[1:]
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["push.jsonl"]
+    half = tmp_path / ".push.jsonl.staged"  # of a campaign that was killed long ago
+    half.write_text(json.dumps({"customer_id": "c-0002"}))
+    os.utime(half, (0, 0))
+    out.unlink()
+    done = json.loads(recsys("erase", "c-0002", "--yes", "--json").out)["erasures"][0]
+    told = next(each["result"] for each in done["stores"] if each["store"] == "messages")
+    assert told == "0 of 1 files rewritten; 1 are not there any more: erase where they went"
+    assert not half.exists()
+
+
+@pytest.mark.parametrize("moment", ["before they are decided", "after they were decided"])
+def test_ers_4_who_is_forgotten_while_a_campaign_runs_gets_no_message(
+    home: Path, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peopled(home, n=12)
+    made, out, gone = compose(settings.load(home=home)), tmp_path / "push.jsonl", CustomerId("c-0001")
+    layers = made.layers()
+    recommender = recommender_of(made, layers=lambda: layers, new_id=random_id)
+    forgotten = []
+
+    def forget(*_: object) -> None:
+        if not forgotten:
+            forgotten.append(erase(made, gone))
+
+    if moment.startswith("before"):
+        real = campaign._decide
+
+        def decide(*given: Any, **more: Any) -> None:
+            forget()
+            real(*given, **more)
+
+        monkeypatch.setattr(campaign, "_decide", decide)
+    asked = campaign.Campaign("isa-week")
+    told = forget if moment.startswith("after") else (lambda _: None)
+    sent = campaign.run(made, asked, recommender=recommender, out=out, told=told)
+    made.database.close()
+    assert "under way" in forgotten[0].stores["messages"]
+    assert sent.customers == 11
+    assert gone not in out.read_text()
 
 
 def test_in_quiet_hours_a_campaign_waits_and_spends_nobodys_one_message(  # MKT-7

@@ -155,6 +155,9 @@ def test_ers_1_a_canary_leaves_datasets_archive_quarantine_and_what_tracks_runs(
     home = app.service.home
     later(app, timedelta(days=200))
     live(app, "ann", "last")  # windows have closed
+    learner = learner_of(home)
+    learner.catch_up()
+    learner.publish()
     compact(home.database, folder=home.settings.archive, until=home.log.last_position() - 1)
     for until in (app.clock.now() - timedelta(days=100), None):  # two versions, the second in force
         made = make(home, "spring", since=None, until=until)
