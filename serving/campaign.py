@@ -83,7 +83,11 @@ def run(
 
 
 def staged_for(out: Path) -> Path:
-    """Where messages stand until all of them are decided."""
+    """Where messages stand until all of them are decided.
+
+    >>> staged_for(Path("out/push.jsonl")).name
+    '.push.jsonl.staged'
+    """
     return out.with_name(f".{out.name}.staged")
 
 
