@@ -22,6 +22,7 @@ from recsys.errors import InvalidTable
 from recsys.vocabulary import Bools, ProductId, Vector
 
 HISTORY_LENGTH = 32  # subjects kept, the most recent; older ones say little once pooled
+_MOST_CELLS = 500_000_000  # bytes of "what could have been chosen"
 _WHERE = "interactions"
 
 
@@ -34,6 +35,7 @@ class Interaction:
     history: tuple[str, ...]
     product_id: ProductId
     happened_at: datetime
+    among: tuple[ProductId, ...] = ()  # what could have been chosen; empty where nobody knows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +50,7 @@ class TrainingSet:
     products: IdMap
     subjects: IdMap
     fact_names: tuple[str, ...]
+    eligible: Bools | None = None  # (n, P) what could have been chosen instead; None where nobody knows
 
     @classmethod
     def of(
@@ -68,6 +71,7 @@ class TrainingSet:
             products=products,
             fact_names=fact_names,
             history_length=history_length,
+            eligible=_matrix([i.among for i in interactions], products=products),
         )
 
     @classmethod
@@ -82,8 +86,11 @@ class TrainingSet:
         products: IdMap,
         fact_names: tuple[str, ...],
         history_length: int = HISTORY_LENGTH,
+        eligible: Bools | None = None,
     ) -> TrainingSet:
         """Build from columns of equal length n; `facts` is (n, F). Sensitive subjects are left out (VUL-2).
+
+        `eligible` (n, P) is what each row could have chosen; what was chosen counts as eligible.
 
         Raises:
             InvalidTable: nothing to learn from, columns that do not fit, facts that are not finite,
@@ -97,15 +104,17 @@ class TrainingSet:
             raise InvalidTable(f"columns differ in length; each must have {n} rows", where=_WHERE)
         histories = [unmasked(history) for history in histories]
         subjects = IdMap(tuple(sorted({subject for history in histories for subject in history})))
+        product_rows = products.rows(product_ids, where=f"{_WHERE}, product")
         return cls(
             facts=checked_facts(facts, n_rows=n, n_facts=len(fact_names), where=_WHERE),
             history=padded_history(histories, subjects=subjects, length=history_length),
-            product_rows=products.rows(product_ids, where=f"{_WHERE}, product"),
+            product_rows=product_rows,
             customer_rows=np.unique(np.asarray(tokens, dtype=np.str_), return_inverse=True)[1].astype(np.int64),
             happened_at=_instants(happened_at),
             products=products,
             subjects=subjects,
             fact_names=fact_names,
+            eligible=None if eligible is None else _with_chosen(eligible, product_rows, n_products=len(products)),
         )
 
     def __len__(self) -> int:
@@ -122,6 +131,8 @@ class TrainingSet:
         content = sha256(canonical([self.fact_names, self.products.ids, self.subjects.ids]).encode())
         for column in (self.facts, self.history, self.product_rows, self.customer_rows, self.happened_at):
             content.update(f"{column.dtype}{column.shape}".encode() + np.ascontiguousarray(column).tobytes())
+        if self.eligible is not None:
+            content.update(np.packbits(self.eligible).tobytes())
         return content.hexdigest()[:32]
 
     def where(self, rows: Bools | NDArray[np.int64]) -> TrainingSet:
@@ -135,7 +146,13 @@ class TrainingSet:
             self.products,
             self.subjects,
             self.fact_names,
+            None if self.eligible is None else self.eligible[rows],
         )
+
+    def choosing_among(self, eligible: Bools) -> TrainingSet:
+        """The same rows, with (n, P) what each could have chosen; `InvalidTable` where that does not fit."""
+        whole = _with_chosen(eligible, self.product_rows, n_products=len(self.products))
+        return replace(self, eligible=whole)
 
     def histories(self) -> list[tuple[str, ...]]:
         """(n,) the subjects of each row, the oldest first."""
@@ -186,6 +203,25 @@ def padded_history(histories: Sequence[Sequence[str]], *, subjects: IdMap, lengt
         known = [place + 1 for subject in history if (place := subjects.row(subject)) is not None][-length:]
         padded[row, : len(known)] = known
     return padded
+
+
+def _matrix(among: Sequence[Sequence[ProductId]], *, products: IdMap) -> Bools | None:
+    """(n, P) of what each row could have chosen; None where some row does not say, or it would not fit in memory."""
+    if not among or not all(among) or len(among) * len(products) > _MOST_CELLS:
+        return None
+    found = np.zeros((len(among), len(products)), dtype=np.bool_)
+    for row, ids in enumerate(among):
+        known = [place for each in ids if (place := products.row(each)) is not None]
+        found[row, known] = True
+    return found
+
+
+def _with_chosen(eligible: Bools, product_rows: NDArray[np.int64], *, n_products: int) -> Bools:
+    if eligible.shape != (expected := (len(product_rows), n_products)):
+        raise InvalidTable(f"eligibility has shape {eligible.shape}, expected {expected}", where=_WHERE)
+    whole = eligible.copy()
+    whole[np.arange(len(whole)), product_rows] = True
+    return whole
 
 
 def _rectangle(facts: Sequence[Sequence[float]], *, width: int) -> list[Sequence[float]]:

@@ -16,14 +16,23 @@ from torch.nn import functional
 
 
 def sampled_softmax(
-    customers: Tensor, *, products: Tensor, targets: Tensor, log_q: Tensor, temperature: float
+    customers: Tensor,
+    *,
+    products: Tensor,
+    targets: Tensor,
+    log_q: Tensor,
+    temperature: float,
+    open_: Tensor | None = None,
 ) -> Tensor:
     """Mean −log P(target | customer), in nats, a scalar.
 
     `customers` (B, D) and `products` (C, D) are unit vectors, `targets` (B,) the place of each
-    customer's product among the C, `log_q` (C,) of inclusion in the sample.
+    customer's product among the C, `log_q` (C,) of inclusion in the sample. `open_` (B, C) leaves out what a
+    customer could not have chosen.
     """
     logits = customers @ products.T / temperature - log_q  # (B, C)
+    if open_ is not None:
+        logits = logits.masked_fill(~open_, -torch.inf)
     return functional.cross_entropy(logits, targets)
 
 

@@ -106,8 +106,9 @@ def train_bundle(
 ) -> Artefact:
     """Train on `interactions`, and publish the bundle under `root` if it passes the gate.
 
-    `products` has the rows of `interactions.products`; `eligible` (n, P), where given, keeps what could
-    not have been shown out of the judged rankings, for the bundle and for popularity alike. `family` is one of
+    `products` has the rows of `interactions.products`; `eligible` (n, P), or that of the interactions, keeps
+    what could not have been shown out of what is learned and out of the judged rankings, for the bundle and for
+    popularity alike. `family` is one of
     `bundling.FAMILIES`. `traits` are protected values by row, "" for unknown, which no encoder sees: how
     well the vectors give them away is reported (FAIR-2). With a `checkpoint` a training that was killed goes on.
     The same inputs and seed publish the same digest.
@@ -118,11 +119,12 @@ def train_bundle(
         BundleRefused: the gate stayed shut (the run is tracked all the same).
     """
     config = config or TrainingConfig()
+    if eligible is not None:
+        interactions = interactions.choosing_among(eligible)
     data = prepared(interactions, family=family)
     learn, judge = data.split(1 - _JUDGE_SHARE)
     if len(np.unique(judge.customer_rows)) < 2:
         raise InvalidTable("one customer alone cannot judge a bundle; bring a longer log", where="training")
-    shown = _judged(eligible, interactions=data, judge=judge)
     parameters = {
         "encoder": family,
         "seed": seed,
@@ -153,7 +155,7 @@ def train_bundle(
                 index=index,
                 learn=learn,
                 judge=judge,
-                eligible=shown,
+                eligible=judge.eligible,
                 rival=_rival(root, features_version=features_version, products=products),
             )
             run.record(_proxies(encoder, data=data, traits=traits or {}))
@@ -212,16 +214,6 @@ def _telling(run: Run, *, progress: Callable[[Epoch], None], k: int) -> Callable
         progress(epoch)
 
     return tell
-
-
-def _judged(eligible: Bools | None, *, interactions: TrainingSet, judge: TrainingSet) -> Bools | None:
-    """The rows of `eligible` that belong to the later part."""
-    if eligible is None:
-        return None
-    if eligible.shape != (expected := (len(interactions), len(interactions.products))):
-        raise InvalidTable(f"eligibility has shape {eligible.shape}, expected {expected}", where="training")
-    later: Bools = interactions.happened_at >= judge.happened_at.min()
-    return np.compress(later, eligible, axis=0)
 
 
 def _rival(root: Path, *, features_version: str, products: ProductFacts) -> Bundle | None:

@@ -50,6 +50,7 @@ _INTERACTIONS: dict[str, Any] = {
     "product_id": pl.String,
     "kind": pl.String,
     "happened_at": _TIME,
+    "among": pl.List(pl.String),
 }
 _SHARED: dict[str, Any] = {
     "decision_id": pl.String,
@@ -121,7 +122,12 @@ class Made:
             raise Misuse(f"{self.name} was made with the features of version {self.about['features']}: make it again")
         return [
             Interaction(
-                row["token"], row["facts"], tuple(row["history"]), ProductId(row["product_id"]), row["happened_at"]
+                row["token"],
+                row["facts"],
+                tuple(row["history"]),
+                ProductId(row["product_id"]),
+                row["happened_at"],
+                tuple(row.get("among") or ()),  # a dataset older than the column does not say
             )
             for row in self.table("interactions").iter_rows(named=True)
             if row["product_id"] in among
@@ -290,7 +296,7 @@ RESERVED = frozenset({"open-bandit", "classification"})
 def _interactions(home: Installation) -> pl.DataFrame:
     rows = [
         (decision.decision_id, each.token, decision.made_at, list(each.facts), list(each.history), each.product_id,
-         outcome.kind, each.happened_at)
+         outcome.kind, each.happened_at, list(each.among))
         for decision, outcome, each in told_interactions(home)
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=_INTERACTIONS, orient="row")

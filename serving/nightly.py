@@ -23,7 +23,7 @@ from recsys.artefacts import Artefact
 from recsys.eventlog import EventLog
 from recsys.records import micros
 from recsys.tracking import Tracker
-from recsys.vocabulary import Decision, Outcome, PermissionChange, Token
+from recsys.vocabulary import NOTHING, Decision, Outcome, PermissionChange, Token
 from serving.bootstrap import Installation
 from serving.curriculum import teaches
 
@@ -99,6 +99,7 @@ def told_interactions(
                 history=_before(histories.get(str(decision.token), []), at=micros(decision.made_at)),
                 product_id=outcome.product_id,
                 happened_at=outcome.happened_at,
+                among=tuple(each.product_id for each in decision.candidates if each.product_id != NOTHING),
             ),
         )
         for decision, outcome in found

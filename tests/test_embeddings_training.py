@@ -5,17 +5,20 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from embeddings import bundle as bundles
+from embeddings.bundling import made
 from embeddings.encoding import TwoTowerEncoder
+from embeddings.evaluation import popularity_recall, recall
 from embeddings.fitting import Epoch, limited_threads
 from embeddings.losses import log_inclusion, sampled_softmax
 from embeddings.nightly import BundleRefused, train_bundle
-from embeddings.training import TrainingConfig, train
+from embeddings.training import TrainingConfig, met_in, train
 from embeddings.two_tower import TwoTower, TwoTowerConfig
 from recsys.artefacts import Artefact
 from recsys.errors import ArtefactMissing, InvalidConfiguration, InvalidTable
@@ -224,6 +227,31 @@ def test_a_product_nobody_chose_yet_is_not_pushed_away(world: World) -> None:
     ids = best.weights["product_ids.weight"]  # (1 + 30, D)
     assert not ids[-KINDS:].any()
     assert ids[1:-KINDS].any(axis=1).all()
+
+
+def test_what_nobody_could_choose_is_not_learned_as_unwanted(world: World) -> None:
+    """Two of the five products of each kind come later: customers of that kind find them by features and words."""
+    later = np.arange(len(world.products)) >= 15
+    data = world.interactions.where(~later[world.interactions.product_rows])
+    data = data.choosing_among(np.broadcast_to(~later, (len(data), len(later))))
+    assert met_in(data).tolist() == (~later).tolist()
+    asked = world.interactions.where(later[world.interactions.product_rows])
+    encoder = made(
+        data, family="two-tower", products=world.products, seed=1, config=QUICK, told=lambda _: None, checkpoint=None
+    ).encoder()
+    told: dict[str, Any] = {"product_rows": asked.product_rows, "customer_rows": asked.customer_rows, "k": 2}
+    queries, vectors = encoder.encode_rows(asked.facts, history=asked.history), encoder.encode_products(world.products)
+    new, blind = np.broadcast_to(later, (len(asked), len(later))), 2 / later.sum()
+    assert recall(queries, vectors=vectors, eligible=new, **told).mean > 3 * blind
+    assert popularity_recall(data.product_counts, **told).mean == 0.0
+
+
+def test_what_was_passed_over_again_and_again_is_known_to_be_unwanted(world: World) -> None:
+    never = world.interactions.where(world.interactions.product_rows != 24)
+    assert met_in(never)[24]  # 3,000 choices among 25: chance alone would have met it a hundred times
+    seldom = np.ones((len(never), 25), dtype=np.bool_)
+    seldom[20:, 24] = False
+    assert not met_in(never.choosing_among(seldom))[24]
 
 
 def test_a_rate_that_explodes_is_said(world: World, tmp_path: Path) -> None:
