@@ -205,9 +205,7 @@ def cold() -> None:
 
 def _cold_line(line: np.ndarray) -> str:
     whole = "all eligible: two towers {:.3f}, popularity {:.3f}, blind {:.3f}, ceiling {:.3f}".format(*line[:4])
-    return whole + "   eligible and cold: two towers {:.3f}, popularity = blind {:.3f}, ceiling {:.3f}".format(
-        *line[4:]
-    )
+    return whole + "   cold ones: two towers {:.3f}, popularity (blind) {:.3f}, ceiling {:.3f}".format(*line[4:])
 
 
 def _ceiling(chances: np.ndarray, *, mask: np.ndarray, told: dict[str, Any]) -> float:
