@@ -10,7 +10,7 @@ eligible product a candidate), with a bad one a policy is misled.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from embeddings import bundle as bundles
 from embeddings.approximate import Index, index_of
 from embeddings.bundle import Bundle, Reference
 from embeddings.bundling import Made, made, prepared, settings_of
+from embeddings.drift import View, drift
 from embeddings.encoding import CustomerEncoder, encoder_of
 from embeddings.evaluation import Recall, popularity_recall, recall
 from embeddings.fitting import Epoch, limited_threads
@@ -144,6 +145,7 @@ def train_bundle(
             told=_telling(run, progress=progress, k=config.k),
             checkpoint=checkpoint,
         )
+        rival = _rival(root, features_version=features_version, products=products)
         with limited_threads(config.threads):  # vectors too must not depend on the number of cores
             encoder = fitted.encoder()
             some = learn.where(np.unique(np.linspace(0, len(learn) - 1, num=_REFERENCE_ROWS).astype(np.int64)))
@@ -156,15 +158,16 @@ def train_bundle(
                 learn=learn,
                 judge=judge,
                 eligible=judge.eligible,
-                rival=_rival(root, features_version=features_version, products=products),
+                rival=rival,
             )
+            run.record({} if rival is None else _drift(rival, encoder=encoder, index=index, judge=judge))
             run.record(_proxies(encoder, data=data, traits=traits or {}))
         run.record(judgement.metrics())
         told = judgement.metrics() | {"passed": judgement.passed, "best_epoch": fitted.best_epoch}
         run.file("judgement.json", canonical(told))
         if not judgement.passed:
-            rival = judgement.in_force.mean if judgement.worse and judgement.in_force is not None else None
-            raise BundleRefused(judgement.found.mean, popularity=judgement.popularity.mean, in_force=rival)
+            bound = judgement.in_force.mean if judgement.worse and judgement.in_force is not None else None
+            raise BundleRefused(judgement.found.mean, popularity=judgement.popularity.mean, in_force=bound)
         artefact = _published(
             fitted,
             root=root,
@@ -260,6 +263,16 @@ def _judgement(
             eligible=eligible,
         )
     return Judgement(found, popularity, len(judge), in_force, _slices(found, learn=learn, judge=judge))
+
+
+def _drift(rival: Bundle, *, encoder: CustomerEncoder, index: Index, judge: TrainingSet) -> dict[str, float]:
+    """How far the new bundle is from the one in force, on an even spread of later rows and of products."""
+    some = judge.where(np.unique(np.linspace(0, len(judge) - 1, num=_REFERENCE_ROWS).astype(np.int64)))
+    places = np.unique(np.linspace(0, len(index) - 1, num=_REFERENCE_ROWS).astype(np.int64))
+    theirs = rival.products.rows([index.ids.ids[place] for place in places.tolist()], where="drift")
+    old = View(encoder_of(rival).encode(some.facts, some.histories()), rival.index.vectors[theirs])
+    new = View(encoder.encode_rows(some.facts, history=some.history), index.vectors[places])
+    return {f"drift_{name}": value for name, value in asdict(drift(old, new)).items()}
 
 
 def _slices(found: Recall, *, learn: TrainingSet, judge: TrainingSet) -> dict[str, float]:

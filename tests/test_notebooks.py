@@ -42,6 +42,7 @@ def test_the_notebooks_of_this_floor_are_there() -> None:
     assert {path.stem for path in NOTEBOOKS} >= {
         "01_read_the_log",
         "02_off_policy_evaluation",
+        "03_embedding_quality",
         "04_simulated_exploration",
         "05_ab_read_out",
     }
