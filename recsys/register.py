@@ -50,7 +50,12 @@ class Register:
 
     def experiment(self, experiment_id: str) -> Experiment:
         """One experiment; raises `UnknownExperiment`."""
-        return _named(self.experiments(), experiment_id=experiment_id)
+        query = select(db.experiments.c.text).where(db.experiments.c.experiment_id == experiment_id)
+        with self._database.reading() as connection:
+            text = connection.execute(query).scalar()
+        if text is None:
+            raise UnknownExperiment(experiment_id)
+        return from_json(json.loads(text))
 
     def history(self, experiment_id: str) -> list[Change]:
         """Who changed it, when and why, oldest first."""
