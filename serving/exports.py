@@ -53,7 +53,11 @@ def _effect(effect: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _safe(value: object) -> object:
-    """A text that a sheet would take for a formula is marked as text; None is empty."""
+    """A text that a sheet would take for a formula is marked as text; None is empty.
+
+    >>> _safe("=1+1"), _safe("bandit"), _safe(0.1), _safe(None)
+    ("'=1+1", 'bandit', '0.1', '')
+    """
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return f"'{value}"
     return "" if value is None else repr(value) if isinstance(value, float) else value
