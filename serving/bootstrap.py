@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -37,8 +37,10 @@ from recsys.scorecards import Scorecard, reads_from, roll_up
 from recsys.steering import Known
 from recsys.terms import Terms
 from recsys.trail import Trail
+from serving import inventory
 from serving.explanations import Explainer
 from serving.intake import Intake
+from serving.inventory import Entry
 from serving.ladder import Ladder
 from serving.learning import learning
 from serving.live_policy import LivePolicies
@@ -82,6 +84,7 @@ class Installation:
     trail: Trail
     erasures: Erasures
     terms: Terms
+    inventory: Mapping[str, Entry]
 
     @property
     def rewards(self) -> Rewards:
@@ -183,6 +186,7 @@ def compose(
         trail=Trail(database),
         erasures=Erasures(database, log=log, clock=clock),
         terms=terms.load(settings.retention),
+        inventory=inventory.load(settings.inventory),
     )
 
 
@@ -212,7 +216,7 @@ def recommender_of(
         shadows=settings.shadow,
     )
     return Recommender(
-        ladder=Ladder(home.live, approved=settings.approved),
+        ladder=Ladder(home.live, approved=settings.approved, inventory=home.inventory),
         offer=lambda: home.offers.current,
         layers=layers,
         steering=lambda: home.orders.current,

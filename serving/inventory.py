@@ -23,8 +23,17 @@ class Entry:
     product_classes: tuple[str, ...] = ()
     limitations: tuple[str, ...] = ()
 
+    @property
+    def covers_all_classes(self) -> bool:
+        """Whether there is no class of products that it may not order."""
+        return len(self.product_classes) == len(REGULATED_CLASSES)
+
     def missing(self) -> Iterator[str]:
-        """What a complete entry would have."""
+        """What a complete entry would have.
+
+        >>> list(Entry("bandit", owner="growth team", purpose="orders cards").missing())
+        ['author', 'surfaces', 'product classes', 'limitations']
+        """
         for name in ("owner", "author", "purpose", "surfaces", "product_classes", "limitations"):
             if not getattr(self, name):
                 yield name.replace("_", " ")

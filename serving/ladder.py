@@ -13,15 +13,14 @@ A recipe that never published anything is not broken but new: it begins with uni
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
 
 from bandits.baselines import StaticPolicy, UniformPolicy
 from bandits.drawing import Drawn
 from bandits.policy import Policy
-from recsys.steering import Steering
 from recsys.vocabulary import ProductId
+from serving.inventory import Entry
 from serving.live_policy import InForce, LivePolicies
 
 logger = logging.getLogger(__name__)
@@ -48,8 +47,12 @@ UNIFORM = Rung(UniformPolicy(), "live")
 class Ladder:
     """The rungs over the policies in force and an approved order of products."""
 
-    def __init__(self, live: LivePolicies, *, approved: Sequence[ProductId] = ()) -> None:
+    def __init__(
+        self, live: LivePolicies, *, approved: Sequence[ProductId] = (), inventory: Mapping[str, Entry] | None = None
+    ) -> None:
         self._live = live
+        self._inventory = inventory or {}
+        self._denied: set[tuple[str, str]] = set()
         self._approved = tuple(approved)
         self._popular = next((name for name, recipe in live.recipes.items() if recipe.learner == "popularity"), None)
 
@@ -69,6 +72,23 @@ class Ladder:
         static = self.static(order, mode="fallback:static")
         yield Rung(static.policy, static.mode, adjustable=True)
 
+    def permits(self, rung: Rung, *, surface: str, classes: Callable[[], Set[str]]) -> bool:
+        """Whether a recipe may be used here, by its entry in the inventory (MRM-2); `classes` are the candidates'.
+
+        What is denied is told once in the process's log, and each decision says which rung answered.
+        """
+        entry = self._inventory.get(rung.policy.name.partition("@")[0]) if rung.recipe else None
+        if entry is None:  # no recipe at all, or one without an entry, which the gate refuses
+            return True
+        where = surface if surface not in entry.surfaces else ""
+        what = "" if entry.covers_all_classes else ", ".join(sorted(classes() - set(entry.product_classes)))
+        if not where and not what:
+            return True
+        if (entry.recipe, where + what) not in self._denied:
+            self._denied.add((entry.recipe, where + what))
+            logger.error("%s is not meant for %s: the next rung answers", entry.recipe, where or f"class {what}")
+        return False
+
     def beside(self, recipe: str) -> Rung | None:
         """A recipe that decides in the shadow of another, None before its first snapshot."""
         return next(self._of(self._live.policy(recipe), "shadow"), None)
@@ -79,11 +99,11 @@ class Ladder:
 
 
 def climbed(
-    rungs: Iterable[Rung], *, steering: Steering, at: datetime, draw: Callable[[Rung], Drawn]
+    rungs: Iterable[Rung], *, permits: Callable[[Rung], bool], draw: Callable[[Rung], Drawn]
 ) -> tuple[Rung, Drawn]:
-    """The first rung that is in service and draws, with its slate; `EMPTY` where none does."""
+    """The first rung that may draw and does, with its slate; `EMPTY` where none does."""
     for rung in rungs:
-        if not steering.lets_draw(rung.policy.name, at=at):
+        if not permits(rung):
             continue
         try:
             return rung, draw(rung)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
 import numpy as np
 
@@ -150,11 +151,17 @@ class Recommender:
         rungs = iter(()) if off else self._rungs(profile, placement=placement, path=path, stranger=stranger)
         if fitting is not None and not off:
             rungs = iter((rung_of(fitting),))
-        rung, drawn = climbed(rungs, steering=steering, at=at, draw=draw)
+
+        def permits(rung: Rung) -> bool:
+            classes = partial(_classes, candidates, offer=offer)
+            in_service = steering.lets_draw(rung.policy.name, at=at)
+            return in_service and self._ladder.permits(rung, surface=ask.surface, classes=classes)
+
+        rung, drawn = climbed(rungs, permits=permits, draw=draw)
         took_us = (time.perf_counter_ns() - started) // 1000
         shadows: tuple[Shadow, ...] = ()
-        if self._traffic.shadows and rung.mode == "live" and path == "personalised" and candidates:
-            shadows = tuple(self._beside(rung, steering=steering, at=at, draw=draw, candidates=candidates))
+        if self._traffic.shadows and rung.mode == "live" and path == "personalised" and candidates and fitting is None:
+            shadows = tuple(self._beside(rung, permits=permits, draw=draw, candidates=candidates))
         started = time.perf_counter_ns()
         facts = features.facts_used(profile)
         moves = moves if rung.adjustable else ()
@@ -286,15 +293,14 @@ class Recommender:
         self,
         live: Rung,
         *,
-        steering: Steering,
-        at: datetime,
+        permits: Callable[[Rung], bool],
         draw: Callable[[Rung], Drawn],
         candidates: Sequence[Candidate],
     ) -> Iterator[Shadow]:
         """What each recipe in the shadow draws, with the same dice; one that fails says so and harms nobody."""
         for name in self._traffic.shadows:
             rung = self._ladder.beside(name)
-            if rung is None or rung.snapshot == live.snapshot or not steering.lets_draw(rung.policy.name, at=at):
+            if rung is None or rung.snapshot == live.snapshot or not permits(rung):
                 continue
             started, slots, failed = time.perf_counter_ns(), list[tuple[ProductId, float]](), ""
             try:
@@ -320,3 +326,9 @@ class Recommender:
         if not placement.assigned and dice(profile.token, salt=UNIFORM_SALT) < self._traffic.uniform_share:
             yield UNIFORM
         yield from self._ladder.rungs(placement.recipe or self._traffic.champion, order=order)
+
+
+def _classes(candidates: Sequence[Candidate], *, offer: Offer) -> set[str]:
+    """The regulated classes of some candidates."""
+    ids = (candidate.product_id for candidate in candidates)
+    return {offer.catalogue.product(product).regulated_class for product in ids if product != NOTHING}

@@ -15,6 +15,7 @@ from recsys.database import Database
 from serving import live_policy
 from serving.bootstrap import compose, patiently, serve
 from serving.live_policy import STATE, policy_name
+from serving.settings import Settings
 from tests.api.test_faults import publish
 from tests.service import App, asked, assert_problem, running, serving
 from tests.steered import administer, products_of, soon, stalled_sqlite, switch
@@ -39,9 +40,9 @@ def published(home: Path, *recipes: str) -> list[artefacts.Artefact]:
         return [publish_again(app, recipe) for recipe in recipes]
 
 
-def answered(app: App, customer: str = "ann", **more: Any) -> dict[str, Any]:
+def answered(app: App, customer: str = "ann", surface: str = "savings", **more: Any) -> dict[str, Any]:
     """A recommendation, logged, and verified by its record."""
-    told = app.recommend(customer, surface="savings", **more)
+    told = app.recommend(customer, surface=surface, **more)
     receipt = app.receipt(told["decision_id"])
     assert receipt["mode"] == told["mode"]
     assert receipt["policy"] == told["policy"]
@@ -217,3 +218,27 @@ def test_a_database_is_ready_once_its_schema_was_seen(tmp_path: Path) -> None:
     assert not database.ready
     assert patiently(database).ready
     database.close()
+
+
+@pytest.mark.parametrize(
+    ("changed", "surface", "answers"),
+    [
+        ("", "savings", ("live", "bandit")),
+        ('"savings", "inline", "push"', "savings", ("fallback:popularity", "popularity")),
+        ('"savings", "isa", "investment"', "savings", ("fallback:popularity", "popularity")),
+    ],
+)
+def test_mrm_2_a_recipe_is_not_used_where_its_inventory_does_not_allow_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changed: str, surface: str, answers: tuple[str, str]
+) -> None:
+    """Of two recipes, the entry of the bandit alone is narrowed: a surface, or classes of products."""
+    published(tmp_path / "home", "bandit", "popularity")
+    text = Settings().inventory.read_text()
+    inventory = tmp_path / "inventory.toml"
+    inventory.write_text(text.replace(changed, '"none"' if "isa" in changed else '"inline"', 1) if changed else text)
+    with running(tmp_path / "home", inventory=inventory) as app:
+        app.tell()
+        for _ in range(3):
+            assert rung(answered(app, surface=surface)) == answers
+    denied = [each for each in caplog.messages if "bandit is not meant for" in each]
+    assert len(denied) == (1 if changed else 0)  # told once, not at each request
