@@ -106,6 +106,15 @@ def told_interactions(
     ]
 
 
+def as_known(
+    home: Installation, decisions: Sequence[Decision]
+) -> tuple[list[tuple[float, ...]], list[tuple[str, ...]]]:
+    """Facts and history of each decision's customer, as they were known when it was made."""
+    histories = home.customers.subjects_before(sorted({str(each.token) for each in decisions}))
+    before = [_before(histories.get(str(each.token), []), at=micros(each.made_at)) for each in decisions]
+    return [_facts(each) for each in decisions], before
+
+
 def _arrays(home: Installation, interactions: Sequence[Interaction]) -> TrainingSet:
     products = IdMap(home.offers.current.catalogue.ids)
     return TrainingSet.of(interactions, products=products, fact_names=features.CUSTOMER_NAMES)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import cast
 
 import click
 
+from embeddings.bundle import opened
 from embeddings.bundling import FAMILIES
 from embeddings.fitting import Epoch
 from embeddings.protocols import ENCODERS, Judged, Protocol, family_of, judge, split_of
+from recsys import features
 from recsys.artefacts import canonical
 from recsys.errors import Misuse
 from recsys.tracking import Parameter, Tracker, UsingDataset
 from serving import settings
 from serving.bootstrap import compose
+from serving.bundle_shift import shift_of
 from serving.commands.moments import MOMENT
 from serving.datasets import dataset
 from serving.nightly import train
@@ -110,10 +114,12 @@ def command(
         progress=_tell,
     )
     manifest = dict(published.manifest)
+    home.live.refresh()
+    shift = shift_of(home, opened(published, features_version=features.VERSION))
     if as_json:
-        click.echo(json.dumps({"digest": published.digest, "manifest": manifest}))
+        click.echo(json.dumps({"digest": published.digest, "manifest": manifest, "shift": asdict(shift)}))
     else:
-        click.echo(f"bundle {published.digest[:12]} is in force")
+        click.echo(f"bundle {published.digest[:12]} is in force: {shift}")
 
 
 def _tried(
