@@ -158,9 +158,9 @@ def _listen(chosen: Settings) -> socket.socket:
 
 
 def one_time(gate: Gate, database: Database) -> str:
-    """A link's token; the key behind it may read the dashboard and receipts, and nobody knows its secret."""
+    """A link's token; its key may read pages and receipts and steer experiments, and nobody knows its secret."""
     with contextlib.suppress(Conflict):
-        Keys(database).create(CONSOLE, scopes=[Scope.ANALYSE, Scope.AUDIT])
+        Keys(database).create(CONSOLE, scopes=[Scope.ANALYSE, Scope.AUDIT, Scope.STEER])
     return gate.one_time_link(CONSOLE)
 
 
