@@ -295,3 +295,12 @@ def _rules_of_time(e: Experiment) -> _Rules:
     yield "ramp", bad_share, "every share of the ramp must be above 0 and at most 1"
     grows = naive or (times == sorted(set(times)) and shares == sorted(set(shares)))
     yield "ramp", not grows, "the ramp must grow in time and in share: units that have seen a variant keep it"
+
+
+def may_be_id(text: str) -> bool:
+    """Whether an experiment can have this id at all.
+
+    >>> may_be_id("home-bandit"), may_be_id("a b")
+    (True, False)
+    """
+    return _ID.fullmatch(text) is not None

@@ -14,7 +14,7 @@ from recsys import database as db
 from recsys.artefacts import canonical
 from recsys.database import Database
 from recsys.errors import Conflict, UnknownExperiment
-from recsys.experiments import Experiment, from_json, ramped, to_json
+from recsys.experiments import Experiment, from_json, may_be_id, ramped, to_json
 from recsys.layers import Layers
 from recsys.records import micros, moment
 
@@ -50,6 +50,8 @@ class Register:
 
     def experiment(self, experiment_id: str) -> Experiment:
         """One experiment; raises `UnknownExperiment`."""
+        if not may_be_id(experiment_id):  # a database need not be able to hold it
+            raise UnknownExperiment(experiment_id)
         query = select(db.experiments.c.text).where(db.experiments.c.experiment_id == experiment_id)
         with self._database.reading() as connection:
             text = connection.execute(query).scalar()
@@ -58,7 +60,9 @@ class Register:
         return from_json(json.loads(text))
 
     def history(self, experiment_id: str) -> list[Change]:
-        """Who changed it, when and why, oldest first."""
+        """Who changed it, when and why, oldest first; nothing for an id that no experiment can have."""
+        if not may_be_id(experiment_id):
+            return []
         table = db.experiment_changes
         query = select(table).where(table.c.experiment_id == experiment_id).order_by(table.c.number)
         with self._database.reading() as connection:
