@@ -39,9 +39,9 @@ def missing(why: str) -> NoReturn:
     pytest.skip(why)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A browser, without a window."""
+    """A browser, without a window. No wider: while it is open, nothing else may run an event loop in this thread."""
     if not Path(CHROMIUM).exists():
         missing("Chromium is not installed (Debian's package chromium)")
     try:
