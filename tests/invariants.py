@@ -403,7 +403,7 @@ def _profiled(case: Case) -> bool:
     decision = case.answer.decision
     if decision is None or decision.purpose != "promotion":
         return decision is not None and not (
-            decision.policy in ("static@0", "empty@0")
+            decision.policy in ("static@0", "empty@0", *(("search@1",) if case.state.ask.query is not None else ()))
             and not any(":pin:" in each or ":boost:" in each for each in decision.overrides)
             and all(each.affinity is None and not each.seen_lately for each in decision.candidates)
         )
@@ -485,7 +485,8 @@ def _drawn_while_off(case: Case) -> bool:
     decision, off = case.answer.decision, _off(case)
     if any(each.scope == "everything" for each in off) and case.answer.slots:
         return True
-    policy = "static@0" if decision is None else decision.policy
+    unlogged = "static@0" if case.state.ask.query is None else "search@1"
+    policy = unlogged if decision is None else decision.policy
     names = (policy, policy.partition("@")[0])
     decided = case.answer.door != "repeated" and bool(case.answer.slots)
     return decided and any(each.scope == "policy" and each.subject in names for each in off)

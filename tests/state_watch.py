@@ -82,7 +82,7 @@ class Watch:
         if self._world is not state.world:
             self._world = state.world
             self._alike.clear()
-        key = (decision.surface, decision.n_slots, decision.policy, decision.verdicts.eligible())
+        key = (decision.surface, decision.n_slots, decision.policy, state.ask.query, decision.verdicts.eligible())
         return self._alike.setdefault(key, _seen(decision)) == _seen(decision)
 
     def _count(self, state: State, answer: Answer) -> None:

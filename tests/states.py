@@ -42,6 +42,7 @@ from recsys.vocabulary import (
 )
 from serving.answers import answer_of
 from serving.explanations import Explainer
+from serving.finding import SURFACE
 from serving.offer import Offer
 from serving.recommender import Recommender
 from serving.slates import Ask
@@ -57,6 +58,7 @@ SECOND = timedelta(seconds=1)
 EDGES = (-SECOND, timedelta(microseconds=-1), timedelta(0), timedelta(microseconds=1), SECOND)
 GOOD: Mapping[str, FactValue] = {**EVERYTHING_ALLOWED, "date_of_birth": "1985-02-01", "household_id": None}
 _STATUSES = ("active", "dormant", "bereaved", "closed", "fincrime_hold")
+_TYPED = ("loan", "borrow", "savings", "isa", "pension", "pot", "overdraft", "card", "teen", "bills", "qzx", "£", "!!")
 _FLAGS = ("no_credit", "no_push", "no_promotion", "plain_language")
 
 
@@ -352,7 +354,19 @@ def _ask(dice: Random, world: World) -> Ask:
     ids = world.catalogue.ids
     among = tuple(each for each in ids if dice.random() < 0.6) if dice.random() < 0.15 else None
     exclude = tuple(each for each in ids if dice.random() < 0.3) if dice.random() < 0.15 else ()
-    return Ask(CustomerId("c"), surface.name, dice.randint(1, surface.max_slots), given, None, among, exclude)
+    slots = dice.randint(1, surface.max_slots)
+    if surface.name == SURFACE and dice.random() < 0.6:  # POST /v1/search: words, and nothing else
+        return Ask(CustomerId("c"), SURFACE, slots, query=_words(dice, world))
+    return Ask(CustomerId("c"), surface.name, slots, given, None, among, exclude)
+
+
+def _words(dice: Random, world: World) -> str:
+    """What somebody may type: words of texts, everyday words, slips of the keyboard, nonsense."""
+    texts = [word for product in world.catalogue.products for word in f"{product.name} {product.text}".split()]
+    words = [dice.choice((*_TYPED, *texts[: len(texts) // 2])) for _ in range(dice.choice((1, 1, 2, 3, 5)))]
+    if dice.random() < 0.3:
+        words[0] = words[0][:-1] or "?"
+    return " ".join(words)
 
 
 def _steering(dice: Random, world: World, at: datetime) -> Steering:
