@@ -94,7 +94,7 @@ def charts_of_policies(told: Mapping[str, Any]) -> dict[str, Spec]:
     if len({row["day"] for row in told["curve"]["rates"]}) > 1:
         found["rates"] = rate_over_time(told["curve"]["rates"], value="rate", title="taps for a card seen", form="%")
     if len({row["day"] for row in told["curve"]["values"]}) > 1:
-        found["values"] = rate_over_time(told["curve"]["values"], value="mean", title="points a decision", form=".2f")
+        found["values"] = rate_over_time(told["curve"]["values"], value="mean", title="points a decision", form=".3~f")
     return found
 
 
