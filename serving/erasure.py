@@ -11,7 +11,7 @@ import importlib
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +41,37 @@ def erase(home: Installation, customer_id: CustomerId) -> Forgotten:
         n = f"{len(kept):,} {'promotion is' if len(kept) == 1 else 'promotions are'}"
         return f"{n} kept under a keyed token, as the law asks" if kept else "no promotion was shown"
 
-    return _carried_on(home, home.erasures.begin(customer_id, erasure_id=random_id(), keep=keep), rewriting=True)
+    fresh = random_id()
+    with _in_hand(fresh):
+        begun = home.erasures.begin(customer_id, erasure_id=fresh, keep=keep)
+        with _in_hand(begun.erasure_id):  # another's, where it was begun before
+            return _carried_on(home, begun, rewriting=True)
 
 
 def resume(home: Installation, *, rewriting: bool = True) -> list[Forgotten]:
-    """Carry on with every erasure that was interrupted.
+    """Carry on with every erasure that was interrupted; what this process is at already is not.
 
     Where the person's name is gone already nobody can look for it in the database's file, and only `rewriting`
     the whole file is sure beyond what SQLite overwrites as it deletes: not while requests wait for it.
     """
-    return [_carried_on(home, each, rewriting=rewriting) for each in home.erasures.under_way()]
+    before = frozenset(_at_work)  # one of them may end between these lines
+    waiting = [each for each in home.erasures.under_way() if each.erasure_id not in before | _at_work]
+    return [_carried_on(home, each, rewriting=rewriting) for each in waiting]
+
+
+_at_work: set[str] = set()
+"""Erasures that a call of this process is carrying out now."""
+
+
+@contextmanager
+def _in_hand(erasure_id: str) -> Iterator[None]:
+    already = erasure_id in _at_work
+    _at_work.add(erasure_id)
+    try:
+        yield
+    finally:
+        if not already:
+            _at_work.discard(erasure_id)
 
 
 def receipt_of(erasure: Forgotten) -> dict[str, Any]:
