@@ -5,6 +5,7 @@ One shape for every family (`CustomerEncoder`); `encoder_of` reads the right one
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -49,7 +50,7 @@ class CustomerEncoder(Protocol):
         """(P, D) float32 unit vectors; `InvalidTable` for products that this family cannot have a vector for."""
 
 
-class _ByHistory:
+class _ByHistory(ABC):
     """What encoders that read histories alone have in common."""
 
     def __init__(self, blueprint: Blueprint, *, digest: str = "") -> None:
@@ -68,9 +69,9 @@ class _ByHistory:
         return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
     @property
+    @abstractmethod
     def dim(self) -> int:
         """Length of a vector."""
-        raise NotImplementedError
 
     def encode_products(self, products: ProductFacts) -> Vector:
         """(P, D) float32 unit vectors of products met in training.
@@ -81,11 +82,13 @@ class _ByHistory:
         rows = self.blueprint.products.rows(products.ids.ids, where="encode, product")
         return as_cosines(self._products())[rows]
 
+    @abstractmethod
     def _states(self, history: NDArray[np.int32]) -> Vector:
-        raise NotImplementedError
+        """(n, D) of padded histories (n, H)."""
 
+    @abstractmethod
     def _products(self) -> Vector:
-        raise NotImplementedError
+        """(P, D) of the products met in training."""
 
 
 class ProjectionEncoder(_ByHistory):

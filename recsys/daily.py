@@ -103,11 +103,11 @@ class Daily:
         recipe = decision.policy.partition("@")[0]
         self._add((_day(decision.made_at), "stage", decision.surface, recipe, lesson.stage), 1, happened, happened)
 
-    def closed(self, round: Round, *, at: int) -> None:  # noqa: A002
+    def closed(self, done: Round, *, at: int) -> None:
         """Count a round that closed when the event at a position came."""
         if at <= self._position:
             return
-        decision, points = round.decision, float(round.rewards.sum())
+        decision, points = done.decision, float(done.rewards.sum())
         cell = (_day(decision.made_at), "value", decision.surface, decision.policy.partition("@")[0], decision.mode)
         self._add(cell, 1, points, points * points)
 

@@ -6,6 +6,7 @@ under a session is guarded by serving/forms.py.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -48,12 +49,19 @@ def console(service: Service, *, readings: Readings) -> APIRouter:
     return router
 
 
-def _told(service: Service, readings: Readings) -> APIRouter:
-    """What the pages of policies and of the system show, as JSON."""
-    router = APIRouter(prefix="/v1", tags=["experiments"], responses=PROBLEMS)
+def _analyses(service: Service) -> Callable[[Request], Awaitable[None]]:
+    """Lets in who may analyse, by key or by session."""
 
     async def analyses(request: Request) -> None:
         service.gate.visitor(request.headers.get("authorization", ""), cookies=request.cookies, scope=Scope.ANALYSE)
+
+    return analyses
+
+
+def _told(service: Service, readings: Readings) -> APIRouter:
+    """What the pages of policies and of the system show, as JSON."""
+    router = APIRouter(prefix="/v1", tags=["experiments"], responses=PROBLEMS)
+    analyses = _analyses(service)
 
     @router.get(
         "/policies", operation_id="get_policies", response_model=PoliciesOut, summary="Who serves what share",
@@ -76,9 +84,7 @@ def _told(service: Service, readings: Readings) -> APIRouter:
 
 def _json(service: Service, readings: Readings) -> APIRouter:
     router = APIRouter(prefix="/v1/experiments", tags=["experiments"], responses=PROBLEMS)
-
-    async def analyses(request: Request) -> None:
-        service.gate.visitor(request.headers.get("authorization", ""), cookies=request.cookies, scope=Scope.ANALYSE)
+    analyses = _analyses(service)
 
     @router.get(
         "", operation_id="list_experiments", response_model=ExperimentsResponse, summary="Every experiment",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import logging
+import shutil
+import time
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 from recsys.evidence import FILE, Evidence
 from recsys.expiring import expire
@@ -14,6 +17,8 @@ from serving.bootstrap import Installation
 from serving.erasure import resume
 
 LEASE = "housekeeping"
+STAGED = ".import-"  # how the folder begins in which an import stages its tables
+_DEAD_SECONDS = 3_600.0  # machine time since anything was written there
 _LASTING = timedelta(minutes=1)  # of machine time: what another process began again would be the same work twice
 logger = logging.getLogger(__name__)
 
@@ -32,10 +37,19 @@ def keep_house(home: Installation) -> bool:
     if gone := expire(home.database, log=home.log, terms=home.terms, now=home.clock.now()):
         logger.info("kept long enough and removed: %s", ", ".join(f"{n} {what}" for what, n in gone.counts.items()))
     _evidence(home)
+    sweep(home.settings.folder)
     if home.settings.archive.is_dir():
         importlib.import_module("recsys.compaction").swept(home.database, folder=home.settings.archive)  # heavy
     lease.release()
     return True
+
+
+def sweep(folder: Path) -> None:
+    """Remove what imports that were killed have staged in a home: it is full of persons (RET-2)."""
+    for left in folder.glob(f"{STAGED}*"):
+        times = [path.stat().st_mtime for path in (left, *left.rglob("*"))]
+        if time.time() - max(times) > _DEAD_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _evidence(home: Installation) -> None:

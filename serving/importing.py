@@ -23,7 +23,7 @@ import polars as pl
 from recsys import catalogue as catalogues
 from recsys.catalogue import Catalogue
 from recsys.customers import Told
-from recsys.entries import Entry, Status
+from recsys.entries import Entry
 from recsys.errors import InvalidCatalogue, InvalidTable, Misuse
 from recsys.facts import FACTS, checked_fact
 from recsys.imports import ImportMap, Staged, stage
@@ -36,12 +36,14 @@ from recsys.vocabulary import (
     Fact,
     Outcome,
     Permissions,
-    Product,
     ProductId,
     Profile,
     Token,
 )
+from serving import inventory
 from serving.bootstrap import Installation
+from serving.finding import SURFACE
+from serving.housekeeping import STAGED, sweep
 from serving.intake import ALWAYS_KNOWN
 from serving.offer import apply_catalogue
 from serving.permitted import path_of
@@ -80,11 +82,18 @@ def checking(home: Installation, plan: ImportMap, *, told: Progress = lambda wha
 
     Raises `InvalidTable` or `InvalidCatalogue` that say what to mend; nothing of the installation has changed then.
     """
-    folder = Path(tempfile.mkdtemp(prefix=".import-", dir=home.settings.folder))
+    sweep(home.settings.folder)
+    folder = Path(tempfile.mkdtemp(prefix=STAGED, dir=home.settings.folder))
     try:
         yield _checked(home, plan, folder=folder, told=told)
     finally:
         shutil.rmtree(folder)
+
+
+def can_take(plan: ImportMap, *, rounds: Path | None) -> None:
+    """Raise `Misuse` where past decisions are mapped and nobody says where their rounds go."""
+    if plan.of(DECISIONS) and rounds is None:
+        raise Misuse("the map names decisions: say --rounds FOLDER, where they go for recsys evaluate --log")
 
 
 def take(home: Installation, checked: Checked, *, rounds: Path | None, told: Progress = lambda what, n: None) -> Taken:
@@ -107,11 +116,11 @@ def take(home: Installation, checked: Checked, *, rounds: Path | None, told: Pro
             _log(home, frame, taken=taken)
             told("outcomes", len(frame))
     if (decisions := checked.tables.get(DECISIONS.name)) is not None:
-        if rounds is None:
-            raise Misuse(
-                "the map names decisions: say --rounds FOLDER, where they are written for recsys evaluate --log"
-            )
-        taken.rounds = write_rounds(decisions, outcomes=outcomes, rewards=_rewards(home, checked), folder=rounds)
+        assert rounds is not None, "can_take is asked first"
+        values = {product.product_id: product.value for product in checked.catalogue.products}
+        taken.rounds = write_rounds(
+            decisions, outcomes=outcomes, rewards=home.rewards.with_values(values), folder=rounds
+        )
     return taken
 
 
@@ -125,7 +134,7 @@ def _checked(home: Installation, plan: ImportMap, *, folder: Path, told: Progres
     latest = home.clock.now() + timedelta(minutes=5)
 
     def fits(frame: pl.DataFrame, where: str) -> None:
-        if "product_id" in frame.columns and "outcome_id" in frame.columns:
+        if frame.schema == OUTCOMES.schema:
             _refuse(~frame["product_id"].is_in(list(catalogue.ids)), "product_id is no product of the catalogue", where)
             _refuse(~frame["kind"].is_in(sorted(kinds)), f"kind must be one of {', '.join(sorted(kinds))}", where)
         for name in ("happened_at", "made_at", "as_of"):
@@ -191,6 +200,12 @@ def _notes(home: Installation, tables: Mapping[str, Staged], *, catalogue: Catal
         for column, cost in staged.left_out:
             if cost:
                 yield f"{name}: no {column}: {cost}"
+    entry = inventory.load(home.settings.inventory).get(home.champion())
+    if entry and (strange := [each for each in catalogue.surfaces if each not in (*entry.surfaces, SURFACE)]):
+        yield (
+            f"products: {home.settings.inventory.name} does not mean {entry.recipe} for {', '.join(strange)}: there "
+            "the approved list answers (MRM-2)"
+        )
     customers = tables.get(CUSTOMERS.name)
     if customers is not None and customers.rows and catalogue.products:
         yield from _reachable(home, customers, catalogue=catalogue)
@@ -302,16 +317,6 @@ def _log(home: Installation, rows: Sequence[Mapping[str, Any]], *, taken: Taken)
     ]  # fmt: skip
     for receipt in home.log.append(entries):
         taken.counts[f"outcomes {receipt.status.value}"] += 1
-        if receipt.status is Status.CONFLICT:
-            taken.counts["outcomes that came before with another content"] += 1
-
-
-def _rewards(home: Installation, checked: Checked) -> Rewards:
-    return home.offers.current.rewards.with_values({p.product_id: p.value for p in _products(checked)})
-
-
-def _products(checked: Checked) -> tuple[Product, ...]:
-    return checked.catalogue.products
 
 
 def write_rounds(decisions: Staged, *, outcomes: Staged | None, rewards: Rewards, folder: Path) -> tuple[Path, ...]:
@@ -357,6 +362,7 @@ def _earned(slots: pl.LazyFrame, *, outcomes: Staged | None, rewards: Rewards) -
         return nothing
     told = outcomes.scan().filter(pl.col("decision_id").is_not_null())
     joined = told.join(slots.select("decision_id", "product_id", "made_at"), on=["decision_id", "product_id"])
+    came: dict[str, pl.LazyFrame] = {}
     parts = []
     for stage_ in rewards.stages:
         inside = joined.filter(
@@ -364,6 +370,9 @@ def _earned(slots: pl.LazyFrame, *, outcomes: Staged | None, rewards: Rewards) -
             pl.col("happened_at") >= pl.col("made_at"),
             pl.col("happened_at") < pl.col("made_at") + stage_.window,
         ).unique(["decision_id", "product_id"])
+        if stage_.given in came:  # what follows a stage counts where that came
+            inside = inside.join(came[stage_.given], on=["decision_id", "product_id"], how="semi")
+        came[stage_.name] = inside
         worth = pl.col("product_id").replace_strict(dict(rewards.values), default=1.0, return_dtype=pl.Float64)
         points = worth if stage_.worth is None else pl.lit(stage_.worth)
         parts.append(inside.select("decision_id", "product_id", reward=points))

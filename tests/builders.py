@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -170,3 +171,17 @@ def _uniform_pmfs(n: int, *, rows: Sequence[int]) -> np.ndarray:
         open_ = [row for row in range(n) if row not in rows[:k]]
         pmfs[k, open_] = 1.0 / len(open_)
     return pmfs
+
+
+def drifting() -> list[Body]:
+    """A Simpson's drift: who is shown the bandit depends on the day, the day decides, and the variant does nothing."""
+    bodies: list[Body] = []
+    rng = random.Random(17)
+    for n in range(4_000):
+        day = n % 2
+        bandit = (n // 2) % 10 < (1 if day == 0 else 9)
+        name = "bandit" if bandit else "popularity"
+        bodies.append(decision(f"d{n}", token=f"t{n}", made_at=at(day), experiments={"home-bandit": name}))
+        if rng.random() < (0.20 if day == 0 else 0.05):
+            bodies.append(outcome(f"o{n}", token=f"t{n}", kind="opened", happened_at=at(day + 1)))
+    return bodies

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +19,7 @@ from recsys.moments import Moments
 from recsys.scorecards import Scorecard, roll_up, scorecard_of
 from recsys.vocabulary import Body, Token
 from serving.readings import Readings
-from tests.builders import START, at, decision, events, experiment, outcome
+from tests.builders import START, at, decision, drifting, events, experiment, outcome
 from tests.service import running
 
 METRICS = default_metrics({"pot": 1.0})
@@ -96,16 +95,7 @@ def test_late_outcomes_are_told() -> None:
 
 
 def test_drifting_shares_are_told_and_days_compared_one_by_one() -> None:
-    bodies: list[Body] = []
-    rng = random.Random(17)
-    for n in range(4_000):
-        day = n % 2
-        bandit = (n // 2) % 10 < (1 if day == 0 else 9)
-        name = "bandit" if bandit else "popularity"
-        bodies.append(decision(f"d{n}", token=f"t{n}", made_at=at(day), experiments={"home-bandit": name}))
-        if rng.random() < (0.20 if day == 0 else 0.05):  # the day decides, the variant does nothing
-            bodies.append(outcome(f"o{n}", token=f"t{n}", kind="opened", happened_at=at(day + 1)))
-    told = card(bodies)
+    told = card(drifting())
     assert "drift" in {flag.kind for flag in told.flags}
     plain, effect = told.primary.comparisons[0].fixed, told.primary.comparisons[0].effect
     assert plain is not None

@@ -19,6 +19,7 @@ from recsys.vocabulary import CustomerId, Outcome
 from serving import importing, settings
 from serving.bootstrap import Installation, compose
 from serving.commands import evaluate
+from serving.housekeeping import keep_house
 from tests.conftest import Recsys
 from tests.service import running
 
@@ -494,3 +495,36 @@ happened_at = "redemption_date"
     assert "customers: of 500 asked, 100% could be shown something today" in told["notes"]
     with running(home, catalogue=False) as app:
         assert len(app.recommend("1")["slate"]) == 3
+
+
+def test_ret_2_what_a_killed_import_staged_goes_with_the_next_one_and_with_housekeeping(
+    home: Path, tmp_path: Path, recsys: Recsys
+) -> None:
+    path = written(tmp_path / "bank")
+    recsys("import", "--map", path)
+    for clean in (lambda: recsys("import", "--map", path), lambda: keep_house(installed(home))):
+        dead, alive = home / ".import-dead", home / ".import-alive"
+        for each in (dead, alive):
+            (each / "customers").mkdir(parents=True, exist_ok=True)
+            (each / "customers" / "part-000.parquet").write_bytes(b"ann")
+        for each in (dead, *dead.rglob("*")):
+            os.utime(each, (1, 1))
+        clean()
+        assert not dead.exists()
+        assert alive.exists()  # another import is at it
+
+
+def test_mrm_2_a_surface_that_the_champion_is_not_meant_for_is_said(home: Path, tmp_path: Path, recsys: Recsys) -> None:
+    path = written(tmp_path / "bank", text=MAP.replace('"home"', '"offers"'))
+    told = recsys("import", "--map", path, "--check").out
+    assert "inventory.toml does not mean bandit for offers: there the approved list answers (MRM-2)" in told
+
+
+def test_what_follows_a_stage_earns_only_where_that_came(home: Path, tmp_path: Path, recsys: Recsys) -> None:
+    path = written(tmp_path / "bank", text=PAST)
+    past(path.parent)
+    outcomes = pl.read_parquet(path.parent / "outcomes.parquet")
+    outcomes.filter(pl.col("kind") != "tapped").write_parquet(path.parent / "outcomes.parquet")
+    recsys("import", "--map", path, "--rounds", tmp_path / "rounds")
+    known = pl.read_parquet(tmp_path / "rounds" / "known.parquet")
+    assert known["reward"].to_list() == [0.0, 0.0, 0.0]  # opened without a tap: no card brought it

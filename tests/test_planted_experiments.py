@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -14,7 +13,7 @@ from recsys.moments import Moments, Paired
 from recsys.scorecards import Scorecard, scorecard_from
 from recsys.vocabulary import Body, Event
 from serving.memory_source import MemorySource
-from tests.builders import at, decision, events, experiment, outcome
+from tests.builders import at, decision, drifting, events, experiment, outcome
 from tests.test_dashboard import client
 
 METRICS = tuple(replace(m, window=timedelta(days=7), before=timedelta(0)) for m in default_metrics({"pot": 1.0}))
@@ -74,16 +73,7 @@ def test_exp_1_a_split_that_lost_two_percent_of_one_arm_must_not_be_read() -> No
 
 
 def test_simpsons_drift_is_flagged_and_days_are_compared_one_by_one() -> None:
-    bodies: list[Body] = []
-    rng = random.Random(17)
-    for n in range(4_000):
-        day = n % 2
-        bandit = (n // 2) % 10 < (1 if day == 0 else 9)
-        name = "bandit" if bandit else "popularity"
-        bodies.append(decision(f"d{n}", token=f"t{n}", made_at=at(day), experiments={"home-bandit": name}))
-        if rng.random() < (0.20 if day == 0 else 0.05):
-            bodies.append(outcome(f"o{n}", token=f"t{n}", kind="opened", happened_at=at(day + 1)))
-    page = page_of(events(bodies))
+    page = page_of(events(drifting()))
     assert "shares changed between days" in page
     assert "days are compared one by one" in page
     assert 'class="verdict worse"' not in page  # a plain comparison would say that the bandit lost

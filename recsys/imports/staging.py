@@ -38,7 +38,7 @@ def stage(
     also: Callable[[pl.DataFrame, str], None] = lambda frame, where: None,
     told: Callable[[int], None] = lambda rows: None,
 ) -> Staged:
-    """Read, map, check and write a source below `folder`; `told` hears the rows done.
+    """Read, map, check and write a source below `folder`; `told` hears how many rows more are done.
 
     `also` may refuse more: it gets rows in the table's types and the file's name. Raises `InvalidTable` with file,
     column and rows; what lies in `folder` is then worth nothing.
@@ -53,7 +53,7 @@ def stage(
                 raise error.below(before) from None
             writer.add(frame)
             rows += frame.height
-            told(rows)
+            told(frame.height)
     staged = Staged(of.table, folder, rows, _left_out(of))
     if rows > sources.SIZE or len(of.source.files) > 1:  # else they were all compared already
         _compare(staged, of=of)

@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from recsys import imports
 from recsys.errors import Misuse
-from recsys.tables import DECISIONS, described
+from recsys.tables import described
 from serving import settings
 from serving.bootstrap import compose
 from serving.commands.switches import who
-from serving.importing import checking, take
+from serving.importing import can_take, checking, take
 from serving.leading import calm_the_collector
 
 
@@ -43,15 +43,15 @@ def command(*, path: Path | None, only_check: bool, rounds: Path | None, describ
     if path is None:
         raise Misuse("say --map FILE: which of your columns is which of ours (recsys import --describe customers)")
     plan = imports.load(path)
-    if plan.of(DECISIONS) and rounds is None and not only_check:
-        raise Misuse("the map names decisions: say --rounds FOLDER, where they are written for recsys evaluate --log")
+    if not only_check:
+        can_take(plan, rounds=rounds)
     calm_the_collector()
     home = compose(settings.load())
     with tqdm(unit="rows", unit_scale=True, mininterval=0.5, leave=False) as bar:
 
         def told(what: str, rows: int) -> None:
             bar.set_description(what)
-            bar.update(max(0, rows - bar.n) if only_check else rows)
+            bar.update(rows)
 
         with checking(home, plan, told=told) as checked:
             sizes = {name: staged.rows for name, staged in checked.tables.items()}
