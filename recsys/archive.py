@@ -21,7 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from recsys.artefacts import digest_of
+from recsys.artefacts import digest_of, sync_directory
 from recsys.errors import Corrupt
 from recsys.frozenlog import EVENTS
 
@@ -104,16 +104,7 @@ def put(path: Path, frame: pl.DataFrame) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(staged).replace(path)
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Make what was renamed or removed in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_directory(path.parent)
 
 
 def tidy(folder: Path) -> None:

@@ -108,14 +108,14 @@ def _written(root: Path, name: str, *, files: Mapping[str, bytes], manifest: Map
             for file, content in files.items():
                 _write_synced(staged / file, content)
             _write_synced(staged / MANIFEST, json.dumps(whole, sort_keys=True, indent=1).encode())
-            _sync_directory(staged)
+            sync_directory(staged)
             staged.rename(path)
         except OSError:
             shutil.rmtree(staged, ignore_errors=True)
             if not path.exists():  # else another process published the same content first
                 raise
         path.chmod(0o755)
-        _sync_directory(home)
+        sync_directory(home)
     return read(root, name, digest)
 
 
@@ -169,7 +169,7 @@ def _point(home: Path, digest: str) -> None:
         os.fsync(file.fileno())
     Path(staged).chmod(0o644)
     Path(staged).replace(home / POINTER)
-    _sync_directory(home)
+    sync_directory(home)
 
 
 def _write_synced(path: Path, content: bytes) -> None:
@@ -179,7 +179,8 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make what was renamed or removed in a directory durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

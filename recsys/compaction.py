@@ -20,6 +20,7 @@ from sqlalchemy import Connection, delete, func, insert, select, text, update
 from recsys import archive
 from recsys import database as db
 from recsys.archive import Segment
+from recsys.artefacts import sync_directory
 from recsys.database import Database
 
 NAME = "archive"
@@ -115,7 +116,7 @@ def _swept(database: Database, segment: Segment) -> bool:
         alive = list(connection.execute(select(_TABLE.c.position).where(here)).scalars())
         if not alive:
             segment.path.unlink(missing_ok=True)
-            archive.sync(segment.path.parent)
+            sync_directory(segment.path.parent)
             return True
         rows = segment.rows()
         left = rows.filter(pl.col("position").is_in(alive))

@@ -99,7 +99,7 @@ def test_what_was_archived_reads_as_it_was_written(database: Database, lived: Ev
     assert whole(lived) == before
 
 
-@pytest.mark.parametrize("step", ["archive.put", "archive.written", "compaction._let_go", "archive.sync"])
+@pytest.mark.parametrize("step", ["archive.put", "archive.written", "compaction._let_go", "archive.sync_directory"])
 def test_a_run_that_dies_anywhere_loses_nothing_and_goes_on(
     database: Database, lived: EventLog, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -149,7 +149,11 @@ def test_killed_for_good_while_it_writes_it_is_carried_on(tmp_path: Path, clock:
     log = EventLog(database, clock=clock, archive=folder)
     fill(log)
     before = whole(log)
-    for module, name, time in (("archive", "sync", 2), ("compaction", "_let_go", 2), ("compaction", "update", 1)):
+    for module, name, time in (
+        ("archive", "sync_directory", 2),
+        ("compaction", "_let_go", 2),
+        ("compaction", "update", 1),
+    ):
         script = _KILLED.format(size=SIZE, time=time, module=module, name=name, url=url, folder=folder, until=2 * N)
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
         assert done.returncode == -9, done.stderr
