@@ -147,7 +147,7 @@ def test_ers_4_who_is_forgotten_while_a_campaign_runs_gets_no_message(
 def test_in_quiet_hours_a_campaign_waits_and_spends_nobodys_one_message(  # MKT-7
     home: Path, tmp_path: Path, recsys: Recsys, clock: SimulatedClock
 ) -> None:
-    peopled(home, n=9)
+    peopled(home, n=30)
     line = ("recommend", "--batch", "--campaign", "isa-week", "--out", tmp_path / "push.jsonl", "--json")
     clock.set(START.replace(hour=22))
     told = recsys(*line)
@@ -155,9 +155,9 @@ def test_in_quiet_hours_a_campaign_waits_and_spends_nobodys_one_message(  # MKT-
     assert "MKT-7.quiet-hours: nothing goes out on push from 21:00 to 08:00 in London" in told.err
     assert not decided(home)
     assert not (tmp_path / "push.jsonl").exists()
-    assert json.loads(recsys(*line, "--surface", "home").out)["customers"] == 9  # where it is not quiet, it runs
+    assert json.loads(recsys(*line, "--surface", "home").out)["customers"] == 30  # where it is not quiet, it runs
     clock.set(START.replace(day=3, hour=8))
-    assert json.loads(recsys(*line).out)["messages"] == 6
+    assert json.loads(recsys(*line).out)["messages"] > 10  # of 20 who may be asked; "nothing" is drawn too
 
 
 @pytest.mark.processes
