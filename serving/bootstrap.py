@@ -48,6 +48,7 @@ from serving.offer import Offers
 from serving.patience import LogPatience
 from serving.profiles import ProfileSource
 from serving.recommender import Recommender, Traffic
+from serving.retrievers import Retrievers
 from serving.security import Gate
 from serving.seen_keys import SEEN, SeenKeys
 from serving.settings import Settings
@@ -161,11 +162,13 @@ def compose(
     if unknown := set(settings.shadow) - {recipe.name for recipe in recipes}:
         raise InvalidConfiguration(f'shadow: no recipe is called "{min(unknown)}" in {settings.recipes.name}')
     contact = contactfile.load(settings.contact)
+    retrievers = Retrievers(settings.artefacts)
     offers = Offers(
         settings.artefacts,
         rules=load_book(settings.rules),
         rewards=rewards.load(settings.rewards),
         contact=contact,
+        retrievers=retrievers,
     )
     offers.refresh()
     log = EventLog(database, clock=clock, memory=contact.memory, archive=settings.archive)
@@ -180,7 +183,7 @@ def compose(
         quarantine=Quarantine(database),
         recipes=recipes,
         offers=offers,
-        live=LivePolicies(settings.artefacts, recipes=recipes),
+        live=LivePolicies(settings.artefacts, recipes=recipes, retrievers=retrievers),
         explainer=Explainer(reasonfile.load(settings.reasons)),
         orders=Orders(database, log=log, clock=clock, file=settings.folder / "steering.json"),
         trail=Trail(database),

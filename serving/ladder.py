@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from bandits.baselines import StaticPolicy, UniformPolicy
 from bandits.drawing import Drawn
 from bandits.policy import Policy
+from embeddings.retrieval import Retriever
 from recsys.vocabulary import ProductId
 from serving.inventory import Entry
 from serving.live_policy import InForce, LivePolicies
@@ -35,6 +36,20 @@ class Rung:
     recipe: str = ""
     snapshot: str = ""
     adjustable: bool = False  # whether pins and boosts may move it
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A recipe's policy in force and the one before it, taken together, so that a swap meanwhile changes neither."""
+
+    live: InForce | None
+    earlier: InForce | None
+
+    @property
+    def retriever(self) -> Retriever | None:
+        """Over the bundle that the recipe is paired with; None where its snapshot, if any, names none."""
+        first = self.live or self.earlier
+        return None if first is None else first.retriever
 
 
 EMPTY = Rung(StaticPolicy((), name="empty@0"), "fallback:empty")
@@ -60,10 +75,17 @@ class Ladder:
         """The approved list, or the catalogue's order where none was approved."""
         return Rung(StaticPolicy(self._approved or order), mode)
 
-    def rungs(self, recipe: str, *, order: Sequence[ProductId]) -> Iterator[Rung]:
+    def standing(self, recipe: str) -> Standing:
+        """What stands for a recipe at this moment. A snapshot of another bundle is no rung beneath the one in force."""
+        live, earlier = self._live.policy(recipe), self._live.earlier(recipe)
+        paired = live is None or earlier is None or live.retriever is earlier.retriever
+        return Standing(live, earlier if paired else None)
+
+    def rungs(self, recipe: str, *, order: Sequence[ProductId], standing: Standing | None = None) -> Iterator[Rung]:
         """The rungs of a recipe, best first; each is made only when the one before failed."""
-        yield from self._of(self._live.policy(recipe), "live")
-        yield from self._of(self._live.earlier(recipe), "fallback:snapshot")
+        standing = standing or self.standing(recipe)
+        yield from self._of(standing.live, "live")
+        yield from self._of(standing.earlier, "fallback:snapshot")
         if not self._live.published(recipe):
             yield Rung(UniformPolicy(), "fallback:uniform", adjustable=True)
         if self._popular is not None and self._popular != recipe:
@@ -89,9 +111,11 @@ class Ladder:
             logger.error("%s is not meant for %s: the next rung answers", entry.recipe, where or f"class {what}")
         return False
 
-    def beside(self, recipe: str) -> Rung | None:
-        """A recipe that decides in the shadow of another, None before its first snapshot."""
-        return next(self._of(self._live.policy(recipe), "shadow"), None)
+    def beside(self, recipe: str, *, retriever: Retriever | None) -> Rung | None:
+        """A recipe that decides in the shadow of another, None before its first snapshot or with another bundle."""
+        found = self._live.policy(recipe)
+        paired = found is None or found.retriever in (None, retriever)
+        return next(self._of(found, "shadow"), None) if paired else None
 
     def _of(self, found: InForce | None, mode: str) -> Iterator[Rung]:
         if found is not None:

@@ -2,8 +2,10 @@
 
 What a recipe has learned after position n is a function of the first n events and its
 configuration. So are the positions at which it publishes: after enough lessons, and not before
-enough business time. Each snapshot's manifest carries the position it has learned up to and the one
-from which a restart must read again, to skip what was taught and go on to the same bytes.
+enough business time. Where another bundle was published, every recipe publishes at once a snapshot
+that names it, as the two go into force as a pair (live_policy.py). Each snapshot's manifest carries
+the position it has learned up to and the one from which a restart must read again, to skip what was
+taught and go on to the same bytes.
 
 A lesson that may not teach goes to the quarantine with its reason. A snapshot that fails its canary
 rounds (bandits/canary.py) goes there too: the last good one stays in force and the recipe is frozen,
@@ -26,6 +28,7 @@ from bandits.policy import Policy
 from bandits.recipe import Learner, Recipe
 from bandits.selftest import checked_recipe
 from bandits.teaching import sound
+from embeddings import bundle as bundles
 from recsys import artefacts
 from recsys.daily import Daily
 from recsys.errors import ArtefactMissing, Misuse
@@ -67,6 +70,7 @@ class _Taught:
     since: int = 0  # lessons since the last snapshot
     published_at: datetime | None = None  # business time
     position: int = 0  # learned up to here
+    bundle: str | None = None  # the one its last snapshot names
     good: Policy | None = None  # the one published last
     frozen: str = ""  # the quarantine's key of the snapshot that was held back, "" where none is
     tally: Tally = field(default_factory=Tally)
@@ -109,6 +113,7 @@ class LearnerLoop:
         self._marked, self._counted = mark.read()
         self._taught = {name: self._resumed(checked_recipe(recipe)) for name, recipe in recipes.items()}
         self._refused: list[Refused] = []
+        self._bundle: str | None = None  # as it was last looked for
         self._recent: deque[tuple[int, Decision]] = deque(maxlen=_CANARIES)
         self.progress = Progress()
         self._stages = {name: stages_of(recipe, rewards) for name, recipe in recipes.items()}
@@ -140,6 +145,7 @@ class LearnerLoop:
         for event in page:
             self._take(event)
             self._position = event.position
+        self._pair()
         self._flush()
         if self._retention is not None and page:
             self._retention.save(self._position)
@@ -161,6 +167,15 @@ class LearnerLoop:
 
     def _learning(self) -> list[tuple[str, _Taught]]:
         return [(name, taught) for name, taught in self._taught.items() if taught.recipe.learner not in STILL]
+
+    def _pair(self) -> None:
+        """Where another bundle was published, cut a snapshot of every recipe to go with it, once."""
+        bundle = _bundle_in_force(self._root)
+        if bundle != self._bundle:
+            self._bundle = bundle
+            for taught in self._taught.values():
+                if taught.version and taught.bundle != bundle:
+                    self._publish(taught)
 
     def publish(self) -> None:
         """Publish every recipe that has learned something since its last snapshot (a warm start's end)."""
@@ -270,6 +285,7 @@ class LearnerLoop:
             self._quarantine.settle(taught.frozen, state=PASSED, by=by, why=why)
             logger.warning("%s publishes again after it was frozen", taught.recipe.name)
             taught.frozen = ""
+        bundle = _bundle_in_force(self._root) if self._bundle is None else self._bundle
         taught.version += 1
         taught.since = 0
         taught.published_at = self._joiner.watermark
@@ -284,11 +300,12 @@ class LearnerLoop:
             "bounds": self._bounds_plain,
             "watermark": None if self._joiner.watermark is None else micros(self._joiner.watermark),
             "lessons": taught.learner.taught,
+            "bundle": bundle,
         }
         artefacts.publish(
             self._root, policy_name(taught.recipe.name), files={STATE: taught.learner.state()}, manifest=manifest
         )
-        taught.good = policy
+        taught.good, taught.bundle = policy, bundle
         self.progress.published[taught.recipe.name] += 1
 
     def _freeze(self, taught: _Taught, found: tuple[canary.Fault, ...]) -> None:
@@ -342,6 +359,7 @@ class LearnerLoop:
             version=manifest["version"],
             published_at=None if watermark is None else moment(watermark),
             position=manifest["position"],
+            bundle=manifest.get("bundle"),
         )
 
     def _manifest(self, recipe: Recipe) -> Mapping[str, Any] | None:
@@ -363,3 +381,8 @@ class LearnerLoop:
             manifest = self._manifest(taught.recipe)
             starts.append(0 if manifest is None else int(manifest["open_from"]))
         return min(starts, default=0)
+
+
+def _bundle_in_force(root: Path) -> str:
+    """The digest of the bundle that was published last, "" before the first."""
+    return artefacts.pointed(root, bundles.NAME) or ""

@@ -1,9 +1,11 @@
 """The policies in force: one immutable reference a recipe, swapped when its pointer moves.
 
 `refresh` reads one small pointer file a recipe; only when it moved does it load a snapshot and check
-it, and only then does it swap. A damaged snapshot leaves the last good one in force, is counted, and
-is tried again after a while, as files come back. Beside the policy in force stands the newest older
-snapshot on disk that still loads: the next rung of the ladder, at hand before it is needed.
+it, and only then does it swap. A snapshot names the bundle it was published with, and the two swap as
+one: no request sees either without the other (architecture.md, "Vectors"). A damaged snapshot leaves
+the last good one in force, is counted, and is tried again after a while, as files come back. Beside
+the policy in force stands the newest older snapshot on disk that still loads: the next rung of the
+ladder, at hand before it is needed.
 Requests read `policy(...)` and `earlier(...)` and never wait.
 """
 
@@ -19,9 +21,12 @@ from bandits.baselines import UniformPolicy
 from bandits.learner import load_policy
 from bandits.policy import Policy
 from bandits.recipe import Recipe
+from embeddings.retrieval import Retriever
 from recsys import artefacts
+from recsys.artefacts import Artefact
 from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Decision
+from serving.retrievers import Retrievers
 
 STATE = "state.bin"
 _RETRY_SECONDS = 5.0  # machine time, before damage is looked at again
@@ -40,13 +45,15 @@ class InForce:
     policy: Policy
     recipe: str  # digest
     snapshot: str  # digest, "" for a policy without state
+    retriever: Retriever | None = None  # over the bundle it is paired with; None: from before there were pairs
 
 
 class LivePolicies:
     """Every recipe's policy in force, if one was published."""
 
-    def __init__(self, root: Path, *, recipes: Sequence[Recipe]) -> None:
+    def __init__(self, root: Path, *, recipes: Sequence[Recipe], retrievers: Retrievers) -> None:
         self._root = root
+        self._retrievers = retrievers
         self.recipes: Mapping[str, Recipe] = {recipe.name: recipe for recipe in recipes}
         self._live: dict[str, InForce] = {}
         self._earlier: dict[str, InForce] = {}
@@ -78,7 +85,7 @@ class LivePolicies:
         if recipe is None or recipe.digest != decision.versions.recipe:
             return None
         try:
-            return self._load(recipe, decision.versions.snapshot).policy
+            return self._policy(recipe, self._snapshot(recipe, decision.versions.snapshot))
         except Exception:  # pruned, or damaged in whatever way: not comparable
             return None
 
@@ -134,13 +141,21 @@ class LivePolicies:
         yield from (path.name for path in sorted(folders, key=lambda path: path.stat().st_mtime_ns, reverse=True))
 
     def _load(self, recipe: Recipe, digest: str) -> InForce:
+        published = self._snapshot(recipe, digest)
+        bundle = published.manifest.get("bundle")
+        retriever = None if bundle is None else self._retrievers.of(bundle)
+        return InForce(self._policy(recipe, published), recipe.digest, digest, retriever)
+
+    def _snapshot(self, recipe: Recipe, digest: str) -> Artefact:
         published = artefacts.read(self._root, policy_name(recipe.name), digest)
         if published.manifest["recipe_digest"] != recipe.digest:
             raise InvalidConfiguration(
                 f"a snapshot of another recipe {recipe.name}: the learner will publish a new one"
             )
-        policy = load_policy(recipe, published.file(STATE), int(published.manifest["version"]))
-        return InForce(policy, recipe.digest, digest)
+        return published
+
+    def _policy(self, recipe: Recipe, published: Artefact) -> Policy:
+        return load_policy(recipe, published.file(STATE), int(published.manifest["version"]))
 
 
 def _version(policy: Policy) -> int:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from embeddings import bundle as bundles
 from embeddings.retrieval import Retriever
-from recsys import artefacts, catalogue, features, rulebook
+from recsys import artefacts, catalogue, rulebook
 from recsys.catalogue import Catalogue
 from recsys.contact import ContactPolicy
 from recsys.rewards import Rewards
 from recsys.rulebook import RuleBook
+from serving.retrievers import Retrievers
 
 CATALOGUE = "catalogue"
 CATALOGUE_FILE = "catalogue.toml"
@@ -33,15 +34,18 @@ class Offer:
     catalogue: Catalogue
     rules: RuleBook
     rewards: Rewards  # with the catalogue's points
-    retriever: Retriever | None
+    retriever: Retriever | None  # for whom no snapshot names a bundle (live_policy.py)
     contact: ContactPolicy
 
 
 class Offers:
     """The offer in force; `refresh` looks whether a catalogue, a bundle or rule packs were published."""
 
-    def __init__(self, root: Path, *, rules: RuleBook, rewards: Rewards, contact: ContactPolicy) -> None:
+    def __init__(
+        self, root: Path, *, rules: RuleBook, rewards: Rewards, contact: ContactPolicy, retrievers: Retrievers
+    ) -> None:
         self._root = root
+        self._retrievers = retrievers
         self._seen: dict[str, str | None] = {CATALOGUE: None, bundles.NAME: None, RULES: None}
         self.refusals = 0
         self.current = Offer(Catalogue.empty(), rules, rewards, None, contact)
@@ -73,8 +77,7 @@ class Offers:
             return replace(
                 now, rules=rulebook.parse_book([(f, packs.file(f).decode()) for f in packs.manifest["order"]])
             )
-        bundle = bundles.load(self._root, features_version=features.VERSION, digest=digest)
-        return replace(now, retriever=Retriever(bundle))
+        return replace(now, retriever=self._retrievers.of(digest))
 
 
 def apply_catalogue(root: Path, *, text: str, where: str) -> artefacts.Artefact:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
+from embeddings.retrieval import Retriever
 from recsys import features
 from recsys.catalogue import Surface
 from recsys.eligibility import RoutePath
@@ -71,6 +72,7 @@ def candidates_of(
     surface: Surface,
     at: datetime,
     k: int,
+    retriever: Retriever | None,
     pinned: Sequence[ProductId] = (),
 ) -> tuple[Candidate, ...]:
     """The candidates among what is eligible, at most about `k` by retrieval; the null choice where it is one.
@@ -79,12 +81,12 @@ def candidates_of(
     So is whatever is pinned.
     """
     proposed: list[tuple[ProductId, float | None]]
-    if offer.retriever is None or path == "broadcast":
+    if retriever is None or path == "broadcast":
         proposed = [(product_id, None) for product_id in eligible]
     else:
         coarse = [each for each in eligible if _advice_sensitive(offer.catalogue.product(each))]
         fine = [each for each in eligible if each not in coarse] if coarse else eligible
-        proposed = [*offer.retriever.propose(offer.retriever.vector_of(profile), eligible=fine, k=k)]
+        proposed = [*retriever.propose(retriever.vector_of(profile), eligible=fine, k=k)]
         there = {product for product, _ in proposed}
         proposed += [(product, None) for product in dict.fromkeys((*coarse, *pinned)) if product not in there]
     contact = NO_CONTACT if path == "broadcast" else profile.contact

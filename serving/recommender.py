@@ -40,7 +40,7 @@ from recsys.vocabulary import (
 )
 from serving.explanations import Explainer
 from serving.finding import rung_of, sought
-from serving.ladder import EMPTY, UNIFORM, Ladder, Rung, climbed
+from serving.ladder import EMPTY, UNIFORM, Ladder, Rung, Standing, climbed
 from serving.offer import Offer
 from serving.permitted import candidates_of, path_of, path_taken, verdicts_of
 from serving.slates import (
@@ -117,6 +117,8 @@ class Recommender:
         if ask.query is not None:  # no experiment chooses for whoever says what they look for
             placement = Placement(placement.held_out)
         path = "broadcast" if placement.held_out else path_of(profile)
+        standing = self._ladder.standing(placement.recipe or self._traffic.champion)
+        retriever = standing.retriever or offer.retriever
         verdicts = verdicts_of(
             profile, offer=offer, steering=steering, surface=ask.surface, at=at, path=path, given=ask.given
         )
@@ -131,7 +133,7 @@ class Recommender:
         moves = steering.moves(eligible, surface=ask.surface, at=at) if path == "personalised" else ()
         candidates = candidates_of(
             profile, eligible=proposable, offer=offer, path=path, surface=surface, at=at,
-            k=self._traffic.candidates, pinned=pinned_by(moves),
+            k=self._traffic.candidates, pinned=pinned_by(moves), retriever=retriever,
         )  # fmt: skip
         moves = among(moves, candidates=candidates)
         context = features.context_of(profile, at=at, surface=ask.surface, given=ask.given)
@@ -148,7 +150,9 @@ class Recommender:
             )
 
         off = steering.everything_off(at)
-        rungs = iter(()) if off else self._rungs(profile, placement=placement, path=path, stranger=stranger)
+        rungs: Iterator[Rung] = iter(())
+        if not off:
+            rungs = self._rungs(profile, placement=placement, path=path, stranger=stranger, standing=standing)
         if fitting is not None and not off:
             rungs = iter((rung_of(fitting),))
 
@@ -161,7 +165,8 @@ class Recommender:
         took_us = (time.perf_counter_ns() - started) // 1000
         shadows: tuple[Shadow, ...] = ()
         if self._traffic.shadows and rung.mode == "live" and path == "personalised" and candidates and fitting is None:
-            shadows = tuple(self._beside(rung, permits=permits, draw=draw, candidates=candidates))
+            beside = partial(self._ladder.beside, retriever=retriever)
+            shadows = tuple(self._beside(rung, beside=beside, permits=permits, draw=draw, candidates=candidates))
         started = time.perf_counter_ns()
         facts = features.facts_used(profile)
         moves = moves if rung.adjustable else ()
@@ -170,7 +175,6 @@ class Recommender:
             facts=facts, path=path, pinned=pinned_by(moves),
         )  # fmt: skip
         slots = slots_of(drawn, candidates=candidates, reasons=reasons)
-        retriever = offer.retriever
         bundle = retriever.digest if retriever and any(c.affinity is not None for c in candidates) else ""
         short = OFF if off else UNSETTLED if redraws > MOST_REDRAWS else None
         return Decision(
@@ -265,7 +269,14 @@ class Recommender:
             fitting = sought(ask.query, eligible=eligible, catalogue=offer.catalogue)
             eligible, policy = tuple(fitting), rung_of(fitting).policy
         candidates = candidates_of(
-            nobody, eligible=eligible, offer=offer, path="broadcast", surface=surface, at=at, k=len(eligible)
+            nobody,
+            eligible=eligible,
+            offer=offer,
+            path="broadcast",
+            surface=surface,
+            at=at,
+            k=len(eligible),
+            retriever=None,
         )
         if not candidates or not steering.lets_draw(policy.name, at=at):
             return (), None
@@ -293,13 +304,14 @@ class Recommender:
         self,
         live: Rung,
         *,
+        beside: Callable[[str], Rung | None],
         permits: Callable[[Rung], bool],
         draw: Callable[[Rung], Drawn],
         candidates: Sequence[Candidate],
     ) -> Iterator[Shadow]:
         """What each recipe in the shadow draws, with the same dice; one that fails says so and harms nobody."""
         for name in self._traffic.shadows:
-            rung = self._ladder.beside(name)
+            rung = beside(name)
             if rung is None or rung.snapshot == live.snapshot or not permits(rung):
                 continue
             started, slots, failed = time.perf_counter_ns(), list[tuple[ProductId, float]](), ""
@@ -314,7 +326,9 @@ class Recommender:
             took_us = (time.perf_counter_ns() - started) // 1000
             yield Shadow(rung.policy.name, rung.recipe, rung.snapshot, tuple(slots), took_us, failed)
 
-    def _rungs(self, profile: Profile, *, placement: Placement, path: str, stranger: bool) -> Iterator[Rung]:
+    def _rungs(
+        self, profile: Profile, *, placement: Placement, path: str, stranger: bool, standing: Standing
+    ) -> Iterator[Rung]:
         """Who may draw, best first: hold-out, broadcast, uniform slice, then the ladder of variant or champion."""
         order = self._offer().catalogue.ids
         if stranger:
@@ -325,7 +339,7 @@ class Recommender:
             return
         if not placement.assigned and dice(profile.token, salt=UNIFORM_SALT) < self._traffic.uniform_share:
             yield UNIFORM
-        yield from self._ladder.rungs(placement.recipe or self._traffic.champion, order=order)
+        yield from self._ladder.rungs(placement.recipe or self._traffic.champion, order=order, standing=standing)
 
 
 def _classes(candidates: Sequence[Candidate], *, offer: Offer) -> set[str]:

@@ -46,6 +46,7 @@ from recsys.vocabulary import (
 from serving.ladder import Ladder
 from serving.live_policy import InForce, LivePolicies
 from serving.recommender import Traffic
+from serving.retrievers import Retrievers
 from tests.builders import experiment
 from tests.rules.people import EVERYTHING_ALLOWED
 
@@ -165,7 +166,7 @@ class Published(LivePolicies):
     """Policies in force that lie on no disk."""
 
     def __init__(self, live: Mapping[str, InForce], earlier: Mapping[str, InForce], published: Sequence[str]) -> None:
-        super().__init__(Path("nowhere"), recipes=RECIPES)
+        super().__init__(Path("nowhere"), recipes=RECIPES, retrievers=Retrievers(Path("nowhere")))
         self._live, self._earlier, self._published = dict(live), dict(earlier), set(published)
 
 

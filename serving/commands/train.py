@@ -119,7 +119,7 @@ def command(
     if as_json:
         click.echo(json.dumps({"digest": published.digest, "manifest": manifest, "shift": asdict(shift)}))
     else:
-        click.echo(f"bundle {published.digest[:12]} is in force: {shift}")
+        click.echo(f"bundle {published.digest[:12]} goes into force with the learner's next snapshots: {shift}")
 
 
 def _tried(

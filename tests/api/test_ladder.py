@@ -145,6 +145,7 @@ class _Failing:
     def __init__(self, live: Any, scores: Any) -> None:
         self.recipe, self.snapshot, self.policy = live.recipe, live.snapshot, self
         self.name, self.floor, self.scores, self.pmf = live.policy.name, 0.0, scores, live.policy.pmf
+        self.retriever = live.retriever
 
 
 def test_ops_2_the_last_rung_is_an_empty_slate_that_says_so(tmp_path: Path) -> None:

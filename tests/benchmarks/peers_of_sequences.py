@@ -1,6 +1,7 @@
 """RecTools' SASRec, in an environment of its own: `python peers_of_sequences.py FOLDER`.
 
-in.npz: users and items (n,), each user's in order, asked (m,) users; in.json: k, drop, epochs, length, seconds.
+in.npz: users and items (n,), each user's in order, asked (m,) users; in.json: k, drop, epochs, length, seconds
+(0 for all epochs).
 out.npz: lists (1, m, k) of items, -1 where there is none; out.json: CPU seconds of the fit and passes made.
 """
 
@@ -32,7 +33,7 @@ class AsLong(Callback):
 
     def on_train_epoch_end(self, trainer, module) -> None:
         AsLong.passes += 1
-        trainer.should_stop = time.process_time() - self.began >= self.seconds
+        trainer.should_stop = 0 < self.seconds <= time.process_time() - self.began
 
 
 def main(folder: Path) -> None:
