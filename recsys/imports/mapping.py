@@ -14,7 +14,7 @@ import polars as pl
 
 from recsys.errors import InvalidTable
 from recsys.imports.mapfile import UNITS, Mapped, Reading
-from recsys.tables import ACTIVITY, CREATIVES, CUSTOMERS, PRODUCTS, Column
+from recsys.tables import ACTIVITY, CREATIVES, CUSTOMERS, PRODUCTS, Column, Fault, refuse
 
 _PENNY = 1e-6  # how far from a whole penny a float of pounds may lie
 _AMBIGUOUS: Mapping[str, Literal["earliest", "latest", "null"]] = MappingProxyType(
@@ -118,10 +118,11 @@ def _number(series: pl.Series, reading: Reading, *, column: Column, said: str, w
         )
     if UNITS.get(reading.unit, 1) == 1 or not series.dtype.is_numeric():
         return series
-    pence = series.cast(pl.Float64) * UNITS[reading.unit]
-    near = (pence - pence.round()).abs() <= _PENNY * (1.0 + pence.abs() * 1e-6)
-    _refuse(~(near & pence.is_finite()), f"{said} is no whole number of pence", where=where)
-    return pence.round()
+    theirs, pence = pl.col(series.name), pl.col(series.name).cast(pl.Float64) * UNITS[reading.unit]
+    off = (pence - pence.round()).abs() > _PENNY * (1.0 + pence.abs() * 1e-6)
+    wrong = (off | ~pence.is_finite() | (pence.abs() > 2.0**53)) & theirs.is_not_null()
+    refuse(series.to_frame(), [Fault(wrong, f"{said} is no whole number of pence")], where=where)
+    return series.to_frame().select(pence.round().cast(pl.Int64, strict=False)).to_series()
 
 
 def _truth(series: pl.Series, reading: Reading, *, said: str, where: str) -> pl.Series:

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys.errors import InvalidTable
 from recsys.imports import sources
 from recsys.imports.mapfile import Mapped
 from recsys.imports.mapping import DEFAULTS, mapped, theirs
-from recsys.tables import Table, Writer, checked, scan
+from recsys.tables import Table, Writer, fitted, scan
 
-_TOGETHER = 4_000_000  # keys that are compared at a time
+_TOGETHER = 4_000_000  # keys that are compared at a time: 64 MiB with their sorting
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +45,27 @@ def stage(
     `also` may refuse more: it gets rows in the table's types and the file's name. Raises `InvalidTable` with file,
     column and rows; what lies in `folder` is then worth nothing.
     """
-    rows = 0
-    with Writer(folder, table=replace(of.table, by_month="")) as writer:  # in the order of the source
+    rows, keys = 0, folder / f"{of.table.name}.keys"
+    with Writer(folder, table=replace(of.table, by_month="")) as writer, keys.open("wb") as hashes:
         for where, before, part in sources.read(of.source, columns=theirs(of)):
             try:
-                frame = checked(mapped(part, of=of, where=where, before=before), table=of.table, where=where)
+                frame = fitted(mapped(part, of=of, where=where, before=before), table=of.table, where=where)
                 also(frame, where)
             except InvalidTable as error:
                 raise error.below(before) from None
-            writer.add(frame)
+            writer.add(frame)  # in the order of the source
+            hashes.write(frame.select(_hash(of.table)).to_series().to_numpy().tobytes())
             rows += frame.height
             told(frame.height)
     staged = Staged(of.table, folder, rows, _left_out(of))
-    if rows > sources.SIZE or len(of.source.files) > 1:  # else they were all compared already
-        _compare(staged, of=of)
+    _compare(staged, of=of, hashes=np.memmap(keys, dtype=np.uint64, mode="r") if rows else np.empty(0, np.uint64))
+    keys.unlink()
     return staged
+
+
+def _hash(table: Table) -> pl.Expr:
+    """A number for each key: the same for the same key, and almost never for another."""
+    return pl.col(table.key[0]).hash() if len(table.key) == 1 else pl.struct(table.key).hash()
 
 
 def _left_out(of: Mapped) -> tuple[tuple[str, str], ...]:
@@ -69,23 +77,26 @@ def _left_out(of: Mapped) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _compare(staged: Staged, *, of: Mapped) -> None:
-    """Refuse a key that comes again in rows far apart, where it may not."""
+def _compare(staged: Staged, *, of: Mapped, hashes: NDArray[np.uint64]) -> None:
+    """Refuse a key that comes again, where it may not; `hashes` are those of all rows in order."""
     table, key = staged.table, list(staged.table.key)
     shares = -(-staged.rows // _TOGETHER)
     body = [name for name in table.by_name if name not in (*key, "reported_at")] if table.delivered_again else []
     for share in range(shares):
-        keys = pl.col(key[0]).hash() if len(key) == 1 else pl.struct(key).hash()
-        hashes = staged.scan().select(keys.alias("__key"))
-        asked = (hashes.filter(pl.col("__key") % shares == share) if shares > 1 else hashes).collect().to_series()
-        if asked.n_unique() == len(asked):
+        asked = np.sort(hashes if shares == 1 else _share(hashes, share=share, of=shares))
+        if not (asked[1:] == asked[:-1]).any():
             continue
-        part = staged.scan().filter(keys % shares == share) if shares > 1 else staged.scan()
+        part = staged.scan().filter(_hash(table) % shares == share) if shares > 1 else staged.scan()
         counted = pl.struct(body).hash().n_unique() if body else pl.len()
         found = part.group_by(key).agg(counted.alias("__times")).filter(pl.col("__times") > 1).head(1)
         twice = found.collect(engine="streaming")
         if twice.height:
             raise _twice(twice.select(key), of=of)
+
+
+def _share(hashes: NDArray[np.uint64], *, share: int, of: int) -> NDArray[np.uint64]:
+    parts = (hashes[start : start + _TOGETHER] for start in range(0, len(hashes), _TOGETHER))
+    return np.concatenate([part[part % of == share] for part in parts])
 
 
 def _twice(keys: pl.DataFrame, *, of: Mapped) -> InvalidTable:
@@ -95,10 +106,12 @@ def _twice(keys: pl.DataFrame, *, of: Mapped) -> InvalidTable:
     why = f"the same {' and '.join(table.key)} {again}"
     rows, places = dict[str, list[int]](), list[str]()
     for where, before, part in sources.read(of.source, columns=theirs(of)):
-        frame = checked(mapped(part, of=of, where=where, before=before), table=table, where=where)
+        frame = fitted(mapped(part, of=of, where=where, before=before), table=table, where=where)
         at = frame.with_row_index("__row").join(keys, on=list(table.key), how="semi")["__row"].to_list()
         if at:
             rows.setdefault(where, []).extend(before + row + 1 for row in at)
     places = [f"row {row} of {where}" for where, found in rows.items() for row in found]
     first = next(iter(rows))
+    if len(rows) == 1:
+        return InvalidTable(why, where=first, rows=rows[first])
     return InvalidTable(f"{why}: {' and '.join(places[:3])}", where=first)

@@ -13,7 +13,7 @@ A bank's own files and the synthetic bank's come in through the same schemas.
 
 from __future__ import annotations
 
-from recsys.tables.checking import checked
+from recsys.tables.checking import Fault, checked, fitted, refuse
 from recsys.tables.columns import Column, Rule, Table
 from recsys.tables.describing import described
 from recsys.tables.events import ACTIVITY, BALANCES, DECISIONS, OUTCOMES, SESSIONS, TRANSACTIONS
@@ -34,10 +34,13 @@ __all__ = [
     "TABLES",
     "TRANSACTIONS",
     "Column",
+    "Fault",
     "Rule",
     "Table",
     "Writer",
     "checked",
     "described",
+    "fitted",
+    "refuse",
     "scan",
 ]
