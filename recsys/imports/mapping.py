@@ -46,7 +46,7 @@ DEFAULTS: Mapping[tuple[str, str], tuple[Any, str]] = MappingProxyType(
 def mapped(frame: pl.DataFrame, *, of: Mapped, where: str, before: int = 0) -> pl.DataFrame:
     """Rows of a source, `before` rows into its file, as rows of our table. Raises `InvalidTable` with rows."""
     given = {reading.column: reading for reading in of.readings}
-    made = []
+    made = list[pl.Series | pl.Expr]()
     for column in of.table:
         if (reading := given.get(column.name)) is not None:
             made.append(_read(frame, reading, column=column, where=where, before=before))
@@ -54,8 +54,9 @@ def mapped(frame: pl.DataFrame, *, of: Mapped, where: str, before: int = 0) -> p
             if (of.table.name, column.name) == (ACTIVITY.name, "activity_id"):
                 made.append(_numbered(frame.height, f"{where}:", before=before, name=column.name))
             else:
-                made.append(_same(known[0], column=column, n=frame.height))
-    return pl.DataFrame(made)
+                made.append(_same(known[0], column=column))
+    names = {f"__{each.name if isinstance(each, pl.Series) else each.meta.output_name()}": each for each in made}
+    return frame.with_columns(**names).select(pl.col(name).alias(name[2:]) for name in names)
 
 
 def theirs(of: Mapped) -> list[str]:
@@ -63,9 +64,9 @@ def theirs(of: Mapped) -> list[str]:
     return list(dict.fromkeys(name for reading in of.readings for name in reading.theirs))
 
 
-def _read(frame: pl.DataFrame, reading: Reading, *, column: Column, where: str, before: int) -> pl.Series:
+def _read(frame: pl.DataFrame, reading: Reading, *, column: Column, where: str, before: int) -> pl.Series | pl.Expr:
     if reading.form == "always":
-        return _always(reading, column=column, n=frame.height, where=where)
+        return _always(reading, column=column, where=where)
     if reading.form == "row":
         return _numbered(frame.height, str(reading.value), before=before, name=column.name)
     if reading.form == "join":
@@ -118,11 +119,13 @@ def _number(series: pl.Series, reading: Reading, *, column: Column, said: str, w
         )
     if UNITS.get(reading.unit, 1) == 1 or not series.dtype.is_numeric():
         return series
-    theirs, pence = pl.col(series.name), pl.col(series.name).cast(pl.Float64) * UNITS[reading.unit]
-    off = (pence - pence.round()).abs() > _PENNY * (1.0 + pence.abs() * 1e-6)
-    wrong = (off | ~pence.is_finite() | (pence.abs() > 2.0**53)) & theirs.is_not_null()
-    refuse(series.to_frame(), [Fault(wrong, f"{said} is no whole number of pence")], where=where)
-    return series.to_frame().select(pence.round().cast(pl.Int64, strict=False)).to_series()
+    pence = pl.col(series.name).cast(pl.Float64) * UNITS[reading.unit]
+    off, most = (pence - pence.round()).abs(), 2.0**53
+    wrong = (off > _PENNY * (1.0 + pence.abs() * 1e-6)) | pence.is_nan() | (pence.abs() > most)
+    seen = (off.max() > _PENNY) | pence.is_nan().any() | (pence.abs().max() > most)
+    frame = series.to_frame()
+    refuse(frame, [Fault(wrong, f"{said} is no whole number of pence", seen)], where=where)
+    return frame.select(pence.round().cast(pl.Int64, strict=False)).to_series()
 
 
 def _truth(series: pl.Series, reading: Reading, *, said: str, where: str) -> pl.Series:
@@ -216,7 +219,7 @@ def _translated(series: pl.Series, reading: Reading, *, where: str) -> pl.Series
     return theirs.replace_strict(dict(reading.words), default=None, return_dtype=pl.String)
 
 
-def _always(reading: Reading, *, column: Column, n: int, where: str) -> pl.Series:
+def _always(reading: Reading, *, column: Column, where: str) -> pl.Expr:
     value = reading.value
     if isinstance(value, str) and isinstance(column.element, (pl.Datetime, pl.Date)):
         read = _moment if isinstance(column.element, pl.Datetime) else _day
@@ -226,14 +229,16 @@ def _always(reading: Reading, *, column: Column, n: int, where: str) -> pl.Serie
         raise InvalidTable(
             f"{column.name} is always a day, and must be a time such as 2026-03-02T09:00:00Z", where=where
         )
-    return _same(value, column=column, n=n)
+    return _same(value, column=column)
 
 
-def _same(value: Any, *, column: Column, n: int) -> pl.Series:
+def _same(value: Any, *, column: Column) -> pl.Expr:
+    """One value in every row, held once."""
     try:
-        return pl.Series(column.name, [value], dtype=column.dtype).new_from_index(0, n)
+        one = pl.Series(column.name, [value], dtype=column.dtype)
     except (TypeError, pl.exceptions.PolarsError):
-        return pl.Series(column.name, [value]).new_from_index(0, n)  # a wrong type, for the table's check to refuse
+        one = pl.Series(column.name, [value])  # a wrong type, for the table's check to refuse
+    return pl.lit(one).first().alias(column.name)
 
 
 def _numbered(n: int, head: str, *, before: int, name: str) -> pl.Series:

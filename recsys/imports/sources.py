@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from recsys.errors import InvalidConfiguration, InvalidTable
 from recsys.imports.mapfile import Source
 
-SIZE = 200_000
+SIZE = 1 << 18
 """Rows held at a time."""
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -16,6 +19,10 @@ from recsys.imports.mapfile import Mapped
 from recsys.imports.mapping import DEFAULTS, mapped, theirs
 from recsys.tables import Table, Writer, fitted, scan
 
+Part = TypeVar("Part")
+Ready = TypeVar("Ready")
+
+_AHEAD = 2  # batches that are checked while another is written
 _TOGETHER = 4_000_000  # keys that are compared at a time: 64 MiB with their sorting
 
 
@@ -46,15 +53,21 @@ def stage(
     column and rows; what lies in `folder` is then worth nothing.
     """
     rows, keys = 0, folder / f"{of.table.name}.keys"
-    with Writer(folder, table=replace(of.table, by_month="")) as writer, keys.open("wb") as hashes:
-        for where, before, part in sources.read(of.source, columns=theirs(of)):
-            try:
-                frame = fitted(mapped(part, of=of, where=where, before=before), table=of.table, where=where)
-                also(frame, where)
-            except InvalidTable as error:
-                raise error.below(before) from None
-            writer.add(frame)  # in the order of the source
-            hashes.write(frame.select(_hash(of.table)).to_series().to_numpy().tobytes())
+    whole = replace(of.table, by_month="")  # written in the order of the source
+
+    def ready(part: tuple[str, int, pl.DataFrame]) -> tuple[pl.DataFrame, bytes]:
+        where, before, rows = part
+        try:
+            frame = fitted(mapped(rows, of=of, where=where, before=before), table=of.table, where=where)
+            also(frame, where)
+        except InvalidTable as error:
+            raise error.below(before) from None
+        return frame, frame.select(_hash(of.table)).to_series().to_numpy().tobytes()
+
+    with Writer(folder, table=whole) as writer, keys.open("wb") as hashes:
+        for frame, hashed in _ahead(ready, sources.read(of.source, columns=theirs(of))):
+            writer.add(frame)
+            hashes.write(hashed)
             rows += frame.height
             told(frame.height)
     staged = Staged(of.table, folder, rows, _left_out(of))
@@ -66,6 +79,18 @@ def stage(
 def _hash(table: Table) -> pl.Expr:
     """A number for each key: the same for the same key, and almost never for another."""
     return pl.col(table.key[0]).hash() if len(table.key) == 1 else pl.struct(table.key).hash()
+
+
+def _ahead(does: Callable[[Part], Ready], of: Iterable[Part]) -> Iterator[Ready]:
+    """`does` of each, in order, while the next ones are at work; the first that fails is raised."""
+    waiting = deque[Future[Ready]]()
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        for each in of:
+            waiting.append(pool.submit(does, each))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _left_out(of: Mapped) -> tuple[tuple[str, str], ...]:

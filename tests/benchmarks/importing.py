@@ -18,11 +18,12 @@ import numpy as np
 import polars as pl
 
 from recsys import imports
-from serving.bootstrap import compose
-from serving.importing import checking, take
+from serving.bootstrap import Installation, compose
+from serving.importing import Checked, checking, take
 from serving.settings import Settings
 
 ROWS = int(os.environ.get("ROWS", "10000000"))
+TURNS = 3  # the best of them counts
 ROWS_EACH = 500  # of a customer
 MAP = """
 [activity]
@@ -55,26 +56,30 @@ def _one(n: int) -> None:
             [sys.executable, "-c", f"from tests.benchmarks.importing import write; write({n}, {name!r})"], check=True
         )
         code = f"from tests.benchmarks.importing import plain; plain({name!r})"
-        said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-        polars, its_peak = float(said[0]), float(said[1])
         (folder / "map.toml").write_text(MAP)
         plan = imports.load(folder / "map.toml")
         home = compose(Settings(home=folder / "home"))
-        started = time.perf_counter()
-        with checking(home, plan) as checked:
-            took = time.perf_counter() - started
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(
-                f"{n:>11,} {polars:>9.1f} {took:>10.1f} {polars / took:>6.2f} {peak:>9,.0f} {its_peak:>10,.0f}",
-                flush=True,
-            )
-            if n == ROWS:
-                return
+        polars, took, its_peak = list[float](), list[float](), 0.0
+        for turn in range(TURNS):
+            done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+            seconds, its_peak = (float(each) for each in done.stdout.split())
+            polars.append(seconds)
             started = time.perf_counter()
-            taken = take(home, checked, rounds=None)
-            took = time.perf_counter() - started
-        kept = taken.counts["activities accepted"]
-        print(f"{'':>11} the store took {kept:,} of them in {took:.1f} s, {kept / took:,.0f} a second", flush=True)
+            with checking(home, plan) as checked:
+                took.append(time.perf_counter() - started)
+                if turn == TURNS - 1:
+                    _told(home, checked, n=n, polars=min(polars), took=min(took), its_peak=its_peak)
+
+
+def _told(home: Installation, checked: Checked, *, n: int, polars: float, took: float, its_peak: float) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{n:>11,} {polars:>9.2f} {took:>10.2f} {polars / took:>6.2f} {peak:>9,.0f} {its_peak:>10,.0f}", flush=True)
+    if n == ROWS:
+        return
+    started = time.perf_counter()
+    taken = take(home, checked, rounds=None)
+    seconds, kept = time.perf_counter() - started, taken.counts["activities accepted"]
+    print(f"{'':>11} the store took {kept:,} of them in {seconds:.1f} s, {kept / seconds:,.0f} a second", flush=True)
 
 
 def write(n: int, folder: str) -> None:
