@@ -131,6 +131,15 @@ class Customers:
         with self._database.reading() as connection:
             return _known_tokens(connection, customer_ids)
 
+    def ids_of(self, tokens: Sequence[str]) -> dict[Token, CustomerId]:
+        """Who stands behind each of these tokens; nobody behind one of the forgotten."""
+        found: dict[Token, CustomerId] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(tokens), _PAGE):
+                query = select(db.tokens).where(db.tokens.c.token.in_(tokens[start : start + _PAGE]))
+                found |= {Token(row.token): CustomerId(row.customer_id) for row in connection.execute(query)}
+        return found
+
     def erased(self, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, datetime]:
         """When each of those that were forgotten was: what is older about them is turned away (ERS-4)."""
         return self._tombstones.erased(customer_ids) if customer_ids else {}

@@ -6,11 +6,11 @@ clock, configurations); `serve` adds what the API needs.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
@@ -39,14 +39,16 @@ from recsys.terms import Terms
 from recsys.trail import Trail
 from serving import inventory
 from serving.explanations import Explainer
+from serving.feature_store_profiles import FactStore, FeatureStoreProfiles
 from serving.intake import Intake
 from serving.inventory import Entry
 from serving.ladder import Ladder
 from serving.learning import learning
 from serving.live_policy import LivePolicies
+from serving.looking_up import LookUp
 from serving.offer import Offers
-from serving.patience import LogPatience
-from serving.profiles import ProfileSource
+from serving.patience import Patience
+from serving.profiles import OwnProfiles, ProfileSource
 from serving.recommender import Recommender, Traffic
 from serving.retrievers import Retrievers
 from serving.security import Gate
@@ -57,7 +59,6 @@ from serving.tracing import Tracing, Untraced, tracing_of
 
 logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 5.0  # between two looks at how learning stands, for the metrics
-_INTRODUCING = 4  # threads that give unknown customers a token
 
 
 def random_id() -> str:
@@ -74,6 +75,7 @@ class Installation:
     database: Database
     log: EventLog
     customers: Customers
+    profiles: ProfileSource
     register: Register
     promotions: Promotions
     quarantine: Quarantine
@@ -172,12 +174,14 @@ def compose(
     )
     offers.refresh()
     log = EventLog(database, clock=clock, memory=contact.memory, archive=settings.archive)
+    customers = Customers(database, new_token=new_token)
     return Installation(
         settings=settings,
         clock=clock,
         database=database,
         log=log,
-        customers=Customers(database, new_token=new_token),
+        customers=customers,
+        profiles=_profiles(settings, customers=customers, clock=clock),
         register=Register(database),
         promotions=Promotions(database),
         quarantine=Quarantine(database),
@@ -240,17 +244,16 @@ class Service:
     telemetry: Telemetry
     intake: Intake
     tracing: Tracing = field(default_factory=Untraced)
-    introducing: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_INTRODUCING, thread_name_prefix="introducing")
-    )
-    patience: LogPatience = field(init=False)
+    looking_up: LookUp = field(init=False)
+    patience: Patience = field(init=False)
     recommender: Recommender = field(init=False)
     _layers: Layers | None = None
     _champion: str = ""
     _look_again_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.patience = LogPatience(lambda: self.commit.commits)
+        self.patience = Patience(lambda: self.commit.commits)
+        self.looking_up = LookUp(self.home.profiles)
         self.home.orders.follow()
         try:
             self.refresh()
@@ -292,7 +295,7 @@ class Service:
     @property
     def profiles(self) -> ProfileSource:
         """Where facts about a customer come from."""
-        return self.home.customers
+        return self.home.profiles
 
     def _known_layers(self) -> Layers:
         if self._layers is None:
@@ -303,6 +306,7 @@ class Service:
         """Take in what was published or changed since the last look."""
         self.home.offers.refresh()
         self.home.live.refresh()
+        self.looking_up.look()
         if not self.home.database.ready:
             self.home.database.create()
         self._layers = self.home.layers()
@@ -325,6 +329,8 @@ class Service:
                 notes.append(estranged)
         except RecsysError:
             missing.append("the database does not answer")
+        if self.looking_up.trouble:
+            missing.append(self.looking_up.trouble)
         if not self.offers.current.catalogue.products:
             missing.append("there is no catalogue: run `recsys catalogue apply FILE`")
         if self.live.policy(self._champion) is None:
@@ -349,7 +355,7 @@ class Service:
         """Commit what is queued and let go."""
         self.tracing.close()
         self.home.orders.close()
-        self.introducing.shutdown(wait=False, cancel_futures=True)
+        self.looking_up.close()
         self.commit.close()
         self.home.database.close()
 
@@ -364,6 +370,17 @@ def serve(home: Installation) -> Service:
         intake=Intake(home.log, customers=home.customers, clock=home.clock, measured=home.measured()),
         tracing=tracing_of(home.settings.tracing, share=home.settings.tracing_share),
     )
+
+
+def _profiles(settings: Settings, *, customers: Customers, clock: Clock) -> ProfileSource:
+    if settings.feature_store is None:
+        return OwnProfiles(customers)
+    try:
+        door = importlib.import_module("serving.feast_store")  # an extra: only where it is asked for
+    except ImportError:
+        raise InvalidConfiguration("feature_store: Feast is not installed: pip install 'recsys[feast]'") from None
+    store: FactStore = door.FeastFacts(settings.feature_store.expanduser())
+    return FeatureStoreProfiles(customers, store, clock)
 
 
 def _clock(settings: Settings) -> Clock:

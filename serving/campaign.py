@@ -145,7 +145,7 @@ def _awake(home: Installation, campaign: Campaign) -> None:
 def _chunks(home: Installation) -> Iterator[Mapping[CustomerId, Profile]]:
     after = ""
     while ids := home.customers.ids(after=after, limit=_CHUNK):
-        profiles = home.customers.profiles(ids)
+        profiles = home.profiles.profiles(ids)
         yield {each: profiles[each] for each in ids if each in profiles}
         after = ids[-1]
 
@@ -173,7 +173,7 @@ def _decide(
             entries.append(Entry(decision, None, recommender.reservation(decision, profile=profile)))
         receipts = home.log.append(entries)
         again = [each for each, r in zip(waiting, receipts, strict=True) if r.status in REFUSALS]
-        waiting = home.customers.profiles(again)
+        waiting = home.profiles.profiles(again)
         redraws += 1
 
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "evidence": "what the law keeps of promotions to the forgotten",
     "promote": "the gate: a challenger, or reasons; --rollback",
     "recommend": "--batch: one message for every customer, once each",
+    "features": "what a policy may see; as definitions for Feast",
     "replay": "run a learner honestly over logged data",
     "simulate": "learners, explorations and rewards in synthetic banks",
     "bank": "make a synthetic bank: tables, base rates, pictures",

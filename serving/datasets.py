@@ -36,10 +36,13 @@ from recsys.tracking import Dataset, Tracker
 from recsys.vocabulary import NOTHING, Lesson, ProductId, Round, Slot
 from serving.bootstrap import Installation
 from serving.nightly import told_interactions
+from serving.stored_facts import with_stored_facts
 
 FOLDER, FORMAT = "datasets", 1
 FORWARDED = "forwarded.json"
 EXPERIMENT = "datasets"
+AS_DECIDED, IN_STORE = "decisions", "feature-store"
+"""Where facts of interactions come from."""
 _TIME = pl.Datetime("us", "UTC")
 _INTERACTIONS: dict[str, Any] = {
     "decision_id": pl.String,
@@ -165,16 +168,19 @@ class Made:
         )
 
 
-def make(home: Installation, name: str, *, since: datetime | None, until: datetime | None) -> Made:
+def make(
+    home: Installation, name: str, *, since: datetime | None, until: datetime | None, facts: str = AS_DECIDED
+) -> Made:
     """Make a dataset of what was recorded in [since, until) and put it in force under its name.
 
-    Raises `Misuse` for a name that is none and for a part without a decision.
+    `facts` of interactions are those that decisions used, or what the feature store's history says was known then.
+    Raises `Misuse` for a name that is none, for a part without a decision, and where there is no feature store.
     """
     _check(name)
     stale = ""
     while True:
         erasures = home.erasures.begun()
-        made = _made(home, name, since=since, until=until)
+        made = _made(home, name, since=since, until=until, facts=facts)
         if stale not in ("", made.digest):
             artefacts.remove(home.settings.artefacts / FOLDER, name, stale)
         if home.erasures.begun() == erasures:
@@ -182,7 +188,7 @@ def make(home: Installation, name: str, *, since: datetime | None, until: dateti
         stale = made.digest  # somebody was forgotten while it was made, and may be in it
 
 
-def _made(home: Installation, name: str, *, since: datetime | None, until: datetime | None) -> Made:
+def _made(home: Installation, name: str, *, since: datetime | None, until: datetime | None, facts: str) -> Made:
     start = 0 if since is None else home.log.position_before(since)
     end = home.log.last_position() if until is None else home.log.position_before(until)
     events, parts = frozen(list(home.log.read(after=start, until=end)))
@@ -193,7 +199,7 @@ def _made(home: Installation, name: str, *, since: datetime | None, until: datet
     within = replace(home, log=log)
     lessons, rounds = _joined(log, home=home)
     tables = {
-        "interactions": _interactions(within),
+        "interactions": _interactions(within, facts=facts),
         "lessons": lessons,
         "rounds": rounds,
         "events": events,
@@ -204,6 +210,7 @@ def _made(home: Installation, name: str, *, since: datetime | None, until: datet
         "format": FORMAT,
         "features": features.VERSION,
         "fact_names": list(features.CUSTOMER_NAMES),
+        "facts_from": facts,
         "since": log.recorded_at(int(events["position"][0])).isoformat(),
         "until": log.recorded_at(log.last_position()).isoformat(),
         "position": log.last_position(),
@@ -293,11 +300,14 @@ def _check(name: str) -> None:
 RESERVED = frozenset({"open-bandit", "classification"})
 
 
-def _interactions(home: Installation) -> pl.DataFrame:
+def _interactions(home: Installation, *, facts: str) -> pl.DataFrame:
+    found = told_interactions(home)
+    if facts == IN_STORE:
+        found = with_stored_facts(found, home=home)
     rows = [
         (decision.decision_id, each.token, decision.made_at, list(each.facts), list(each.history), each.product_id,
          outcome.kind, each.happened_at, list(each.among))
-        for decision, outcome, each in told_interactions(home)
+        for decision, outcome, each in found
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=_INTERACTIONS, orient="row")
 

@@ -17,6 +17,7 @@ from recsys import artefacts, features
 from recsys.clocks import Clock
 from recsys.customers import Customers
 from recsys.errors import RecsysError
+from serving.profiles import OwnProfiles, ProfileSource
 
 LEASE = "encoder"
 _PAGE = 500
@@ -26,8 +27,9 @@ logger = logging.getLogger(__name__)
 class EncoderLoop:
     """Encodes whoever changed since the last look, with the bundle in force."""
 
-    def __init__(self, customers: Customers, *, root: Path, clock: Clock) -> None:
+    def __init__(self, customers: Customers, *, root: Path, clock: Clock, source: ProfileSource | None = None) -> None:
         self._customers = customers
+        self._source = source or OwnProfiles(customers)
         self._root = root
         self._clock = clock
         self._encoder: CustomerEncoder | None = None
@@ -49,7 +51,8 @@ class EncoderLoop:
         if self._encoder is None or not stale:
             return False
         at = self._clock.now()
-        facts = np.array([features.customer_features(each.profile, at=at) for each in stale])
+        known = self._source.completed([each.profile for each in stale])
+        facts = np.array([features.customer_features(each, at=at) for each in known])
         vectors = self._encoder.encode(facts, [each.subjects for each in stale])
         self._customers.put_vectors(
             [(each.profile.token, each.change, vector) for each, vector in zip(stale, vectors, strict=True)],

@@ -96,6 +96,8 @@ def _carried_on(home: Installation, erasure: Forgotten, *, rewriting: bool) -> F
             "mlflow": _searched(_tracked(home), names, nowhere=_nowhere(home)),
             "files": _searched(_others(home), names, nowhere=""),
         }
+        if home.settings.feature_store is not None:
+            told["feature store"] = "the bank's own, which is only read: erase there too; nothing older is used from it"
         erasure = home.erasures.seal(erasure, stores=told)
     if erasure.state == SEALED:
         erasure = home.erasures.finish(erasure, disk=_wiped(home, erasure, names, rewriting=rewriting))

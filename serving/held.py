@@ -19,7 +19,7 @@ ABOUT_VECTOR = (
 
 def held_on(home: Installation, customer_id: CustomerId) -> dict[str, Any]:
     """Everything that any store holds on a customer; raises `NotFound` where nobody is known by that id."""
-    profile = home.customers.profiles([customer_id]).get(customer_id)
+    profile = home.profiles.profiles([customer_id]).get(customer_id)
     if profile is None:
         raise NotFound("nothing is held on a customer of this id")
     vocabulary = home.explainer.vocabulary

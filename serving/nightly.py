@@ -126,10 +126,10 @@ def age_bands(home: Installation, tokens: Sequence[str], *, at: datetime) -> lis
     after = 0
     while stale := home.customers.stale(after=after, history=1):
         after = stale[-1].change
-        for each in stale:
-            if str(each.profile.token) in wanted and (born := each.profile.facts.get("date_of_birth")) is not None:
+        for each in home.profiles.completed([each.profile for each in stale if str(each.profile.token) in wanted]):
+            if (born := each.facts.get("date_of_birth")) is not None:
                 years = (at.date() - date.fromisoformat(str(born.value))).days / 365.25
-                bands[str(each.profile.token)] = _BANDS[bisect_right(_AGES, years)]
+                bands[str(each.token)] = _BANDS[bisect_right(_AGES, years)]
     return [bands.get(token, "") for token in tokens]
 
 

@@ -18,7 +18,7 @@ from recsys.entries import REFUSALS, Entry, Receipt, Status
 from recsys.entries import Request as Asked
 from recsys.errors import Conflict, StoreUnavailable
 from recsys.keys import Scope
-from recsys.vocabulary import CustomerId, Decision, Profile
+from recsys.vocabulary import CustomerId, Decision
 from serving import intake
 from serving.answers import answer_of, unlogged_answer
 from serving.bootstrap import Service
@@ -148,7 +148,7 @@ async def _answered(body: RecommendationRequest | SearchRequest, call: Call, ask
     service.intake.remember(decision)
     if receipt.status is Status.DUPLICATE:
         decision = service.recommender.repeated(
-            decision, profile=await _profile(service, ask.customer_id, patience=patience)
+            decision, profile=await service.looking_up.profile(ask.customer_id, patience=patience)
         )
     else:
         service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
@@ -305,7 +305,7 @@ async def _decided(service: Service, ask: Ask, request: Asked | None, *, patienc
     recommender, decision_id, redraws = service.recommender, "", 0
     while True:  # the recommender's last redraw reserves nothing, so it is written
         with service.tracing.step("profile"):
-            profile = await _profile(service, ask.customer_id, patience=patience)
+            profile = await service.looking_up.profile(ask.customer_id, patience=patience)
         with service.tracing.step("decide"):
             decision = recommender.decide(ask, profile=profile, decision_id=decision_id, redraws=redraws)
         entry = Entry(decision, request, recommender.reservation(decision, profile=profile))
@@ -314,22 +314,6 @@ async def _decided(service: Service, ask: Ask, request: Asked | None, *, patienc
             return decision, receipt
         decision_id, redraws = decision.decision_id, redraws + 1
         service.telemetry.redraws.labels(receipt.status.value).inc()
-
-
-async def _profile(service: Service, customer_id: CustomerId, *, patience: float) -> Profile | None:
-    """What is known of the customer now; somebody unknown is introduced. None while nobody can say who asks."""
-    try:
-        try:
-            profile = service.profiles.profile(customer_id)
-        except StoreUnavailable:  # the quick look was not waited for; a thread asks again, for as long as is left
-            async with asyncio.timeout(patience / 2):
-                profile = (await asyncio.to_thread(service.home.customers.profiles, [customer_id])).get(customer_id)
-        if profile is None:  # in threads of their own: one may be left behind when the deadline passes
-            loop = asyncio.get_running_loop()
-            profile = await loop.run_in_executor(service.introducing, service.profiles.introduce, customer_id)
-    except (StoreUnavailable, TimeoutError):
-        return None
-    return profile
 
 
 def _digest(body: RecommendationRequest | SearchRequest) -> str:

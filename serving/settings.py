@@ -25,7 +25,7 @@ from serving.watching import Thresholds
 
 DEFAULT_HOME = Path("~/.recsys")
 PACKAGE = Path(__file__).parent
-_FILES = {"rules", "rewards", "contact", "metrics", "reasons", "recipes", "inventory"}
+_FILES = {"rules", "rewards", "contact", "metrics", "reasons", "recipes", "inventory", "feature_store"}
 
 
 class _FileInHome(TomlConfigSettingsSource):
@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     reasons: Path = PACKAGE.parent / "recsys" / "reasons.toml"
     recipes: Path = PACKAGE / "recipes.toml"
     inventory: Path = PACKAGE / "inventory.toml"  # whose each recipe is, what it is for and where it may be used
+    feature_store: Path | None = (
+        None  # a Feast repository, whose facts stand beside our own (`recsys features --feast`)
+    )
     champion: str = "bandit"  # serves where no experiment says otherwise, until `recsys promote` names another
     shadow: tuple[str, ...] = ()  # recipes that decide beside the live one: logged, never shown
     approved: tuple[str, ...] = ()  # product ids in the order in which everybody may see them; () is the catalogue's

@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 HERE = Path(__file__).parent
 PROJECT = HERE.parent / "pyproject.toml"
 POLICY = HERE / "dependencies.toml"
-EXTRAS = ("postgres", "otel")
+EXTRAS = ("postgres", "otel", "feast")
 """What an installation may have beside the plain one; tools of development are not shipped."""
 
 _LINE = re.compile(r'^\s*(?:\w+ = \[)?"(?P<what>[^"]+)"\]?,?\s*(?:#\s*(?P<why>.+))?$')

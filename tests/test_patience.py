@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serving import patience
-from serving.patience import LogPatience
+from serving.patience import Patience
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_ops_2_a_log_that_stumbles_is_waited_for(now: list[float]) -> None:
     commits = [7]
-    log = LogPatience(lambda: commits[0])
+    log = Patience(lambda: commits[0])
     assert not log.spent()
     log.give_up()
     now[0] += 0.2
@@ -29,7 +29,7 @@ def test_ops_2_a_log_that_stumbles_is_waited_for(now: list[float]) -> None:
 
 def test_ops_2_a_log_that_stalls_is_not_waited_for_but_by_one_that_tries(now: list[float]) -> None:
     commits = [7]
-    log = LogPatience(lambda: commits[0])
+    log = Patience(lambda: commits[0])
     log.give_up()
     now[0] += 0.26
     assert [log.spent(), log.spent(), log.spent()] == [False, True, True]

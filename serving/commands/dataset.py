@@ -24,15 +24,22 @@ def command() -> None:
 @click.argument("name")
 @click.option("--since", type=MOMENT, help="only what was recorded from then on (a day, or a time with its zone)")
 @click.option("--until", type=MOMENT, help="only what was recorded before; name it to make the same again later")
+@click.option(
+    "--facts",
+    type=click.Choice([datasets.AS_DECIDED, datasets.IN_STORE]),
+    default=datasets.AS_DECIDED,
+    show_default=True,
+    help="of interactions: those that decisions used, or the feature store's as they were known then",
+)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
-def create(name: str, *, since: datetime | None, until: datetime | None, as_json: bool) -> None:
+def create(name: str, *, since: datetime | None, until: datetime | None, facts: str, as_json: bool) -> None:
     """Make interactions, lessons and rounds of a part of the log: nothing in them was unknown at its decision.
 
     Made again of the same days, it is the same version.
     """
     calm_the_collector()
     home = compose(settings.load())
-    made = make(home, name, since=since, until=until)
+    made = make(home, name, since=since, until=until, facts=facts)
     url = recorded(made, tracker=tracker_of(home.settings))
     if as_json:
         click.echo(json.dumps({"name": name, "digest": made.digest, "manifest": dict(made.about), "run": url}))

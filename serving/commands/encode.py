@@ -16,7 +16,7 @@ from serving.leading import Stop, lead
 def command(*, once: bool) -> None:
     """Follow changes of facts and activity, and write vectors stamped with the bundle's digest."""
     home = compose(settings.load())
-    loop = EncoderLoop(home.customers, root=home.settings.artefacts, clock=home.clock)
+    loop = EncoderLoop(home.customers, root=home.settings.artefacts, clock=home.clock, source=home.profiles)
     if once:
         click.echo(f"{loop.catch_up()} customers encoded")
         return
