@@ -104,8 +104,10 @@ def facts_of(row: Row, *, names: Iterable[str], by: datetime) -> tuple[dict[str,
 
     >>> from datetime import UTC
     >>> day = datetime(2026, 3, 2, tzinfo=UTC)
-    >>> facts_of({"residence": "GB", "residence_as_of": day}, names=["residence", "held"], by=day)[0]
-    {'residence': Fact(value='GB', as_of=datetime.datetime(2026, 3, 2, 0, 0, tzinfo=datetime.timezone.utc))}
+    >>> row = {"residence": "GB", "residence_as_of": day, "status": "gone", "status_as_of": day}
+    >>> known, misfits = facts_of(row, names=["residence", "held", "status"], by=day)
+    >>> known["residence"].value, misfits
+    ('GB', [('status', 'fact status: expected active, dormant, bereaved, closed or fincrime_hold')])
     """
     found: dict[str, Fact] = {}
     misfits: list[tuple[str, str]] = []
