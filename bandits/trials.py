@@ -9,8 +9,9 @@ configuration; lessons ripen as `recsys.joining` would tell them. The home scree
 each customer could open: no rules, so the loss is the learner's and not compliance's.
 
 What a policy may see is what a bank sees (`recsys.bank.visible`) and the calendar; the views of a product's
-own topic stand where an affinity would. Of the common "nothing happened" only a share need be taught, each
-weighing as many as it stands for (`keep`): a logistic fit loses little by it (King and Zeng 2001).
+own topic stand where an affinity would, unless a `Life` is given another. Of the common "nothing happened"
+only a share need be taught, each weighing as many as it stands for (`keep`): a logistic fit loses little by
+it (King and Zeng 2001).
 
 Two measures, both without noise of outcomes (`judged`): points a visit on the states that the recipe's own
 life came to, and (recipe − best fixed list) / (best learnable − best fixed list) there, the references
@@ -19,7 +20,7 @@ found in hindsight on other customers. Lives of two recipes meet the same dice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -117,8 +118,10 @@ class Sight:
 class Life:
     """A trial while it is lived; `sights` and `learner` are there to be looked at afterwards."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, *, near: Callable[[Floats], Floats] | None = None) -> None:
+        """`near` gives the (v, P) affinities of what is visible (v, F), by default the views of a product's topic."""
         self.trial, self.products = trial, trial.products
+        self._near = near
         self.bank = Bank.create(
             customers=trial.customers, seed=trial.seed, start=trial.start, catalogue=self.products, world=trial.world,
             switches=trial.switches, surfaces=(SURFACE,), days=trial.days,
@@ -146,7 +149,7 @@ class Life:
         visible = self._watched.of(here.rows, at=bank.begins_at)
         told = np.hstack([visible[:, 1:], np.tile(_calendar(bank.begins_at.date()), (len(here), 1))])
         self._names = (*(f"seen_{n}" for n in range(visible.shape[1] - 1)), *_CALENDAR)
-        affinity = viewed(visible, topics=bank.truths.topics)
+        affinity = viewed(visible, topics=bank.truths.topics) if self._near is None else self._near(visible)
         suited = bank.suited(here.rows) & on_surface(self.products, surface=SURFACE)
         seen = np.minimum(self._seen[here.rows], MOST_SEEN)
         policy = self.learner.live()

@@ -8,6 +8,7 @@ import sys
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `recsys` does, before numpy is imported
 
 from tests.benchmarks import (
+    affinities,
     bank,
     choosing,
     coverage,
@@ -36,6 +37,7 @@ from tests.benchmarks import (
 )
 
 ALL = {
+    "affinities": affinities.main,
     "bank": bank.main,
     "choosing": choosing.main,
     "coverage": coverage.main,

@@ -2,13 +2,13 @@
 
     next item       online retail and the bank, the last choice left out; peers: implicit's ALS and BPR,
                     RecTools' SASRec given at least the CPU time that our sequential encoder took
-    sets            msweb, half of the areas of each test visitor with two or more known
+    sets            msweb, half of the areas of each test visitor with two or more known; LightGCN is a peer too
     speed           the sequential encoder and RecTools' SASRec on a stand-in of MovieLens-1M's shape, equal epochs
     cold products   the bank's products that training never met: two towers beside popularity, chance and the ceiling
     batch           customers encoded a second, and the memory that a million take
 
-ALS and BPR are tuned over the same few settings on the same choices that decide for us. Peers run in an
-environment of their own (`peers.py`). RECSYS_SHARED names the folder of the public sets.
+The peers are tuned as `rivals.py` says. RECSYS_SHARED names the folder of the public sets. What the last whole run
+printed lies beside this file (embeddings.txt).
 """
 
 from __future__ import annotations
@@ -18,43 +18,38 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from embeddings.blending import Blend
 from embeddings.bundling import made
 from embeddings.evaluation import popularity_recall, recall
 from embeddings.families import Family
-from embeddings.fitting import limited_threads
+from embeddings.fitting import Epoch, limited_threads
 from embeddings.histories import Histories
-from embeddings.interactions import TrainingSet
-from embeddings.product_facts import ProductFacts
 from embeddings.protocols import Protocol, family_of, judge
-from embeddings.ranking import Ranked, Wanted, ranked
+from embeddings.ranking import Wanted, ranked
 from embeddings.sequence_training import SequenceConfig, network_of, preferences, train_sequences
 from embeddings.sequential import SequentialConfig
 from embeddings.textfiles import Split
 from embeddings.training import TrainingConfig
-from recsys.bank.logs import log_of
-from recsys.bank.offers import articles_of, offers_of
-from recsys.bank.slates import ArrayPolicy
 from recsys.bank.truth import TRUTHS
-from recsys.bank.wording import catalogue_text
-from recsys.bank.world import Bank
-from recsys.catalogue import parse
-from tests.benchmarks import peers
+from tests.benchmarks.choices import (
+    SHARED,
+    bank_choices,
+    bank_log,
+    known_half,
+    positives,
+    retail,
+    stand_in,
+    with_histories,
+)
+from tests.benchmarks.rivals import Line, compared, peer, sasrec
 
-SHARED = Path(os.environ.get("RECSYS_SHARED", Path(__file__).parents[3] / "shared" / "data"))
-REQUIREMENTS = ("torch==2.13.0", "implicit==0.7.3", "rectools[torch]==0.19.0")
-IMPLICIT, RECTOOLS = "peers_of_embeddings.py", "peers_of_sequences.py"
-ALS = [[factors, alpha] for factors in (32, 64, 128) for alpha in (1.0, 10.0)]
-BPR = [[factors, rate] for factors in (32, 64) for rate in (0.01, 0.05)]
-START = datetime(2026, 1, 5, tzinfo=UTC)
 EPOCHS = 3  # of the comparison of speed
 COLD_WORLDS = (4, 5, 6)  # banks 1 to 3 chose the settings
 
@@ -73,42 +68,24 @@ def main() -> None:
         parts[name]()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One method on one set."""
-
-    name: str
-    found: Ranked
-    seconds: float
-    note: str = ""
-
-    def __str__(self) -> str:
-        ndcg = self.found.ndcg(10)
-        error = self.found.standard_error(ndcg)
-        return (
-            f"  {self.name:<28} NDCG@10 {ndcg.mean():.4f} ± {error:.4f}   HR@10 {self.found.hit_rate(10).mean():.4f}   "
-            f"recall@20 {self.found.recall(20).mean():.4f}   {self.seconds:7.1f} CPU s   {self.note}"
-        )
-
-
 def next_item(title: str, data: Histories) -> None:
     """Leave the last choice out."""
     train, wanted = data.last_out()
     split = Split(train, Wanted.one(wanted))
     seen = "keep" if train.repeats > 0.001 else "drop"
-    print(
-        f"\n{title}: {len(data):,} customers, {data.n_products:,} products, {data.n_events:,} events; repeats: {seen}"
-    )
-    sequential = ours(split, name="sequential", protocol="leave-one-out")
+    shape = f"{len(data):,} customers, {data.n_products:,} products, {data.n_events:,} events"
+    print(f"\n{title}: {shape}; repeats: {seen}")
     lines = [ours(split, name=name, protocol="leave-one-out") for name in ("popularity", "ease", "transitions")]
     lines.append(ours(split, name="linear", protocol="leave-one-out", title="linear (all three blended)"))
     lines += [peer(split, which=which, seen=seen, protocol="leave-one-out") for which in ("als", "bpr")]
-    lines.append(sasrec(split, seen=seen, seconds=sequential.seconds))
-    lines += [sequential, ours(split, name="blend", protocol="leave-one-out")]
     for line in lines:
-        print(line)
-    best = max(lines[-2:], key=lambda line: float(line.found.ndcg(10).mean()))
-    for line in lines[:-2]:
+        print(line, flush=True)
+    mine = blended(split, seen=seen)
+    lines.append(sasrec(split, seen=seen, seconds=mine[0].seconds))
+    for line in (lines[-1], *mine):
+        print(line, flush=True)
+    best = max(mine, key=lambda line: float(line.found.ndcg(10).mean()))
+    for line in lines:
         compared(best, line)
 
 
@@ -119,7 +96,7 @@ def sets() -> None:
     shape = f"{len(split.train):,} visitors, {split.train.n_products} areas"
     print(f"\nmsweb, given split, half of the areas of each test visitor with two or more known: {shape}")
     lines = [ours(split, name=name, protocol="given-split") for name in ("popularity", "ease", "graph", "blend")]
-    lines += [peer(split, which=which, seen="drop", protocol="given-split") for which in ("als", "bpr")]
+    lines += [peer(split, which=which, seen="drop", protocol="given-split") for which in ("als", "bpr", "lightgcn")]
     for line in lines:
         print(line)
     best = max(lines[1:4], key=lambda line: float(line.found.recall(20).mean()))
@@ -272,197 +249,43 @@ def ours(split: Split, *, name: str, protocol: Protocol, title: str = "") -> Lin
     return Line(f"ours: {title or name}", found.found, time.process_time() - began, note)
 
 
-def peer(split: Split, *, which: str, seen: str, protocol: Protocol) -> Line:
-    """implicit's model, its setting chosen by NDCG@10 on what came just before the test, then fitted on all of it."""
-    learn, later = _held(split.train, protocol=protocol)
-    tries = ALS if which == "als" else BPR
-    asked = {"which": which, "tries": tries}
-    lists, _, _ = lists_of(IMPLICIT, learn, wanted=later, seen=seen, settings=asked)
-    scores = [float(listed(each, wanted=later, counts=learn.product_counts).ndcg(10).mean()) for each in lists]
-    best = tries[int(np.argmax(scores))]
-    lists, seconds, _ = lists_of(
-        IMPLICIT, split.train, wanted=split.wanted, seen=seen, settings=asked | {"tries": [best]}
+class Timed:
+    """A family that counts its CPU seconds."""
+
+    def __init__(self, family: Family) -> None:
+        self._family, self.seconds = family, 0.0
+        self.name, self.scores, self.chosen = family.name, family.scores, family.chosen
+
+    def fit(self, learn: Histories, **told: Any) -> Iterator[Epoch]:
+        began = time.process_time()
+        yield from self._family.fit(learn, **told)
+        self.seconds += time.process_time() - began
+
+    def refit(self, whole: Histories, *, seed: int) -> None:
+        began = time.process_time()
+        self._family.refit(whole, seed=seed)
+        self.seconds += time.process_time() - began
+
+
+def blended(split: Split, *, seen: str) -> list[Line]:
+    """The sequential network alone and the default blend, which teaches it once for both."""
+    blend = family_of("blend", protocol="leave-one-out")
+    assert isinstance(blend, Blend)
+    blend.members = members = tuple(map(Timed, blend.members))
+    began = time.process_time()
+    whole = judge(split, family=blend, protocol="leave-one-out")
+    seconds = time.process_time() - began
+    network = members[-1]
+    if not blend.weights[network.name]:  # what has no weight was not finished
+        network.refit(split.train, seed=0)
+    alone = ranked(
+        network.scores, histories=split.train, wanted=split.wanted, counts=split.train.product_counts, seen=seen
     )
-    found = listed(lists[0], wanted=split.wanted, counts=split.train.product_counts)
-    return Line(f"implicit {which.upper()}", found, seconds, f"factors {best[0]:g}, {best[1]:g}")
-
-
-def sasrec(split: Split, *, seen: str, seconds: float, epochs: int = 100) -> Line:
-    """RecTools' SASRec of the same shape, for whole epochs until it has had as long; seconds 0: for all `epochs`."""
-    settings = {"epochs": epochs, "length": 128, "seconds": seconds}
-    lists, took, passes = lists_of(RECTOOLS, split.train, wanted=split.wanted, seen=seen, settings=settings)
-    counts = split.train.product_counts
-    popular = np.argsort(-counts, kind="stable")[: lists.shape[2]]
-    nobody = (lists[0] < 0).all(axis=1)  # whom it refuses to know gets the list of all
-    found = listed(np.where(nobody[:, None], popular, lists[0]), wanted=split.wanted, counts=counts)
-    return Line("RecTools SASRec", found, took, f"{passes} epochs, {int(nobody.sum())} by popularity")
-
-
-def lists_of(
-    script: str, train: Histories, *, wanted: Wanted, seen: str, settings: dict[str, Any]
-) -> tuple[np.ndarray, float, int]:
-    """(tries, m, 20) of those who wanted something, CPU seconds, passes."""
-    told = peers.run(
-        script,
-        requirements=REQUIREMENTS,
-        arrays={
-            "users": train.customer_rows,
-            "items": train.subject_rows.astype(np.int64),
-            "asked": np.flatnonzero(wanted.lengths > 0),
-        },
-        settings=settings | {"k": min(20, train.n_products), "drop": seen == "drop", "n_items": train.n_products},
-        environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-    )
-    return told.arrays["lists"], float(told.settings["seconds"]), int(told.settings["passes"])
-
-
-def listed(lists: np.ndarray, *, wanted: Wanted, counts: np.ndarray) -> Ranked:
-    """A peer's lists, judged as ours are."""
-    asked = np.flatnonzero(wanted.lengths > 0)
-    owners = np.repeat(np.arange(len(asked)), wanted.lengths[asked])
-    right = np.zeros((len(asked), len(counts) + 1), dtype=np.bool_)
-    right[owners, wanted.only(asked).product_rows] = True
-    hits = np.take_along_axis(right, np.where(lists < 0, len(counts), lists), axis=1)
-    first = np.where(hits.any(axis=1), 1.0 / (1.0 + hits.argmax(axis=1)), 0.0)
-    shares = counts / counts.sum()
-    return Ranked(lists.astype(np.int32), hits, first, wanted.lengths[asked], asked, shares)
-
-
-def compared(ours_: Line, theirs: Line, *, what: str = "NDCG@10") -> None:
-    """The difference, customer by customer, and its standard error."""
-    values = [each.found.ndcg(10) if what == "NDCG@10" else each.found.recall(20) for each in (ours_, theirs)]
-    lost = values[0] - values[1]
-    ratio = values[0].mean() / max(values[1].mean(), 1e-9)
-    error = ours_.found.standard_error(lost)
-    print(f"    {ours_.name} − {theirs.name:<28} {what} {lost.mean():+.4f} ± {error:.4f}   ({ratio:.2f} ×)")
-
-
-def _held(train: Histories, *, protocol: Protocol) -> tuple[Histories, Wanted]:
-    """What decides between a peer's settings, as `protocols.judge` holds it back for ours."""
-    if protocol == "leave-one-out":
-        learn, wanted = train.last_out()
-        return learn, Wanted.one(wanted)
-    held = (np.random.default_rng(0).random(train.n_events) < 0.2) & np.repeat(train.lengths > 1, train.lengths)
-    later = train.kept(held)
-    return train.kept(~held), Wanted(later.starts, later.subject_rows.astype(np.int64))
-
-
-def retail() -> Histories:
-    """Online retail, cleaned as its README says."""
-    table = pl.read_parquet(SHARED / "online_retail_2010_2011.parquet").filter(
-        pl.col("customer_id").is_not_null() & (pl.col("quantity") > 0) & (pl.col("unit_price") > 0)
-    )
-    table = table.sort("invoice_ts", maintain_order=True)
-    return Histories.of(table["customer_id"].cast(pl.String).to_list(), subjects=table["stock_code"].to_list())
-
-
-def known_half(visits: pl.DataFrame) -> Split:
-    """Training visitors whole, half of each test visitor's areas; the other half is wanted."""
-    dice = np.random.default_rng(0)
-    who = (visits["split"] + "-" + visits["user_id"].cast(pl.String)).to_list()
-    what = visits["area_id"].cast(pl.String).to_list()
-    data = Histories.of(who, subjects=what)
-    test = np.array([each.startswith("test") for each in data.customers.ids])
-    order = np.lexsort((dice.random(data.n_events), data.customer_rows))
-    place = np.empty(data.n_events, dtype=np.int64)
-    place[order] = np.arange(data.n_events) - np.repeat(data.starts[:-1], data.lengths)
-    held = np.repeat(test & (data.lengths > 1), data.lengths) & (
-        place < np.repeat((data.lengths + 1) // 2, data.lengths)
-    )
-    later = data.kept(held)
-    return Split(data.kept(~held), Wanted(later.starts, later.subject_rows.astype(np.int64)))
-
-
-def stand_in(*, customers: int, products: int, events: int) -> Histories:
-    """Popularity like Zipf's, lengths like MovieLens', and neighbours in taste that follow each other."""
-    dice = np.random.default_rng(0)
-    lengths = np.maximum(20, dice.lognormal(np.log(96), 1.0, size=customers)).astype(np.int64)
-    lengths = np.maximum(20, (lengths * events / lengths.sum()).astype(np.int64))
-    who = np.repeat(np.arange(customers), lengths)
-    groups = dice.integers(0, 40, size=products)
-    members = [np.flatnonzero(groups == group) for group in range(40)]
-    weights = 1.0 / (np.arange(products) + 10.0)
-    what = np.empty(len(who), dtype=np.int64)
-    taste = dice.integers(0, 40, size=(customers, 4))
-    start = 0
-    for customer, length in enumerate(lengths.tolist()):
-        group = taste[customer][np.cumsum(dice.random(length) < 0.15) % 4]  # stays with a taste for about seven events
-        for each in np.unique(group):
-            mine = np.flatnonzero(group == each)
-            among = members[each]
-            chance = weights[among] / weights[among].sum()
-            what[start + mine] = dice.choice(among, p=chance, size=len(mine))
-        start += length
-    return Histories.of([f"c{each}" for each in who.tolist()], subjects=[f"p{each}" for each in what.tolist()])
-
-
-def bank_log(*, customers: int, days: int, offers: int = 120, seed: int = 1) -> tuple[Any, ProductFacts]:
-    """A uniform log of a bank with offers and articles, and its products."""
-    catalogue = (
-        *TRUTHS,
-        *(e.product_id for e in offers_of(offers, seed=seed)),
-        *(e.product_id for e in articles_of(24)),
-    )
-    bank = Bank.create(customers=customers, seed=seed, start=START, catalogue=catalogue)
-    policy = ArrayPolicy("uniform@1", _even, _spread)
-    log = log_of(bank, days=days, policy=policy)
-    text = catalogue_text(catalogue)
-    facts = ProductFacts.of_products(parse(text, where="bench").products)
-    assert facts.ids.ids == tuple(log.products)
-    return log, facts
-
-
-def _even(visible: np.ndarray, *, eligible: np.ndarray, surface: str) -> np.ndarray:
-    return np.zeros(eligible.shape)
-
-
-def _spread(scores: np.ndarray, open_: np.ndarray) -> np.ndarray:
-    return open_ / np.maximum(open_.sum(axis=1, keepdims=True), 1)
-
-
-def bank_choices() -> Histories:
-    """What the bank's customers tapped, in order."""
-    log, _ = bank_log(customers=4000, days=90)
-    chosen = np.argwhere(log.tapped)
-    at = log.days[chosen[:, 0]] * 86_400 + log.seconds[chosen[:, 0]]
-    order = np.argsort(at, kind="stable")
-    rows = log.columns[chosen[:, 0], chosen[:, 1]][order]
-    who = log.rows[chosen[:, 0]][order]
-    return Histories.of(
-        [f"c{each}" for each in who.tolist()],
-        subjects=[log.products[each] for each in rows.tolist()],
-        happened_at=(at[order] * 1_000_000).astype(np.int64),
-    )
-
-
-def positives(log: Any, decisions: np.ndarray, *, rows: np.ndarray, products: ProductFacts) -> TrainingSet:
-    """Taps as the encoders of the bank learn from them; facts are what was visible, holdings of offers aside."""
-    n_facts = log.visible.shape[1] - len(log.products)
-    held = [n_facts + row for row, each in enumerate(log.products) if each in TRUTHS]
-    visible = log.visible[:, [*range(n_facts), *held]]
-    at = [START + timedelta(days=int(log.days[d]), seconds=int(log.seconds[d])) for d in decisions]
-    return TrainingSet.from_columns(
-        visible[decisions],
-        histories=[()] * len(decisions),
-        product_ids=[products.ids.ids[row] for row in rows],
-        tokens=[f"t{log.rows[d]}" for d in decisions],
-        happened_at=at,
-        products=products.ids,
-        fact_names=tuple(f"fact_{i}" for i in range(visible.shape[1])),
-    )
-
-
-def with_histories(data: TrainingSet, histories: Sequence[Sequence[str]]) -> TrainingSet:
-    """The same rows with other histories."""
-    return TrainingSet.from_columns(
-        data.facts,
-        histories=histories,
-        product_ids=[data.products.ids[row] for row in data.product_rows],
-        tokens=[str(row) for row in data.customer_rows],
-        happened_at=[at.astype("datetime64[us]").item().replace(tzinfo=UTC) for at in data.happened_at],
-        products=data.products,
-        fact_names=data.fact_names,
-    )
+    told = [", ".join(f"{key} {value:g}" for key, value in each.items()) for each in (network.chosen(), whole.chosen)]
+    return [
+        Line("ours: sequential", alone, network.seconds, told[0]),
+        Line("ours: blend", whole.found, seconds, told[1]),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """implicit's ALS and BPR, in an environment of their own: `python peers_of_embeddings.py FOLDER`.
 
-in.npz: users and items (n,), asked (m,) users; in.json: which, k, drop, n_items, tries ((factors, strength), …).
+in.npz: users and items (n,), asked (m,) users; in.json: which, k, drop, n_items, tries ((factors, strength,
+regularisation), …): alpha of ALS, the learning rate of BPR.
 out.npz: lists (tries, m, k) of items, -1 where there is none; out.json: CPU seconds of the last fit.
 """
 
@@ -23,11 +24,12 @@ def main(folder: Path) -> None:
     values = np.ones(len(users), dtype=np.float32)
     matrix = sparse.coo_matrix((values, (users, items)), shape=(n_users, told["n_items"])).tocsr()
     lists, seconds = [], 0.0
-    for factors, strength in told["tries"]:
+    for factors, strength, penalty in told["tries"]:
+        same = {"factors": factors, "regularization": penalty, "random_state": 0}
         if told["which"] == "als":
-            model = AlternatingLeastSquares(factors=factors, alpha=strength, iterations=15, random_state=0)
+            model = AlternatingLeastSquares(alpha=strength, iterations=15, **same)
         else:
-            model = BayesianPersonalizedRanking(factors=factors, learning_rate=strength, iterations=100, random_state=0)
+            model = BayesianPersonalizedRanking(learning_rate=strength, iterations=100, **same)
         began = time.process_time()
         model.fit(matrix, show_progress=False)
         seconds = time.process_time() - began
