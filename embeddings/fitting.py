@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from recsys.errors import Corrupt, InvalidConfiguration
 
 Weights: TypeAlias = Mapping[str, NDArray[Any]]
 Precision: TypeAlias = Literal["auto", "float32", "bf16"]
+Part = TypeVar("Part", bound=Callable[..., Any])
 
 
 class Validated(NamedTuple):
@@ -191,6 +192,12 @@ def reduced(precision: Precision, *, device: torch.device) -> torch.autocast:
     """A context in which matrix products are bfloat16: on a GPU by default, elsewhere where asked for."""
     wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
+
+
+def compiled(part: Part, *, backend: str, device: torch.device) -> Part:
+    """A network, or a method of one, through torch.compile; "auto" is "inductor" on a GPU, and nothing elsewhere."""
+    chosen = {"auto": "inductor" if device.type == "cuda" else ""}.get(backend, backend)
+    return cast(Part, torch.compile(part, backend=chosen, dynamic=True)) if chosen else part
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from embeddings.fitting import Epoch, Precision, Schedule, Validated, best_device, fit, reduced
+from embeddings.fitting import Epoch, Precision, Schedule, Validated, best_device, compiled, fit, reduced
 from embeddings.histories import Histories, Rows
 from embeddings.losses import shared_softmax
 from embeddings.ranking import Wanted, ranked
@@ -125,8 +125,7 @@ class _Pupil:
         self._later, self._wanted = _judges(later)
         self._counts = learn.product_counts
         self._chances = _chances(self._counts, smoothing=config.smoothing)
-        backend = {"auto": "inductor" if device.type == "cuda" else ""}.get(config.compiled, config.compiled)
-        self._forward = torch.compile(network, backend=backend, dynamic=True) if backend else network
+        self._forward = compiled(network, backend=config.compiled, device=device)
 
     def losses(self, dice: np.random.Generator) -> Iterator[tuple[Tensor, int]]:
         windows = windows_of(self._learn, length=self._config.network.length, dice=dice)

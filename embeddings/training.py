@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from embeddings.evaluation import recall
-from embeddings.fitting import Epoch, Schedule, Validated, fit
+from embeddings.fitting import Epoch, Precision, Schedule, Validated, best_device, compiled, fit, reduced
 from embeddings.interactions import TrainingSet
 from embeddings.losses import log_inclusion, sampled_softmax
 from embeddings.product_facts import ProductFacts
@@ -43,6 +43,8 @@ class TrainingConfig:
     learn_share: float = 0.9  # of the time span's rows; the later rest decides when to stop
     k: int = 5  # of the reported recall
     threads: int = 1  # bytes must not depend on the number of cores
+    precision: Precision = "auto"  # bfloat16 products on a GPU
+    compiled: str = "auto"  # back end of torch.compile: "inductor" on a GPU, "" for none
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.patience, self.batch, self.k, self.threads) < 1:
@@ -71,9 +73,9 @@ class _Shelf:
     features: Tensor  # (P, G)
     words: Tensor  # (P, W)
 
-    def vectors(self, network: TwoTower, *, rows: Tensor, id_rows: Tensor | None = None) -> Tensor:
+    def vectors(self, tower: Callable[..., Tensor], *, rows: Tensor, id_rows: Tensor | None = None) -> Tensor:
         ids = self.id_rows[rows] if id_rows is None else id_rows
-        return network.product(ids, features=self.features[rows], words=self.words[rows])
+        return tower(ids, features=self.features[rows], words=self.words[rows])
 
 
 def train(
@@ -98,15 +100,19 @@ def train(
     if products.ids.ids != interactions.products.ids:
         raise InvalidTable("product facts and interactions name different products", where="training")
     learn, later = interactions.split(config.learn_share)
-    met = torch.tensor(np.flatnonzero(met_in(learn)))
+    met, device = np.flatnonzero(met_in(learn)), best_device()
+    network = _network(learn, products=products, config=config.network, seed=seed).to(device)
     pupil = _Pupil(
-        _network(learn, products=products, config=config.network, seed=seed),
-        _tensors(learn),
+        network,
+        compiled(network.customer, backend=config.compiled, device=device),
+        compiled(network.product, backend=config.compiled, device=device),
+        _tensors(learn, device=device),
         later,
-        _shelf(products, n_chosen=learn.product_counts),
-        met,
+        _shelf(products, n_chosen=learn.product_counts, device=device),
+        torch.tensor(met, device=device),
         torch.tensor(learn.product_counts / len(learn))[met],
         config,
+        device,
     )
     return fit(
         pupil,
@@ -128,24 +134,33 @@ class _Pupil:
     """The two towers with what they learn from."""
 
     network: TwoTower
+    customer: Callable[..., Tensor]  # its towers as they are taught: compiled where there is a GPU
+    product: Callable[..., Tensor]
     data: _Tensors
     later: TrainingSet
     shelf: _Shelf
     met: Tensor  # (M,) rows of the products that were met, sorted: the others are no one's second choice
     popularity: Tensor  # (M,) share of the choices
     config: TrainingConfig
+    device: torch.device
 
     def losses(self, dice: np.random.Generator) -> Iterator[tuple[Tensor, int]]:
-        order = torch.tensor(dice.permutation(len(self.data.targets)))
+        order = torch.tensor(dice.permutation(len(self.data.targets)), device=self.device)
         for batch in _parts(order, size=self.config.batch):
             targets = torch.searchsorted(self.met, self.data.targets[batch])  # (B,) places among the met
-            places, log_q = _sample(targets, popularity=self.popularity, config=self.config)  # (C,), (C,)
+            places, log_q = (
+                each.to(self.device)
+                for each in _sample(targets.cpu(), popularity=self.popularity, config=self.config)  # (C,), (C,)
+            )
             rows = self.met[places]  # (C,)
-            dropped = torch.rand(len(rows)) < self.config.id_dropout  # (C,)
+            dropped = (torch.rand(len(rows)) < self.config.id_dropout).to(self.device)  # (C,)
             id_rows = self.shelf.id_rows[rows].masked_fill(dropped, 0)
+            with reduced(self.config.precision, device=self.device):
+                customers = self.customer(self.data.facts[batch], history=self.data.history[batch])  # (B, D)
+                products = self.shelf.vectors(self.product, rows=rows, id_rows=id_rows)  # (C, D)
             loss = sampled_softmax(
-                self.network.customer(self.data.facts[batch], history=self.data.history[batch]),
-                products=self.shelf.vectors(self.network, rows=rows, id_rows=id_rows),
+                customers.float(),
+                products=products.float(),
                 targets=torch.searchsorted(places, targets),
                 log_q=log_q,
                 temperature=self.config.temperature,
@@ -154,7 +169,9 @@ class _Pupil:
             yield loss, len(batch)
 
     def validated(self) -> Validated:
-        loss, found = _validated(self.network, later=self.later, shelf=self.shelf, config=self.config)
+        loss, found = _validated(
+            self.network, later=self.later, shelf=self.shelf, config=self.config, device=self.device
+        )
         return Validated(loss, found, quality=-loss)
 
 
@@ -186,16 +203,17 @@ def _sample(targets: Tensor, *, popularity: Tensor, config: TrainingConfig) -> t
 
 
 @torch.no_grad()
-def _validated(network: TwoTower, *, later: TrainingSet, shelf: _Shelf, config: TrainingConfig) -> tuple[float, float]:
+def _validated(
+    network: TwoTower, *, later: TrainingSet, shelf: _Shelf, config: TrainingConfig, device: torch.device
+) -> tuple[float, float]:
     """Loss and recall@k over the whole catalogue, on at most 2,048 of the later rows, evenly spread."""
     rows = np.unique(np.linspace(0, len(later) - 1, num=2048).astype(np.int64))
     later = later.where(rows)
-    data = _tensors(later)
-    products = torch.cat(
-        [shelf.vectors(network, rows=part) for part in _parts(torch.arange(len(shelf.id_rows)), size=8192)]
-    )
+    data = _tensors(later, device=device)
+    every = torch.arange(len(shelf.id_rows), device=device)
+    products = torch.cat([shelf.vectors(network.product, rows=part) for part in _parts(every, size=8192)])
     customers = network.customer(data.facts, history=data.history)
-    even = torch.zeros(len(products))
+    even = torch.zeros(len(products), device=device)
     losses = [
         float(
             sampled_softmax(
@@ -208,11 +226,11 @@ def _validated(network: TwoTower, *, later: TrainingSet, shelf: _Shelf, config: 
             )
         )
         * len(part)
-        for part in _parts(torch.arange(len(later)), size=128)
+        for part in _parts(torch.arange(len(later), device=device), size=128)
     ]
     found = recall(
-        customers.numpy(),
-        vectors=products.numpy(),
+        customers.cpu().numpy(),
+        vectors=products.cpu().numpy(),
         product_rows=later.product_rows,
         customer_rows=later.customer_rows,
         k=config.k,
@@ -236,15 +254,21 @@ def met_in(data: TrainingSet) -> Bools:
     return met
 
 
-def _tensors(data: TrainingSet) -> _Tensors:
-    eligible = None if data.eligible is None else torch.tensor(data.eligible)
-    return _Tensors(torch.tensor(data.facts), torch.tensor(data.history), torch.tensor(data.product_rows), eligible)
+def _tensors(data: TrainingSet, *, device: torch.device) -> _Tensors:
+    facts, history, targets = (
+        torch.tensor(each, device=device) for each in (data.facts, data.history, data.product_rows)
+    )
+    return _Tensors(
+        facts, history, targets, None if data.eligible is None else torch.tensor(data.eligible, device=device)
+    )
 
 
-def _shelf(products: ProductFacts, *, n_chosen: NDArray[np.int64]) -> _Shelf:
+def _shelf(products: ProductFacts, *, n_chosen: NDArray[np.int64], device: torch.device) -> _Shelf:
     """Products nobody chose yet stand without their id: else being new would be learned as being unwanted."""
     id_rows = torch.tensor(np.where(n_chosen > 0, np.arange(1, len(products) + 1), 0))
-    return _Shelf(id_rows, torch.tensor(products.features), torch.tensor(products.words))
+    return _Shelf(
+        id_rows.to(device), *(torch.tensor(each, device=device) for each in (products.features, products.words))
+    )
 
 
 def _parts(rows: Tensor, *, size: int) -> Iterator[Tensor]:

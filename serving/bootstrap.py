@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bandits.recipe import Recipe, parse_recipes
+from embeddings.text import checked_model
 from recsys import contactfile, metrics, reasonfile, rewards, terms
 from recsys.clocks import Clock, SimulatedClock, WallClock
 from recsys.commit import GroupCommit
@@ -163,6 +164,8 @@ def compose(
         raise InvalidConfiguration(f'champion: no recipe is called "{settings.champion}" in {settings.recipes.name}')
     if unknown := set(settings.shadow) - {recipe.name for recipe in recipes}:
         raise InvalidConfiguration(f'shadow: no recipe is called "{min(unknown)}" in {settings.recipes.name}')
+    if settings.search_model is not None:
+        checked_model(settings.search_model)
     contact = contactfile.load(settings.contact)
     retrievers = Retrievers(settings.artefacts)
     offers = Offers(
@@ -221,6 +224,7 @@ def recommender_of(
         code=version("recsys"),
         terms=home.terms,
         shadows=settings.shadow,
+        search_model=settings.search_model,
     )
     return Recommender(
         ladder=Ladder(home.live, approved=settings.approved, inventory=home.inventory),

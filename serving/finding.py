@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import Lock
 
 from bandits.relevance import RelevancePolicy
 from embeddings.searching import Search
+from embeddings.text import Sentences
 from recsys.catalogue import Catalogue
 from recsys.vocabulary import ProductId
 from serving.ladder import Rung
@@ -18,25 +20,31 @@ MODE = "search"
 
 _KEPT = 2  # catalogues whose engines are held: the one in force, and the one just replaced
 
-_engines: OrderedDict[str, Search] = OrderedDict()
+_engines: OrderedDict[tuple[str, Path | None], Search] = OrderedDict()
 _making = Lock()
 
 
-def engine_of(catalogue: Catalogue) -> Search:
-    """The search engine of a catalogue. Making one takes a fraction of a second, so make it in a thread."""
-    if (found := _engines.get(catalogue.digest)) is not None:
+def engine_of(catalogue: Catalogue, *, model: Path | None = None) -> Search:
+    """The search engine of a catalogue, its text vectors from a sentence-transformers directory where one is named.
+
+    Making one takes a fraction of a second, or with a `model` some seconds, so make it in a thread.
+    """
+    key = (catalogue.digest, model)
+    if (found := _engines.get(key)) is not None:
         return found
     with _making:
-        if catalogue.digest not in _engines:
-            _engines[catalogue.digest] = Search(catalogue.products)
+        if key not in _engines:
+            _engines[key] = Search(catalogue.products, encoder=None if model is None else Sentences(model))
             while len(_engines) > _KEPT:
                 _engines.popitem(last=False)
-        return _engines[catalogue.digest]
+        return _engines[key]
 
 
-def sought(query: str, *, eligible: Sequence[ProductId], catalogue: Catalogue) -> Mapping[ProductId, float]:
+def sought(
+    query: str, *, eligible: Sequence[ProductId], catalogue: Catalogue, model: Path | None = None
+) -> Mapping[ProductId, float]:
     """Eligible products that fit the words, with their relevance, the best first."""
-    return dict(engine_of(catalogue).find(query, among=eligible)) if eligible else {}
+    return dict(engine_of(catalogue, model=model).find(query, among=eligible)) if eligible else {}
 
 
 def rung_of(relevance: Mapping[ProductId, float]) -> Rung:

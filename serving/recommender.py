@@ -8,10 +8,11 @@ yet durable: the caller appends it and answers after its commit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -74,6 +75,7 @@ class Traffic:
     code: str
     terms: Terms  # how long decisions are kept
     shadows: tuple[str, ...] = ()  # recipes that decide beside the live one and are never shown
+    search_model: Path | None = None  # a sentence-transformers directory, in place of the lexical text vectors
 
 
 class Recommender:
@@ -128,7 +130,7 @@ class Recommender:
         if redraws > MOST_REDRAWS:
             verdicts = verdicts.joined(refusing_all(verdicts.products))
         eligible = verdicts.eligible()
-        fitting = None if ask.query is None else sought(ask.query, eligible=eligible, catalogue=offer.catalogue)
+        fitting = None if ask.query is None else self._sought(ask.query, eligible=eligible, offer=offer)
         proposable = eligible if fitting is None else tuple(fitting)
         moves = steering.moves(eligible, surface=ask.surface, at=at) if path == "personalised" else ()
         candidates = candidates_of(
@@ -266,7 +268,7 @@ class Recommender:
         eligible = narrowed(verdicts, ask=ask).eligible()
         policy: Policy = self._ladder.static(offer.catalogue.ids, mode="fallback:unlogged").policy
         if ask.query is not None:
-            fitting = sought(ask.query, eligible=eligible, catalogue=offer.catalogue)
+            fitting = self._sought(ask.query, eligible=eligible, offer=offer)
             eligible, policy = tuple(fitting), rung_of(fitting).policy
         candidates = candidates_of(
             nobody,
@@ -289,6 +291,9 @@ class Recommender:
         return slots_of(drawn, candidates=candidates, reasons=reasons), None
 
     # -- steps -------------------------------------------------------------------------------
+
+    def _sought(self, query: str, *, eligible: Sequence[ProductId], offer: Offer) -> Mapping[ProductId, float]:
+        return sought(query, eligible=eligible, catalogue=offer.catalogue, model=self._traffic.search_model)
 
     def _placed(self, profile: Profile, *, surface: str) -> tuple[Placement, str]:
         """Where experiments and hold-out put the customer, and the unit that they assign."""

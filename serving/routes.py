@@ -123,7 +123,8 @@ async def recommend(body: RecommendationRequest, call: Recommends) -> Response:
 async def search(body: SearchRequest, call: Recommends) -> Response:
     """Answer with what fits the words best, within the rules; logged as a recommendation is, without the words."""
     catalogue = call.service.offers.current.catalogue
-    await run_in_threadpool(engine_of, catalogue)  # at hand, but for the first search of a new catalogue
+    model = call.service.home.settings.search_model
+    await run_in_threadpool(engine_of, catalogue, model=model)  # at hand, but for the first search of a new catalogue
     ask = Ask(CustomerId(body.customer_id), SURFACE, body.slots, request_id=body.request_id, query=body.query)
     return await _answered(body, call, ask)
 

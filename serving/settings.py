@@ -25,7 +25,7 @@ from serving.watching import Thresholds
 
 DEFAULT_HOME = Path("~/.recsys")
 PACKAGE = Path(__file__).parent
-_FILES = {"rules", "rewards", "contact", "metrics", "reasons", "recipes", "inventory", "feature_store"}
+_FILES = {"rules", "rewards", "contact", "metrics", "reasons", "recipes", "inventory", "feature_store", "search_model"}
 
 
 class _FileInHome(TomlConfigSettingsSource):
@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     feature_store: Path | None = (
         None  # a Feast repository, whose facts stand beside our own (`recsys features --feast`)
     )
+    search_model: Path | None = None  # a sentence-transformers directory; without it lexical text vectors
     champion: str = "bandit"  # serves where no experiment says otherwise, until `recsys promote` names another
     shadow: tuple[str, ...] = ()  # recipes that decide beside the live one: logged, never shown
     approved: tuple[str, ...] = ()  # product ids in the order in which everybody may see them; () is the catalogue's

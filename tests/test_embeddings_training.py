@@ -259,6 +259,15 @@ def test_a_rate_that_explodes_is_said(world: World, tmp_path: Path) -> None:
         published(world, tmp_path, config=replace(QUICK, epochs=1, learning_rate=1e30))
 
 
+def test_the_gpu_path_bfloat16_and_compiled_towers_find_the_planted_kinds_too(world: World) -> None:
+    config = replace(QUICK, epochs=4)
+    *_, plain = train(world.interactions, products=world.products, seed=1, config=config)
+    config = replace(config, precision="bf16", compiled="eager")
+    *_, reduced = train(world.interactions, products=world.products, seed=1, config=config)
+    assert reduced.recall == pytest.approx(plain.recall, abs=0.05)
+    assert reduced.validation_loss == pytest.approx(plain.validation_loss, rel=0.05)
+
+
 def test_a_large_catalogue_learns_from_a_sample(tmp_path: Path) -> None:
     large = planted_world(n=2000, n_products=3000)
     config = replace(QUICK, epochs=2, full_up_to=100, n_uniform=200)

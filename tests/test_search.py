@@ -17,6 +17,8 @@ from embeddings.synonyms import BANKING_WORDS, load
 from embeddings.wording import said
 from recsys.errors import InvalidConfiguration, InvalidTable
 from recsys.vocabulary import Candidate, Context
+from serving import settings
+from serving.bootstrap import compose
 from tests.searches import judged, ndcg, qualities, searched_catalogue
 
 
@@ -177,3 +179,17 @@ def test_a_file_of_synonyms_that_says_nothing_is_refused(tmp_path: Path) -> None
         file.write_text(text)
         with pytest.raises(InvalidConfiguration, match=r"\[means\]"):
             load(file)
+
+
+def test_a_sentence_model_is_a_setting_and_what_is_no_model_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
+    (tmp_path / "settings.toml").write_text('search_model = "model"\n')
+    with pytest.raises(InvalidConfiguration, match="model is no directory of a sentence-transformers model"):
+        compose(settings.load())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "modules.json").write_text("[]")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InvalidConfiguration, match="an extra: pip install 'recsys\\[sentences\\]'"):
+        compose(settings.load())

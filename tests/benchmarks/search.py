@@ -1,16 +1,21 @@
 """How well the judged queries are answered by words, by vectors and by both, and how long one search takes.
 
-Every second query is held out: nothing was chosen by looking at it. Run: python -m tests.benchmarks.search
+Every second query is held out: nothing was chosen by looking at it. RECSYS_SEARCH_MODEL names a directory of a
+sentence-transformers model, which is then judged too (`pip install 'recsys[sentences]'`).
+Run: python -m tests.benchmarks.search
 """
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 
 from bandits.relevance import RelevancePolicy
 from embeddings.searching import Search
+from embeddings.text import Sentences
 from recsys.vocabulary import Candidate, Context
 from tests.searches import judged, ndcg, qualities, searched_catalogue
 
@@ -27,6 +32,13 @@ def main() -> None:
         found = qualities(engine, how=how)
         error = found.std(ddof=1) / np.sqrt(len(found))
         print(f"  {how:<8} NDCG@10 {found.mean():.3f} ± {error:.3f}   held out {found[held].mean():.3f}")
+    if directory := os.environ.get("RECSYS_SEARCH_MODEL"):
+        modelled = Search(catalogue.products, encoder=Sentences(Path(directory)))
+        for how in ("vector", "fused"):
+            found = qualities(modelled, how=how)
+            print(
+                f"  {how:<8} NDCG@10 {found.mean():.3f}   held out {found[held].mean():.3f}, by {Path(directory).name}"
+            )
     dice = np.random.default_rng(0)
     personal = []
     for each in queries:
