@@ -27,6 +27,7 @@ DOORS = {
     "faiss": {"embeddings/index.py"},
     "vowpal_wabbit_next": {"bandits/vowpal.py"},
     "mlflow": {"recsys/tracking.py"},
+    "pyarrow": {"recsys/imports/parquet.py"},
     "sqlalchemy": {"recsys/imports/sources.py", *(f"recsys/{store}.py" for store in STORES)},  # theirs, and ours
     "altair": {"serving/charts.py", "serving/bank_sheet.py"},
     "vl_convert": {"serving/charts.py", "serving/dashboard.py", "serving/bank_sheet.py"},

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -20,104 +18,12 @@ from serving import importing, settings
 from serving.bootstrap import Installation, compose
 from serving.commands import evaluate
 from serving.housekeeping import keep_house
+from tests.bank_files import MAP, local, spending, state, written
 from tests.conftest import Recsys
 from tests.service import running
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 POSTGRES = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1:5432/test")
-
-PRODUCTS = {
-    "sku": [1, 2],
-    "title": ["A pot", "A budget"],
-    "group": ["saving", "insight"],
-    "points": [6.0, 1.0],
-}
-PEOPLE = {
-    "id": ["ann", "bob", "cyd"],
-    "balance": ["1,50", "2", ""],
-    "opened": ["31/12/2020", "01/06/2021", "29/02/2024"],
-    "consent": ["Y", "N", "Y"],
-    "has": ["1;2", "", "2"],
-}
-MAP = """
-zone = "Europe/London"
-
-[[surface]]
-name = "home"
-null_allowed = false
-
-[products]
-from = "products.parquet"
-[products.columns]
-product_id = "sku"
-name = "title"
-text = "title"
-family = "group"
-value = "points"
-communication_class = { always = "promo_personalised" }
-surfaces = { always = ["home"] }
-
-[customers]
-from = "people.csv"
-separator = "|"
-[customers.columns]
-customer_id = "id"
-as_of = { always = 2026-01-01T00:00:00Z }
-joined_on = { from = "opened", format = "%d/%m/%Y" }
-balance_pence = { from = "balance", unit = "pounds" }
-in_app = { from = "consent", true = ["Y"], false = ["N"] }
-held = { from = "has", split = ";" }
-residence = { always = "GB" }
-status = { always = "active" }
-treatment_flags = { always = [] }
-
-[activity]
-from = "days/*.parquet"
-[activity.columns]
-activity_id = { join = ["basket", "line"], by = "/" }
-customer_id = "who"
-kind = { always = "spending" }
-subject = "shop"
-happened_at = "at"
-amount_pence = { from = "spent", unit = "pounds" }
-"""
-
-
-def written(folder: Path, *, text: str = MAP, people: Mapping[str, Any] = PEOPLE) -> Path:
-    """A bank's files and the map of them."""
-    folder.mkdir(exist_ok=True)
-    pl.DataFrame(PRODUCTS).write_parquet(folder / "products.parquet")
-    lines = ["|".join(people), *("|".join(row) for row in zip(*people.values(), strict=True))]
-    (folder / "people.csv").write_text("\n".join(lines).replace("1,50", "1.50") + "\n", encoding="utf-8")
-    (folder / "days").mkdir(exist_ok=True)
-    for day in (1, 2):
-        spending(folder, day=day)
-    (folder / "bank.toml").write_text(text, encoding="utf-8")
-    return folder / "bank.toml"
-
-
-local = datetime.fromisoformat  # without a zone, as many a bank writes its times
-
-
-def spending(folder: Path, *, day: int, **other: Any) -> None:
-    """One day's Parquet file."""
-    rows = {
-        "basket": [day * 10, day * 10, day * 10 + 1],
-        "line": [1, 2, 1],
-        "who": ["ann", "ann", "bob"],
-        "shop": ["groceries", "eating_out", "groceries"],
-        "at": [local(f"2025-06-0{day} {hour}:00") for hour in (12, 13, 14)],
-        "spent": [12.34, 5.0, 0.1],
-    }
-    pl.DataFrame(rows | other, strict=False).write_parquet(folder / "days" / f"{day}.parquet")
-
-
-def state(home: Path) -> tuple[Any, ...]:
-    """All that an import could have changed."""
-    made = compose(settings.load(home=home))
-    found = (made.customers.count(), made.log.last_position(), made.offers.current.catalogue.digest)
-    made.database.close()
-    return (*found, sorted(path.name for path in home.iterdir() if path.name.startswith(".import")))
 
 
 def installed(home: Path) -> Installation:
@@ -190,30 +96,6 @@ def test_check_says_what_is_missing_and_what_that_costs_and_changes_nothing(
     assert state(home) == before
 
 
-WRONG: dict[str, tuple[str, str, str]] = {
-    "a date in another form": ("opened", "2020-12-31", "joined_on (their opened) is not written as %d/%m/%Y (row 2)"),
-    "a fraction of a penny": ("balance", "1.005", "balance_pence (their balance) is no whole number of pence (row 2)"),
-    "a word for a number": ("balance", "lots", "balance_pence (their balance) is no number (row 2)"),
-    "an answer unheard of": ("consent", "maybe", "in_app (their consent) must be one of Y, N (row 2)"),
-    "nobody": ("id", "", "customer_id is missing (row 2)"),
-    "somebody twice": ("id", "ann", "the same customer_id and as_of comes more than once (rows 1, 2)"),
-    "a control character": ("id", "b\x07b", "customer_id holds a control character (row 2)"),
-}
-
-
-@pytest.mark.parametrize("what", WRONG)
-def test_one_wrong_value_stops_everything_with_file_column_and_row(
-    home: Path, tmp_path: Path, recsys: Recsys, what: str
-) -> None:
-    column, value, sentence = WRONG[what]
-    path = written(tmp_path / "bank", people={**PEOPLE, column: [PEOPLE[column][0], value, PEOPLE[column][2]]})
-    before = state(home)
-    told = recsys("import", "--map", path)
-    assert told.code == 2
-    assert told.sentence == f"recsys: people.csv: {sentence}"
-    assert state(home) == before
-
-
 def test_the_second_file_counts_its_own_rows_and_ids_are_compared_across_files(
     home: Path, tmp_path: Path, recsys: Recsys
 ) -> None:
@@ -268,20 +150,6 @@ def test_the_hour_of_a_clock_change_is_refused_until_the_map_says_which(
     assert datetime(2025, 10, 26, 1, 30, tzinfo=UTC) in told_at
     assert datetime(2025, 3, 30, 1, 30, tzinfo=UTC) in told_at  # half past two in London's summer
     made.database.close()
-
-
-def test_a_byte_order_mark_harms_nothing_and_a_torn_file_is_refused(home: Path, tmp_path: Path, recsys: Recsys) -> None:
-    path = written(tmp_path / "bank")
-    people = path.parent / "people.csv"
-    people.write_bytes(b"\xef\xbb\xbf" + people.read_bytes())
-    assert recsys("import", "--map", path).code == 0
-    whole = (path.parent / "days" / "2.parquet").read_bytes()
-    (path.parent / "days" / "2.parquet").write_bytes(whole[: len(whole) // 2])
-    before = state(home)
-    told = recsys("import", "--map", path)
-    assert told.code == 2
-    assert "2.parquet: cannot be read" in told.err
-    assert state(home) == before
 
 
 BAD_MAPS: dict[str, tuple[str, str, str]] = {

@@ -175,6 +175,9 @@ def _moment_of_text(series: pl.Series, reading: Reading, *, said: str, where: st
     _refuse(unread, f"{said} is no time such as 2026-03-02T09:00:00Z; give its format", where=where)
     if naive.is_null().all():
         return aware
+    if not reading.zone and aware.is_not_null().any():
+        _refuse(naive.is_not_null(), f"{said} has a time zone in some rows and none in others; give zone in the map "
+                "for those, such as Europe/London", where=where)  # fmt: skip
     return aware.fill_null(_placed(naive, reading, said=said, where=where))
 
 

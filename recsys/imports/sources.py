@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import polars as pl
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.errors import InvalidConfiguration, InvalidTable
+from recsys.imports import csvs, parquet
 from recsys.imports.mapfile import Source
 
 SIZE = 1 << 18
@@ -26,18 +28,24 @@ def read(source: Source, *, columns: list[str], size: int = SIZE) -> Iterator[tu
         yield from _queried(source, columns=columns, size=size)
         return
     for path in source.files:
-        with _readable(path.name):
-            if path.suffix.lower() == ".parquet":
-                rows = pl.scan_parquet(path)
-            else:
-                rows = pl.scan_csv(path, infer_schema=False, separator=source.separator)
-            _needs(columns, known=rows.collect_schema().names(), where=path.name)
+        with _readable(path, separator=source.separator):
             before = 0
-            for frame in rows.select(columns).collect_batches(chunk_size=size, maintain_order=True):
+            for frame in _batches(path, separator=source.separator, columns=columns, size=size):
                 for start in range(0, frame.height, size):
                     part = frame.slice(start, size)
                     yield path.name, before, part
                     before += part.height
+
+
+def _batches(path: Path, *, separator: str, columns: list[str], size: int) -> Iterator[pl.DataFrame]:
+    packed = path.suffix.lower() == ".parquet"
+    rows = pl.scan_parquet(path) if packed else pl.scan_csv(path, infer_schema=False, separator=separator)
+    _needs(columns, known=rows.collect_schema().names(), where=path.name)
+    if not packed:
+        csvs.check_end(path, separator=separator)
+    elif parquet.largest_group(path) > parquet.WHOLE_BYTES:
+        return parquet.page_by_page(path, columns=columns, size=size)
+    return iter(rows.select(columns).collect_batches(chunk_size=size, maintain_order=True))
 
 
 def _queried(source: Source, *, columns: list[str], size: int) -> Iterator[tuple[str, int, pl.DataFrame]]:
@@ -67,8 +75,10 @@ def _needs(columns: list[str], *, known: list[str], where: str) -> None:
 
 
 @contextmanager
-def _readable(name: str) -> Iterator[None]:
+def _readable(path: Path, *, separator: str) -> Iterator[None]:
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        raise InvalidTable(f"cannot be read: {str(error).splitlines()[0][:200]}", where=name) from None
+    except (pl.exceptions.PolarsError, OSError, parquet.Damaged) as error:
+        if path.suffix.lower() != ".parquet" and not isinstance(error, OSError):
+            raise csvs.refusal(path, separator=separator, error=error) from None
+        raise InvalidTable(f"cannot be read: {str(error).splitlines()[0][:200]}", where=path.name) from None

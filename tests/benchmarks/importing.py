@@ -1,6 +1,7 @@
 """Ten million rows of activity from Parquet: checked and staged, beside polars reading and writing the same file.
 
-ROWS=1000000 is another number. A tenth of them first: there the store also takes the latest of each customer.
+ROWS=1000000 is another number. At full size also one row group of a gigabyte, for its memory alone.
+A tenth of them first: there the store also takes the latest of each customer.
 Run: python -m tests.benchmarks importing
 """
 
@@ -18,12 +19,14 @@ import numpy as np
 import polars as pl
 
 from recsys import imports
+from recsys.imports.parquet import largest_group
 from serving.bootstrap import Installation, compose
 from serving.importing import Checked, checking, take
 from serving.settings import Settings
 
 ROWS = int(os.environ.get("ROWS", "10000000"))
 TURNS = 3  # the best of them counts
+ONE_GROUP = 30_000_000
 ROWS_EACH = 500  # of a customer
 MAP = """
 [activity]
@@ -47,6 +50,9 @@ def main() -> None:
     for size in (ROWS // 10, ROWS):
         code = "from tests.benchmarks.importing import main; main()"
         subprocess.run([sys.executable, "-c", code], env=os.environ | {"_IMPORT_ONE": str(size)}, check=True)
+    if ROWS >= 10_000_000:
+        code = f"from tests.benchmarks.importing import one_group; one_group({ONE_GROUP})"
+        subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def _one(n: int) -> None:
@@ -80,6 +86,27 @@ def _told(home: Installation, checked: Checked, *, n: int, polars: float, took: 
     taken = take(home, checked, rounds=None)
     seconds, kept = time.perf_counter() - started, taken.counts["activities accepted"]
     print(f"{'':>11} the store took {kept:,} of them in {seconds:.1f} s, {kept / seconds:,.0f} a second", flush=True)
+
+
+def one_group(n: int) -> None:
+    """A file of n rows in one row group, which polars would hold whole: print its bytes and the peak of a check."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        code = f"from tests.benchmarks.importing import regroup, write; write({n}, {name!r}); regroup({name!r})"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        (folder / "map.toml").write_text(MAP)
+        group = largest_group(folder / "activity.parquet") / 2**20
+        started = time.perf_counter()
+        with checking(compose(Settings(home=folder / "home")), imports.load(folder / "map.toml")):
+            took, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{n:>11,} in one row group of {group:,.0f} MiB: {took:.1f} s, peak {peak:,.0f} MiB", flush=True)
+
+
+def regroup(folder: str) -> None:
+    """Write the file again in one row group."""
+    path = Path(folder) / "activity.parquet"
+    rows = pl.read_parquet(path)
+    rows.write_parquet(path, row_group_size=rows.height)
 
 
 def write(n: int, folder: str) -> None:
