@@ -1,6 +1,7 @@
 """Datasets: a part of the log made into tables that many runs may use, named, versioned and never changed.
 
-    datasets/<name>/<digest>/interactions.parquet   positives, as the customer was known at the decision
+    datasets/<name>/<digest>/interactions.parquet   positives, as the customer was known at the decision, or at an
+                                                    imported opening, which no decision of ours came before
                              lessons.parquet        one row a (decision, slot, stage), told when its window closed
                              rounds.parquet         one row a slot of a decision all of whose windows have closed
                              events.parquet, parts.parquet   the copied log itself, for whatever joins it otherwise
@@ -193,13 +194,13 @@ def _made(home: Installation, name: str, *, since: datetime | None, until: datet
     end = home.log.last_position() if until is None else home.log.position_before(until)
     events, parts = frozen(list(home.log.read(after=start, until=end)))
     log = FrozenLog(events, parts=parts)
-    counts = log.counts()
-    if not counts.get("decision"):
-        raise Misuse("there is no decision in this part of the log to make a dataset of")
     within = replace(home, log=log)
+    interactions = _interactions(within, facts=facts)
+    if interactions.is_empty() and not log.counts().get("decision"):
+        raise Misuse("there is neither a decision nor an imported opening in this part of the log to make a dataset of")
     lessons, rounds = _joined(log, home=home)
     tables = {
-        "interactions": _interactions(within, facts=facts),
+        "interactions": interactions,
         "lessons": lessons,
         "rounds": rounds,
         "events": events,
@@ -304,11 +305,14 @@ def _interactions(home: Installation, *, facts: str) -> pl.DataFrame:
     found = told_interactions(home)
     if facts == IN_STORE:
         found = with_stored_facts(found, home=home)
-    rows = [
-        (decision.decision_id, each.token, decision.made_at, list(each.facts), list(each.history), each.product_id,
-         outcome.kind, each.happened_at, list(each.among))
-        for decision, outcome, each in found
-    ]  # fmt: skip
+    rows = []
+    for decision, outcome, each in found:
+        decision_id = None if decision is None else decision.decision_id
+        made_at = each.happened_at if decision is None else decision.made_at
+        rows.append(
+            (decision_id, each.token, made_at, list(each.facts), list(each.history), each.product_id,
+             outcome.kind, each.happened_at, list(each.among))
+        )  # fmt: skip
     return pl.DataFrame(rows, schema=_INTERACTIONS, orient="row")
 
 

@@ -1,7 +1,8 @@
 """Taking a bank's own tables into an installation: check everything first, change nothing until all of it fits.
 
 What the engine uses is kept where it uses it: products become the catalogue in force, customers and their latest
-activity go to the store, organic outcomes to the log, past decisions to Parquet of rounds beside it. The staged
+activity go to the store, outcomes to the log (as organic ones: what came of somebody else's decision came without
+us), past decisions to Parquet of rounds beside it. The staged
 tables are removed at the end: what nobody reads is not kept. Every part is told under the bank's own ids,
 so an import that was interrupted, or is run again, adds nothing twice.
 """
@@ -44,7 +45,9 @@ from serving import inventory
 from serving.bootstrap import Installation
 from serving.finding import SURFACE
 from serving.housekeeping import STAGED, sweep
+from serving.imported import SOURCE
 from serving.intake import ALWAYS_KNOWN
+from serving.nightly import POSITIVE
 from serving.offer import apply_catalogue
 from serving.permitted import path_of
 
@@ -112,7 +115,7 @@ def take(home: Installation, checked: Checked, *, rounds: Path | None, told: Pro
             said = home.customers.add_activities([activity_of(row) for row in each], told_at=home.clock.now())
             taken.counts.update(f"activities {verdict}" for verdict in said.values())
     if (outcomes := checked.tables.get(OUTCOMES.name)) is not None:
-        for frame in _chunks(outcomes.scan().filter(pl.col("decision_id").is_null())):
+        for frame in _chunks(_without_us(outcomes, decisions=checked.tables.get(DECISIONS.name))):
             _log(home, frame, taken=taken)
             told("outcomes", len(frame))
     if (decisions := checked.tables.get(DECISIONS.name)) is not None:
@@ -303,14 +306,25 @@ def _latest(activity: Staged, *, told: Progress) -> Iterator[list[dict[str, Any]
         yield list(kept.slice(start, _CHUNK).iter_rows(named=True))
 
 
+def _without_us(outcomes: Staged, *, decisions: Staged | None) -> pl.LazyFrame:
+    """Outcomes that no decision of ours came before: organic ones, and what customers did after somebody else's."""
+    told = outcomes.scan()
+    organic = told.filter(pl.col("decision_id").is_null())
+    if decisions is None:
+        return organic
+    asked = decisions.scan().select("decision_id", customer_id="customer_id").unique("decision_id")
+    theirs = told.filter(pl.col("kind").is_in(sorted(POSITIVE))).drop("customer_id").join(asked, on="decision_id")
+    return pl.concat([organic, theirs.select(list(OUTCOMES.schema))])
+
+
 def _log(home: Installation, rows: Sequence[Mapping[str, Any]], *, taken: Taken) -> None:
-    """Organic outcomes into the log."""
+    """Outcomes into the log, as organic ones."""
     tokens = home.customers.tokens([CustomerId(row["customer_id"]) for row in rows])
     entries = [
         Entry(
             Outcome(
                 row["outcome_id"], tokens[CustomerId(row["customer_id"])], row["product_id"], row["kind"],
-                row["happened_at"], None, row["amount_pence"], "import",
+                row["happened_at"], None, row["amount_pence"], SOURCE,
             )
         )
         for row in rows

@@ -24,6 +24,7 @@ from recsys.eventlog import EventLog
 from recsys.records import micros
 from recsys.tracking import Tracker
 from recsys.vocabulary import NOTHING, Decision, Outcome, PermissionChange, Token
+from serving import imported
 from serving.bootstrap import Installation
 from serving.curriculum import teaches
 
@@ -33,11 +34,12 @@ _AGES = (25, 40, 60)
 _BANDS = ("under_25", "25_to_39", "40_to_59", "60_up")
 
 
-def positives(log: EventLog, *, until: datetime | None = None) -> Iterator[tuple[Decision, Outcome]]:
-    """Each first tap or opening of a decided product, with its decision; the hold-out never teaches.
+def positives(log: EventLog, *, until: datetime | None = None) -> Iterator[tuple[Decision | None, Outcome]]:
+    """Each first tap or opening of a product, with the decision it came of; the hold-out never teaches.
 
-    Nothing that a customer did after an objection teaches (MKT-2). Reads every outcome and permission that
-    was recorded before `until`, and then only the few decisions that were acted upon.
+    Without one are the openings that a bank's own tables brought. Nothing that a customer did after an objection
+    teaches (MKT-2). Reads every outcome and permission that was recorded before `until`, and then only the few
+    decisions that were acted upon.
     """
     objected = _objected(log, until=until)
     first: dict[tuple[str, str, str], Outcome] = {}
@@ -45,17 +47,21 @@ def positives(log: EventLog, *, until: datetime | None = None) -> Iterator[tuple
         if until is not None and event.recorded_at >= until:
             break
         body = event.body
-        if isinstance(body, Outcome) and body.decision_id is not None and body.kind in POSITIVE:
+        if isinstance(body, Outcome) and body.kind in POSITIVE and (body.decision_id or body.source == imported.SOURCE):
             if body.token in objected and body.happened_at >= objected[body.token]:
                 continue
-            first.setdefault((body.decision_id, body.product_id, body.kind), body)
-    ids = list(dict.fromkeys(decision_id for decision_id, _, _ in first))
+            first.setdefault((body.decision_id or body.token, body.product_id, body.kind), body)
+    ids = list(dict.fromkeys(each.decision_id for each in first.values() if each.decision_id is not None))
     decisions: dict[str, Decision] = {}
     for start in range(0, len(ids), _PAGE):
         for event in log.decisions(ids[start : start + _PAGE]).values():
             if isinstance(event.body, Decision) and teaches(event.body):
                 decisions[event.body.decision_id] = event.body
-    return ((decisions[each], outcome) for (each, _, _), outcome in first.items() if each in decisions)
+    for outcome in first.values():
+        if outcome.decision_id is None:
+            yield None, outcome
+        elif outcome.decision_id in decisions:
+            yield decisions[outcome.decision_id], outcome
 
 
 def _objected(log: EventLog, *, until: datetime | None) -> dict[Token, datetime]:
@@ -82,28 +88,32 @@ def _interactions(home: Installation, *, until: datetime | None) -> list[Interac
 
 def told_interactions(
     home: Installation, *, until: datetime | None = None
-) -> list[tuple[Decision, Outcome, Interaction]]:
+) -> list[tuple[Decision | None, Outcome, Interaction]]:
     """Each positive with its decision, and what a network may learn of it: nothing that was not known then."""
     catalogue = home.offers.current.catalogue
     found = [
         (decision, outcome) for decision, outcome in positives(home.log, until=until) if outcome.product_id in catalogue
     ]
-    histories = home.customers.subjects_before(sorted({str(decision.token) for decision, _ in found}))
-    return [
-        (
-            decision,
-            outcome,
-            Interaction(
+    tokens = {str(outcome.token) for _, outcome in found}
+    histories = home.customers.subjects_before(sorted(tokens))
+    brought = {str(outcome.token) for decision, outcome in found if decision is None}
+    profiles = imported.profiles(home.customers, brought) if brought else {}
+    told = []
+    for decision, outcome in found:
+        history = histories.get(str(outcome.token), [])
+        if decision is None:
+            each = imported.interaction(outcome, profile=profiles.get(str(outcome.token)), history=history)
+        else:
+            each = Interaction(
                 token=str(decision.token),
                 facts=_facts(decision),
-                history=_before(histories.get(str(decision.token), []), at=micros(decision.made_at)),
+                history=_before(history, at=micros(decision.made_at)),
                 product_id=outcome.product_id,
                 happened_at=outcome.happened_at,
                 among=tuple(each.product_id for each in decision.candidates if each.product_id != NOTHING),
-            ),
-        )
-        for decision, outcome in found
-    ]
+            )
+        told.append((decision, outcome, each))
+    return told
 
 
 def as_known(

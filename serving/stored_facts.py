@@ -12,7 +12,7 @@ from recsys.vocabulary import Decision, Outcome, Profile
 from serving.bootstrap import Installation
 from serving.feature_store_profiles import FeatureStoreProfiles
 
-Found = tuple[Decision, Outcome, Interaction]
+Found = tuple[Decision | None, Outcome, Interaction]
 
 
 def with_stored_facts(found: Sequence[Found], *, home: Installation) -> list[Found]:
@@ -24,12 +24,11 @@ def with_stored_facts(found: Sequence[Found], *, home: Installation) -> list[Fou
     if not isinstance(source, FeatureStoreProfiles):
         raise Misuse('there is no feature store to take facts from: name one in settings.toml (feature_store = "…")')
     who = home.customers.ids_of(sorted({each.token for _, _, each in found}))
-    kept = [
-        (decision, outcome, each, who[decision.token]) for decision, outcome, each in found if decision.token in who
-    ]
-    known = source.known_then([(customer, decision.made_at) for decision, _, _, customer in kept])
+    kept = [(*each, who[each[1].token]) for each in found if each[1].token in who]
+    moments = [outcome.happened_at if decision is None else decision.made_at for decision, outcome, *_ in kept]
+    known = source.known_then([(customer, at) for (*_, customer), at in zip(kept, moments, strict=True)])
     told = list[Found]()
-    for (decision, outcome, each, customer), facts in zip(kept, known, strict=True):
-        values = customer_features(Profile(customer, decision.token, facts), at=decision.made_at)
+    for (decision, outcome, each, customer), at, facts in zip(kept, moments, known, strict=True):
+        values = customer_features(Profile(customer, outcome.token, facts), at=at)
         told.append((decision, outcome, replace(each, facts=values.tolist())))
     return told

@@ -177,7 +177,7 @@ def test_a_recipe_is_replayed_over_what_was_drawn_evenly(recsys: Recsys, lived: 
     [
         (("create", "no/name"), '"no/name" names no dataset'),
         (("create", "open-bandit"), "is a form of `recsys replay`"),
-        (("create", "spring"), "there is no decision in this part of the log"),
+        (("create", "spring"), "there is neither a decision nor an imported opening in this part of the log"),
         (("show", "spring"), 'no dataset is called "spring"; there are none yet'),
         (("create", "spring", "--until", "soon"), '"soon" is no time'),
     ],
