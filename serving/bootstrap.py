@@ -344,8 +344,11 @@ class Service:
                 notes.append(f"the shadow {name} has no snapshot yet: it decides nothing")
         if self.home.orders.trouble:
             missing.append(self.home.orders.trouble)
-        if self.offers.current.retriever is None:
+        newest, live = self.offers.current.retriever, self.live.policy(self._champion)
+        if newest is None:
             notes.append("no embeddings yet: candidates carry no affinity")
+        elif live is not None and live.retriever not in (None, newest):
+            notes.append("the newest embeddings wait for a snapshot of the learner: the pair before them serves")
         return missing, notes
 
     def metrics_text(self) -> bytes:

@@ -169,11 +169,14 @@ def test_a_bundle_and_a_snapshot_go_into_force_as_a_pair_while_requests_are_answ
     for thread in asking:
         thread.start()
     try:
+        until(lambda: answered and answered[-1][0] == first)
         os.kill(bank.learner, signal.SIGSTOP)  # so that the bundle is there long before its snapshot
         try:
             second = publish_bundle(bank.root, seed=2)
             until(lambda: answered[-1][0] == "", seconds=20)  # the encoder has come to the customer: other vectors
             time.sleep(0.5)
+            [note] = bank.client.get("/readyz").json()["notes"]
+            assert note.startswith("the newest embeddings wait for a snapshot of the learner")
         finally:
             os.kill(bank.learner, signal.SIGCONT)
         until(lambda: answered[-1][0] == second, seconds=20)
