@@ -13,9 +13,9 @@ own topic stand where an affinity would, unless a `Life` is given another. Of th
 only a share need be taught, each weighing as many as it stands for (`keep`): a logistic fit loses little by
 it (King and Zeng 2001).
 
-Two measures, both without noise of outcomes (`judged`): points a visit on the states that the recipe's own
-life came to, and (recipe − best fixed list) / (best learnable − best fixed list) there, the references
-found in hindsight on other customers. Lives of two recipes meet the same dice.
+Two measures, both without noise of outcomes (`trial_verdicts.judged`): points a visit on the states that the
+recipe's own life came to, and (recipe − best fixed list) / (best learnable − best fixed list) there, the
+references found in hindsight on other customers. Lives of two recipes meet the same dice.
 """
 
 from __future__ import annotations
@@ -34,13 +34,12 @@ from bandits.recipe import Learner, Recipe
 from bandits.trial_lessons import Book, Shown
 from recsys.bank.app import on_surface
 from recsys.bank.dice import Ints, uniforms
-from recsys.bank.oracle import best_fixed, best_values, fixed_values, slates_value
-from recsys.bank.policies import FLOOR, relative
+from recsys.bank.oracle import best_values, slates_value
 from recsys.bank.product import TOPICS
 from recsys.bank.slates import PmfRule, drawn, softmax
 from recsys.bank.switches import Switches
 from recsys.bank.truth import NEWCOMERS, TRUTHS
-from recsys.bank.visible import FACTS, Watched, widened
+from recsys.bank.visible import FACTS, Watched
 from recsys.bank.world import Bank
 from recsys.errors import InvalidConfiguration
 from recsys.features import ADVICE_SENSITIVE
@@ -50,7 +49,7 @@ from recsys.vocabulary import Bools, Candidate, Floats, ProductId
 
 SURFACE = "home"
 MOST_SEEN = 20.0
-EVERY = 6  # days between those whose visits are kept to be judged
+EVERY = 6  # days between those whose visits are kept to be judged, where nothing else is asked for
 _CALENDAR = ("isa_season", "january", "december", "weekend")
 
 
@@ -70,6 +69,7 @@ class Trial:
     first_log: int = 0  # days at the start on which every visit gets one: the log that the recipe starts from
     keep: float = 0.125  # of lessons in which nothing happened
     blind: bool = False  # teach as if every shown slot had been seen
+    sights: range | None = None  # days whose visits are kept to be judged; None for every sixth
 
     def __post_init__(self) -> None:
         if self.days < 2 or self.customers < 10:
@@ -79,6 +79,11 @@ class Trial:
         if not 0 <= self.first_log <= self.days // 2:
             raise InvalidConfiguration("first_log is 0 to half of the days: the second half is judged")
         self.rewards.taught(self.recipe.reward)
+
+    @property
+    def looked_at(self) -> range:
+        """Days whose visits are kept."""
+        return range(0, self.days, EVERY) if self.sights is None else self.sights
 
     @property
     def products(self) -> tuple[ProductId, ...]:
@@ -113,6 +118,7 @@ class Sight:
     seen: Floats  # (v, P) displays lately
     earned: Floats  # (v,)
     scores: Floats  # (v, P) as the recipe scored
+    first: Ints  # (v,) the product in the first slot, -1 for none
 
 
 class Life:
@@ -162,8 +168,10 @@ class Life:
         chosen, likeliest = self._chosen(scores, suited, luck, new=self._new(policy), even_share=share)
         values = bank.values_at(here)
         earned = slates_value(values, chosen, examination=examination)
-        if day.number % EVERY == 0:
-            self.sights.append(Sight(day.number, here.rows, values, suited, visible, seen, earned, scores))
+        if day.number in self.trial.looked_at:
+            self.sights.append(
+                Sight(day.number, here.rows, values, suited, visible, seen, earned, scores, chosen[:, 0])
+            )
         outcomes = bank.respond_at(here, chosen)
         bank.later()
         shown = Shown(day.number, here, chosen, told, affinity, suited, seen)
@@ -241,57 +249,6 @@ def viewed(visible: Floats, *, topics: Ints) -> Floats:
     """(v, P) how much each customer looked at the topic of each product lately, about within −1 and 3."""
     views: Floats = visible[:, FACTS.stop : FACTS.stop + len(TOPICS)][:, topics] - 0.5
     return views
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """Expected points a visit on the states that a life came to, from some day on."""
-
-    earned: float
-    fixed: float
-    learnable: float
-    oracle: float
-
-    @property
-    def relative(self) -> float:
-        """0 for the best fixed list, 1 for the best that can be learnt from what a bank sees."""
-        return relative(self.earned, fixed=self.fixed, learnable=self.learnable)
-
-
-def judged(life: Life, *, since: int) -> Judged:
-    """Judge the visits kept from day `since` on; references are found on the other half of the customers."""
-    kept = [sight for sight in life.sights if sight.number >= since]
-    rows, values, suited, seen, earned = (
-        np.concatenate([getattr(each, name) for each in kept])
-        for name in ("rows", "values", "suited", "seen", "earned")
-    )
-    wide = widened(np.concatenate([each.visible for each in kept]))
-    examination = life.bank.examination(SURFACE)
-    fixed, learnable = np.zeros(len(rows)), np.zeros(len(rows))
-    for half in (0, 1):
-        fit, ask = rows % 2 != half, rows % 2 == half
-        order = best_fixed(values[fit], eligible=suited[fit], examination=examination)
-        fixed[ask] = fixed_values(order, values[ask], eligible=suited[ask], examination=examination)
-        scores = _learnt(wide, seen, values=values, suited=suited, fit=fit)[ask]
-        learnable[ask] = best_values(values[ask], score=scores, eligible=suited[ask], examination=examination)
-    best = best_values(values, eligible=suited, examination=examination)
-    return Judged(float(earned.mean()), float(fixed.mean()), float(learnable.mean()), float(best.mean()))
-
-
-def _learnt(wide: Floats, seen: Floats, *, values: Floats, suited: Bools, fit: Bools) -> Floats:
-    """(v, P) scores of a ridge on the logarithm of the true values: what can be seen, and displays lately."""
-    scores = np.zeros(values.shape)
-    for column in range(values.shape[1]):
-        design = np.hstack([wide, seen[:, [column]], np.log1p(seen[:, [column]])])
-        kept = fit & suited[:, column]
-        if not kept.any():
-            continue
-        logs = np.log(np.maximum(values[kept, column], FLOOR))
-        gram = design[kept].T @ design[kept] + np.eye(design.shape[1])
-        weights = np.linalg.solve(gram, design[kept].T @ logs)
-        spread = float(np.var(logs - design[kept] @ weights))
-        scores[:, column] = np.exp(design @ weights + spread / 2.0)
-    return scores
 
 
 def _candidate(product: ProductId) -> Candidate:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from bandits.recipe import Recipe
-from bandits.trials import Judged, Life, Trial, judged
+from bandits.trial_verdicts import Judged, judged
+from bandits.trials import Life, Trial
 from recsys.rewards import Rewards
 
 _SMOOTH = 7  # days of which a curve's point is the mean

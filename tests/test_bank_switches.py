@@ -10,12 +10,13 @@ import pytest
 from recsys.bank.merchants import SENT
 from recsys.bank.needs import isa_room
 from recsys.bank.occasions import campaign, examined, lures
-from recsys.bank.rates import BANK_RATE, aer_of, bank_rate, gaps, rates_between
+from recsys.bank.rates import BANK_RATE, CUT, aer_of, bank_rate, gaps, rates_between
 from recsys.bank.switches import (
     CAMPAIGN_DAYS,
     CREATIVE_SWAP_DAY,
     DUD_DAY,
     NEW_PRODUCT_DAY,
+    RATE_CUT_DAY,
     RETIRED_DAY,
     UI_CHANGE_DAY,
     Switches,
@@ -130,6 +131,22 @@ def test_competitors_jump_and_gaps_move_needs() -> None:
     year = np.array([gaps(ALL, seed=1, start=TODAY, day=TODAY + day) for day in range(0, 365, 5)])
     assert 0.1 < year[:, ALL.index("pot")].std() < 0.8
     assert not year[:, ALL.index("loan")].any()
+
+
+def test_a_cut_of_our_rates_is_in_the_tables_and_in_what_customers_want() -> None:
+    cut_on = Switches(rate_cut=True).rate_cut_on(TODAY)
+    assert cut_on == TODAY + RATE_CUT_DAY
+    assert Switches().rate_cut_on(TODAY) is None
+    usual, cut = (aer_of("pot", day=cut_on, cut_on=each) for each in (None, cut_on))
+    assert usual is not None
+    assert cut == pytest.approx(usual - CUT)
+    assert aer_of("pot", day=cut_on - 1, cut_on=cut_on) == aer_of("pot", day=cut_on - 1)
+    told = dict((day, aer) for _, day, aer in rates_between(("pot",), first=TODAY, last=TODAY + 364, cut_on=cut_on))
+    assert told[date.fromordinal(cut_on)] == cut
+    before, after = (
+        gaps(ALL, seed=1, start=TODAY, day=cut_on, cut_on=each)[ALL.index("pot")] for each in (None, cut_on)
+    )
+    assert after == pytest.approx(before - CUT)
 
 
 def test_from_april_2027_those_under_65_may_save_less_cash_free_of_tax() -> None:

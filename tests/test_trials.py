@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from bandits.exploration import Exploration
 from bandits.recipe import Recipe
-from bandits.trials import Life, Trial, judged, rule_of
+from bandits.trial_verdicts import judged
+from bandits.trials import Life, Trial, rule_of
 from recsys.errors import InvalidConfiguration
 from recsys.rewards import FORMS, load, parse
 from recsys.tracking import MemoryTracker

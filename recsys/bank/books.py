@@ -85,7 +85,8 @@ class Books:
         """(P,) points by which our rates lie over competitors' on day `number`."""
         if not self.switches.rates:
             return np.zeros(len(self.truths.ids))
-        return gaps(self.truths.ids, seed=self.seed, start=self.start, day=self.start + number)
+        cut_on = self.switches.rate_cut_on(self.start)
+        return gaps(self.truths.ids, seed=self.seed, start=self.start, day=self.start + number, cut_on=cut_on)
 
     def open(self, slots: Shown, drawn: Drawn, *, at: Floats, morning: Morning) -> tuple[Ints, Happenings]:
         """Book what cards decided, once for each customer and product: (slots, openings); fates learn of taps."""

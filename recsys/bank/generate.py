@@ -275,7 +275,8 @@ def still_tables(order: Order) -> dict[str, pl.DataFrame]:
         for creative in product.creatives
     ]
     first = order.start.toordinal()
-    known = rates_between(order.products, first=first, last=first + order.days - 1)
+    cut_on = order.switches.rate_cut_on(first)
+    known = rates_between(order.products, first=first, last=first + order.days - 1, cut_on=cut_on)
     rates = [(product, day, round(aer / 100, 4)) for product, day, aer in known]
     return {
         "products": pl.DataFrame(products, schema=tables.PRODUCTS.schema),

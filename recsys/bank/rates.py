@@ -36,6 +36,7 @@ BANK_RATE = (
 EASY_ACCESS, FIXED = 0.28, 0.51
 GAP_PULL = 1.6  # on need, for each point of our rate over competitors'
 JUMP_DAYS, JUMP_CHANCE, JUMP_SPREAD = 30, 0.45, 0.35
+CUT = 1.0  # points by which a bank that cuts its own rates (`Switches.rate_cut`) pays less than its products usually do
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,10 @@ def bank_rate(day: int) -> float:
     return BANK_RATE[max(bisect_right(steps, day) - 1, 0)][1]
 
 
-def aer_of(product_id: ProductId, *, day: int) -> float | None:
+def aer_of(product_id: ProductId, *, day: int, cut_on: int | None = None) -> float | None:
     """What the product pays on a day, in percent a year to two places; None for one without a rate.
+
+    From the ordinal `cut_on` on it pays CUT less.
 
     >>> aer_of("fixed-1y", day=date(2025, 7, 1).toordinal())
     4.25
@@ -76,36 +79,43 @@ def aer_of(product_id: ProductId, *, day: int) -> float | None:
     if product_id not in PRICED:
         return None
     priced = PRICED[product_id]
-    return round(priced.aer + priced.passes * (bank_rate(day) - 3.75), 2)
+    return round(priced.aer + priced.passes * (bank_rate(day) - 3.75) - _cut(day, cut_on=cut_on), 2)
 
 
 def rates_between(
-    product_ids: tuple[ProductId, ...], *, first: int, last: int
+    product_ids: tuple[ProductId, ...], *, first: int, last: int, cut_on: int | None = None
 ) -> Iterator[tuple[ProductId, date, float]]:
     """(product, from, AER) for every rate in force on some day of [first, last], by product and date."""
     for product in product_ids:
         known: float | None = None
-        for day in (first, *(step.toordinal() for step, _ in BANK_RATE if first < step.toordinal() <= last)):
-            if (aer := aer_of(product, day=day)) is not None and aer != known:
+        changes = {step.toordinal() for step, _ in BANK_RATE} | ({cut_on} if cut_on is not None else set())
+        for day in (first, *sorted(day for day in changes if first < day <= last)):
+            if (aer := aer_of(product, day=day, cut_on=cut_on)) is not None and aer != known:
                 known = aer
                 yield product, date.fromordinal(day), aer
 
 
-def gaps(product_ids: tuple[ProductId, ...], *, seed: int, start: int, day: int) -> Floats:
+def gaps(
+    product_ids: tuple[ProductId, ...], *, seed: int, start: int, day: int, cut_on: int | None = None
+) -> Floats:
     """(P,) points by which our rate lies over competitors'; 0 for products without a rate.
 
     They match us on the bank's first day (`start`), pass on a whole .4 of every step, and every 30
     days jump with a chance of .45, up or down, each product by dice of its own.
     """
-    step = bank_rate(day) - bank_rate(start)
+    step, cut = bank_rate(day) - bank_rate(start), _cut(day, cut_on=cut_on)
     return np.array(
         [
-            (PRICED[product].passes - 0.4) * step - _jumped(product, seed, (day - start) // JUMP_DAYS)
+            (PRICED[product].passes - 0.4) * step - cut - _jumped(product, seed, (day - start) // JUMP_DAYS)
             if product in PRICED
             else 0.0
             for product in product_ids
         ]
     )
+
+
+def _cut(day: int, *, cut_on: int | None) -> float:
+    return 0.0 if cut_on is None or day < cut_on else CUT
 
 
 @lru_cache(maxsize=4096)

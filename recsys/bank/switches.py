@@ -18,7 +18,7 @@ from recsys.errors import InvalidConfiguration
 from recsys.facts import nearest
 
 NEW_PRODUCT_DAY, DUD_DAY, RETIRED_DAY = 120, 180, 150
-CREATIVE_SWAP_DAY, UI_CHANGE_DAY, DRIFT_DAY = 75, 135, 100
+CREATIVE_SWAP_DAY, UI_CHANGE_DAY, DRIFT_DAY, RATE_CUT_DAY = 75, 135, 100, 150
 CAMPAIGN_DAYS = range(60, 74)
 
 
@@ -45,8 +45,13 @@ class Switches:
     creative_swap: bool = False  # day 75: half of the products get new wording, better or worse
     campaign: bool = False  # days 60 to 73: advertising outside the app moves 30 % of customers
     ui_change: bool = False  # day 135: the second place of a carousel gains, the first loses
+    rate_cut: bool = False  # day 150: our savings pay a point less than before, competitors' do not
     drift: bool = False  # day 100: a fifth of customers want other things than before
     growth: bool = False  # 5 % new customers a month, younger
+
+    def rate_cut_on(self, start: int) -> int | None:
+        """The ordinal of the day from which our savings pay less, of a bank that starts on `start`; None for never."""
+        return start + RATE_CUT_DAY if self.rate_cut else None
 
     @classmethod
     def none(cls) -> Switches:

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from bandits.recipe import parse_recipes
-from bandits.trials import Life, Trial, judged
+from bandits.trial_verdicts import judged
+from bandits.trials import Life, Trial
 from embeddings import bundle as bundles
 from embeddings.encoding import encoder_of
 from embeddings.nightly import BundleRefused, train_bundle
