@@ -47,7 +47,16 @@ class PopularityLearner:
             self._count(one)
         return len(lessons)
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0) -> None:
+    def teach(
+        self,
+        context: Context,
+        candidate: Candidate,
+        *,
+        stage: str,
+        label: float,
+        weight: float = 1.0,
+        importance: float = 1.0,
+    ) -> None:
         """One lesson without its decision; raises `Misuse` for poison."""
         self._count(checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain))
 
@@ -152,7 +161,16 @@ class StillLearner:
         self._taught += len([checked(lesson, chain=self.chain) for lesson in lessons])
         return len(lessons)
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0) -> None:
+    def teach(
+        self,
+        context: Context,
+        candidate: Candidate,
+        *,
+        stage: str,
+        label: float,
+        weight: float = 1.0,
+        importance: float = 1.0,
+    ) -> None:
         """One lesson without its decision; raises `Misuse` for poison."""
         checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain)
         self._taught += 1

@@ -102,7 +102,16 @@ class LinearLearner:
             self._learn(one)
         return len(lessons)
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0) -> None:
+    def teach(
+        self,
+        context: Context,
+        candidate: Candidate,
+        *,
+        stage: str,
+        label: float,
+        weight: float = 1.0,
+        importance: float = 1.0,
+    ) -> None:
         """One lesson without its decision; raises `Misuse` for poison."""
         self._learn(checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain))
 

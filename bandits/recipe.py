@@ -97,10 +97,20 @@ class Learner(Protocol):
     def learn(self, lessons: Sequence[Lesson]) -> int:
         """Learn from lessons in their order; how many taught. Raises `Misuse` before learning any."""
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0) -> None:
+    def teach(
+        self,
+        context: Context,
+        candidate: Candidate,
+        *,
+        stage: str,
+        label: float,
+        weight: float = 1.0,
+        importance: float = 1.0,
+    ) -> None:
         """One lesson without its decision: `stage` given the one before came out as `label` in [0, 1].
 
-        `weight` says how many lessons it counts for, from 0 (it only counts as taught) to `teaching.HEAVIEST`.
+        `weight` says how many lessons it counts for, from 0 (it only counts as taught) to `teaching.HEAVIEST`, and
+        `importance` how much rarer than by an even draw the candidate was drawn (`teaching.importance_of`).
         """
 
     def snapshot(self, version: int) -> Policy:

@@ -28,6 +28,7 @@ from bandits.intervals import Interval, normal, wilson
 from bandits.learner import make_learner
 from bandits.policy import checked_pmf
 from bandits.recipe import Learner, Recipe
+from bandits.teaching import importance_of
 from recsys.datasets import Labelled, LoggedBandit
 from recsys.errors import InvalidPropensity, InvalidTable
 from recsys.vocabulary import NOTHING, Bools, Candidate, Context, Floats
@@ -119,7 +120,7 @@ def replay_uniform(
         row, pmf = seat.draw(context, number=i, open_=None if dataset.open_ is None else dataset.open_[i])
         weighted[i] = pmf[shown] / dataset.propensities[i] * reward
         if row == shown:
-            seat.learn(context, row, reward=reward)
+            seat.learn(context, row, reward=reward, pmf=pmf)
             matched.append(reward)
         if (i + 1) % every == 0 or i + 1 == len(dataset):
             yield Replayed(
@@ -143,9 +144,9 @@ def progressive(dataset: Labelled, recipe: Recipe = RECIPE, *, seed: int = 0, ev
     rewards = np.zeros(n)
     for i, at in enumerate(np.random.default_rng(seed).permutation(n)):
         context = dataset.context(int(at))
-        row, _ = seat.draw(context, number=i)
+        row, pmf = seat.draw(context, number=i)
         rewards[i] = float(row == dataset.labels[at])
-        seat.learn(context, row, reward=rewards[i])
+        seat.learn(context, row, reward=rewards[i], pmf=pmf)
         if (i + 1) % every == 0 or i + 1 == n:
             uniform = Interval(1.0 / k, 1.0 / k, 1.0 / k, i + 1)
             yield Replayed(
@@ -173,8 +174,9 @@ class Seat:
             raise InvalidPropensity(float(pmf[row]), where=policy.name)
         return row, pmf
 
-    def learn(self, context: Context, row: int, *, reward: float) -> None:
-        """Teach what the drawn row earned."""
+    def learn(self, context: Context, row: int, *, reward: float, pmf: Floats) -> None:
+        """Teach what the row earned that was drawn from `pmf`."""
         if self._candidates[row].product_id == NOTHING:  # the null choice teaches nothing, as in service
             return
-        self._learner.teach(context, self._candidates[row], stage=STAGE, label=reward)
+        importance = importance_of(float(pmf[row]), n_open=int(np.count_nonzero(pmf)))
+        self._learner.teach(context, self._candidates[row], stage=STAGE, label=reward, importance=importance)

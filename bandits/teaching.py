@@ -6,7 +6,10 @@ lessons). What fails here raises `Misuse`; putting it in quarantine is the calle
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from bandits.chain import Chain
 from bandits.impersonal import advice_sensitive
@@ -32,6 +35,7 @@ class Taught:
     stage: int  # row in the chain
     label: float  # in [0, MOST]
     weight: float = 1.0  # in [0, HEAVIEST]: how many lessons it counts for
+    importance: float = 1.0  # how much rarer than by an even draw it was drawn
     day: int | None = None  # of business time (`date.toordinal`), where it is known
 
 
@@ -59,23 +63,41 @@ def checked(lesson: Lesson, *, chain: Chain) -> Taught:
         raise InvalidPmf("the logged one is negative, not finite or does not sum to 1", where=where)
     if slot not in decision.slots:
         raise Misuse(f"{where}: the slate holds no such slot")
-    return _told(lesson, candidate, chain=chain)
+    importance = importance_of(slot.propensity, n_open=int(np.count_nonzero(pmf)))
+    return _told(lesson, candidate, chain=chain, importance=importance)
 
 
-def _told(lesson: Lesson, candidate: Candidate, *, chain: Chain) -> Taught:
+def importance_of(propensity: float, *, n_open: int) -> float:
+    """How much rarer than by an even draw among `n_open` something was drawn that had this probability.
+
+    >>> importance_of(0.05, n_open=4), importance_of(1.0, n_open=1)
+    (5.0, 1.0)
+    """
+    return 1.0 / (propensity * n_open)
+
+
+def _told(lesson: Lesson, candidate: Candidate, *, chain: Chain, importance: float = 1.0) -> Taught:
     values = checked_values(
         lesson.decision.context,
         candidate,
         stage=lesson.stage,
         label=float(lesson.label),
         weight=lesson.weight,
+        importance=importance,
         chain=chain,
     )
     return replace(values, day=lesson.ripe_at.toordinal())
 
 
 def checked_values(
-    context: Context, candidate: Candidate, *, stage: str, label: float, chain: Chain, weight: float = 1.0
+    context: Context,
+    candidate: Candidate,
+    *,
+    stage: str,
+    label: float,
+    chain: Chain,
+    weight: float = 1.0,
+    importance: float = 1.0,
 ) -> Taught:
     """The same for a lesson without a decision."""
     where = f"stage {stage}, product {candidate.product_id}"
@@ -85,13 +107,15 @@ def checked_values(
         raise Misuse(f"{where}: expected a label in [0, {MOST:g}], got {label}")
     if not 0.0 <= weight <= HEAVIEST:
         raise Misuse(f"{where}: expected a weight in [0, {HEAVIEST:g}], got {weight}")
+    if not 0.0 < importance < math.inf:
+        raise Misuse(f"{where}: expected an importance above 0, got {importance}")
     if len(context.names) != len(context.values) or len(candidate.names) != len(candidate.values):
         raise Misuse(f"{where}: feature names and values do not pair")
     if not (_bounded(context.values) and _bounded_candidate(candidate)):
         raise Misuse(f"{where}: a feature is not finite or beyond ±{BOUND:g}")
     if advice_sensitive(candidate):  # what is learned of it is learned of everybody (ADV-2)
         context, candidate = impersonal_context(context), impersonal_candidate(candidate)
-    return Taught(context, candidate, chain.row(stage), label, weight)
+    return Taught(context, candidate, chain.row(stage), label, weight, importance)
 
 
 def sound(decision: Decision) -> bool:

@@ -26,7 +26,7 @@ from bandits.exploration import Exploration
 from bandits.forgetting import Calendar
 from bandits.newcomers import Newcomers
 from bandits.recipe import Recipe
-from bandits.regression import Settings
+from bandits.regression import MOST_IMPORTANT, Settings
 from bandits.rehearsal import Kept, Rehearsal
 from bandits.state import pack, unpack
 from bandits.teaching import Taught, checked, checked_values
@@ -145,9 +145,22 @@ class VowpalLearner:
             self._learn(one)
         return len(lessons)
 
-    def teach(self, context: Context, candidate: Candidate, *, stage: str, label: float, weight: float = 1.0) -> None:
+    def teach(
+        self,
+        context: Context,
+        candidate: Candidate,
+        *,
+        stage: str,
+        label: float,
+        weight: float = 1.0,
+        importance: float = 1.0,
+    ) -> None:
         """One lesson without its decision; raises `Misuse` for poison."""
-        self._learn(checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain))
+        self._learn(
+            checked_values(
+                context, candidate, stage=stage, label=label, weight=weight, importance=importance, chain=self.chain
+            )
+        )
 
     def _learn(self, one: Taught) -> None:
         if (kept := self._calendar.share(one)) < 1.0:
@@ -156,15 +169,26 @@ class VowpalLearner:
         table = self.crossing.table(one.context, [one.candidate])
         if self.settings.forgetting.by_lesson:
             _weights(self.workspaces[one.stage])[table.indices, _SUMS] *= np.float32(self.settings.keep)
-        lesson = Kept(
-            table.indices.astype(np.uint64), table.values.astype(np.float32), one.stage, one.label, one.weight
-        )
+        label, weight = self._regressed(one, table)
+        lesson = Kept(table.indices.astype(np.uint64), table.values.astype(np.float32), one.stage, label, weight)
         for each in (lesson, *self._rehearsal.lessons(self._taught)):
             self._step(each)
         self._rehearsal.keep(lesson)
         self._earned.learn(one)
         self._newcomers.learn(one)
         self._taught += 1
+
+    def _regressed(self, one: Taught, table: Table) -> tuple[float, float]:
+        """Label and weight of a lesson under the recipe's kind of regression (bandits/regression.py)."""
+        importance = min(one.importance, MOST_IMPORTANT)
+        match self.settings.regression:
+            case "mtr":
+                return one.label, one.weight * importance
+            case "dr":
+                weights = _weights(self.workspaces[one.stage])[table.indices, 0]
+                guess = float(np.clip(self.settings.start + weights @ table.values, 0.0, 1.0))
+                return guess + importance * (one.label - guess), one.weight
+        return one.label, one.weight
 
     def _step(self, lesson: Kept) -> None:
         group: Any = self._example[_GROUP]

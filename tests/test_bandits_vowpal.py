@@ -59,6 +59,35 @@ def test_it_learns_the_rates_of_each_context(options: dict[str, float | str]) ->
         assert told == pytest.approx(rate, abs=0.15)
 
 
+def told_of_a_rare_draw(regression: str, *, importance: float) -> float:
+    """The chance that a learner sees in what never happened in 50 lessons and then did."""
+    learner = vowpal.new(Recipe("bandit", options=SMALL | {"loss": "squared", "regression": regression}), REWARDS)
+    where, pot = Context(("payday",), (1.0,)), Candidate("pot")
+    for _ in range(50):
+        learner.teach(where, pot, stage="tapped", label=0.0)
+    learner.teach(where, pot, stage="tapped", label=1.0, importance=importance)
+    return float(learner.snapshot(1).probabilities(where, [pot])[0, 0])
+
+
+@pytest.mark.parametrize("regression", ["mtr", "dr"])
+def test_what_was_rarely_drawn_counts_for_more_where_the_recipe_says_so(regression: str) -> None:
+    evenly = told_of_a_rare_draw("even", importance=4.0)
+    assert evenly == told_of_a_rare_draw("even", importance=1.0)
+    assert told_of_a_rare_draw(regression, importance=4.0) > 1.1 * evenly
+    assert told_of_a_rare_draw(regression, importance=1.0) == pytest.approx(evenly)
+    at_most = [told_of_a_rare_draw(regression, importance=many) for many in (10.0, 1e9)]
+    assert at_most[0] == at_most[1]
+
+
+@pytest.mark.parametrize("poison", [0.0, -1.0, np.inf, np.nan])
+def test_an_importance_that_is_no_number_teaches_nothing(poison: float) -> None:
+    learner = vowpal.new(Recipe("bandit", options=SMALL), REWARDS)
+    before = learner.state()
+    with pytest.raises(Misuse, match="importance"):
+        learner.teach(moment(), Candidate("pot"), stage="tapped", label=1.0, importance=poison)
+    assert learner.state() == before
+
+
 def test_a_score_is_the_chain_of_stages_times_their_worth() -> None:
     learner = vowpal.new(Recipe("bandit", options=SMALL), REWARDS)
     learner.learn(lessons(120))
@@ -141,7 +170,16 @@ def test_many_contexts_do_not_grow_the_cache_for_ever(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     "options",
-    [{"rate": 1.0}, {"loss": "hinge"}, {"learning_rate": 0.0}, {"prior": 1.0}, {"knots": 1}, {"bits": 40}],
+    [
+        {"rate": 1.0},
+        {"loss": "hinge"},
+        {"learning_rate": 0.0},
+        {"prior": 1.0},
+        {"knots": 1},
+        {"bits": 40},
+        {"regression": "ips"},
+        {"regression": "dr", "loss": "logistic"},
+    ],
     ids=str,
 )
 def test_contradictory_options_are_refused(options: dict[str, float | str]) -> None:

@@ -141,7 +141,7 @@ def test_a_cut_of_our_rates_is_in_the_tables_and_in_what_customers_want() -> Non
     assert usual is not None
     assert cut == pytest.approx(usual - CUT)
     assert aer_of("pot", day=cut_on - 1, cut_on=cut_on) == aer_of("pot", day=cut_on - 1)
-    told = dict((day, aer) for _, day, aer in rates_between(("pot",), first=TODAY, last=TODAY + 364, cut_on=cut_on))
+    told = {day: aer for _, day, aer in rates_between(("pot",), first=TODAY, last=TODAY + 364, cut_on=cut_on)}
     assert told[date.fromordinal(cut_on)] == cut
     before, after = (
         gaps(ALL, seed=1, start=TODAY, day=cut_on, cut_on=each)[ALL.index("pot")] for each in (None, cut_on)

@@ -95,9 +95,7 @@ def rates_between(
                 yield product, date.fromordinal(day), aer
 
 
-def gaps(
-    product_ids: tuple[ProductId, ...], *, seed: int, start: int, day: int, cut_on: int | None = None
-) -> Floats:
+def gaps(product_ids: tuple[ProductId, ...], *, seed: int, start: int, day: int, cut_on: int | None = None) -> Floats:
     """(P,) points by which our rate lies over competitors'; 0 for products without a rate.
 
     They match us on the bank's first day (`start`), pass on a whole .4 of every step, and every 30

@@ -127,9 +127,9 @@ def played(game: Game, recipe: Recipe, *, seed: int) -> float:
     seat = Seat(make_learner(recipe, one_stage(STAGE)), table.candidates, run=f"{table.name}:{seed}")
     for number, (at, pays) in enumerate(zip(game.order.tolist(), game.pays.tolist(), strict=True)):
         context = table.context(at)
-        row, _ = seat.draw(context, number=number)
+        row, pmf = seat.draw(context, number=number)
         reward = float(pays and row == table.labels[at])
-        seat.learn(context, row, reward=reward)
+        seat.learn(context, row, reward=reward, pmf=pmf)
         earned += reward
     return earned / len(game.order)
 
