@@ -1,4 +1,4 @@
-"""VowpalWabbit, the online learner: the only file that may name it.
+"""VowpalWabbit, the online learner; beside it only `engine.py`, for comparison, names the engine.
 
 One regression per reward stage (P(tapped | seen), P(opened | tapped), …), on features that we cross
 and hash ourselves, pushed as arrays into one reused example. Of VW we use the adaptive, invariant

@@ -25,7 +25,7 @@ DOORS = {
     "torch": {f"embeddings/{name}.py" for name in ("two_tower", "sequential", "losses", "fitting", "training",
                                                   "sequence_training", "encoding")},
     "faiss": {"embeddings/index.py"},
-    "vowpal_wabbit_next": {"bandits/vowpal.py"},
+    "vowpal_wabbit_next": {"bandits/vowpal.py", "bandits/engine.py"},
     "mlflow": {"recsys/tracking.py"},
     "pyarrow": {"recsys/imports/parquet.py"},
     "sqlalchemy": {"recsys/imports/sources.py", *(f"recsys/{store}.py" for store in STORES)},  # theirs, and ours

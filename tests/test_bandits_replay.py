@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bandits.engine import Engine
 from bandits.exploration import Exploration
 from bandits.learner import Recipe
 from bandits.replay import RECIPE, Replayed, progressive, replay_uniform
 from recsys import datasets
 from recsys.datasets import Labelled, LoggedBandit
-from recsys.errors import InvalidTable
+from recsys.errors import InvalidConfiguration, InvalidTable
 from tests.test_datasets import SHARED, needs_shared
 
 SMALL = replace(RECIPE, learner="vowpal", options={"loss": "squared", "knots": 3, "bits": 14})
@@ -129,6 +130,33 @@ def test_the_same_seed_gives_the_same_replay_and_another_does_not() -> None:
 
 @pytest.mark.shared_data
 @needs_shared
+@pytest.mark.parametrize(
+    "arguments", ["--epsilon 0.1", "--squarecb --cb_type mtr", "--cover 3 --cb_type dr", "--bag 3"]
+)
+def test_the_engines_own_explorers_are_reachable(arguments: str) -> None:
+    result = last(progressive(labelled(), Engine(arguments), seed=2))
+    assert result.learner is not None
+    assert result.learner.low > result.rival.high
+    assert result.recipe == f"vw {arguments}"
+    again = last(progressive(labelled(), Engine(arguments), seed=2))
+    assert again == result
+
+
+def test_the_engine_replays_a_uniform_log_too() -> None:
+    result = last(replay_uniform(logged(), Engine("--squarecb"), seed=0))
+    assert result.learner is not None
+    assert result.ips is not None
+    assert result.learner.low > result.rival.high
+    assert result.ips.low > result.rival.high
+
+
+def test_arguments_that_the_engine_refuses_are_told() -> None:
+    with pytest.raises(InvalidConfiguration, match="VW refuses '--nonsense': unrecognised option"):
+        Engine("--nonsense")
+
+
+@pytest.mark.shared_data
+@needs_shared
 def test_real_pen_strokes_are_learned_in_one_pass() -> None:
     digits = datasets.classification(SHARED / "bandit_pendigits.parquet")
     few = replace(digits, contexts=digits.contexts[:4000], labels=digits.labels[:4000])
@@ -144,4 +172,5 @@ def test_real_clicks_count_only_where_they_match() -> None:
     result = last(replay_uniform(log, RECIPE, every=5000))
     assert result.learner is not None
     assert result.counted == pytest.approx(10_000 / 34, abs=60)
-    assert result.learner.low < result.rival.estimate < result.learner.high  # 46 clicks cannot tell them apart
+    assert result.ips is not None
+    assert result.ips.low < result.rival.estimate < result.ips.high  # 46 clicks cannot tell them apart

@@ -85,6 +85,19 @@ def test_another_label_and_another_recipe_may_be_named(recsys: Recsys, tracker: 
     assert recsys(*given, "--recipe", f"{tmp_path / 'none.toml'}:fair").code == 2
 
 
+def test_the_engines_own_bandit_may_be_asked_for(recsys: Recsys, tracker: MemoryTracker, tmp_path: Path) -> None:
+    path = square(tmp_path / "square.parquet")
+    done = recsys("replay", "--dataset", "classification", path, "--vw", "--cover 3")
+    assert done.code == 0
+    assert done.out.startswith("vw --cover 3 on square: mean reward 0.")
+    assert tracker.runs[0].parameters["recipe"] == "vw --cover 3"
+    refused = recsys("replay", "--dataset", "classification", path, "--vw", "--nonsense")
+    assert refused.code != 0
+    assert "VW refuses '--nonsense'" in refused.err
+    both = recsys("replay", "--dataset", "classification", path, "--vw", "", "--recipe", "x.toml:y")
+    assert "give one of them" in both.err
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from bandits.engine import Engine
 from bandits.intervals import Interval
 from bandits.recipe import Recipe
 from bandits.replay import RECIPE, Replayed, progressive, replay_uniform
@@ -51,6 +52,9 @@ class Origin:
 @click.option("--behaviour-policy", help="of open-bandit: whose rows (default random)")
 @click.option("--label", help="of classification: the column that holds the label (default label)")
 @click.option("--recipe", "recipe_at", metavar="FILE:NAME", help="what learns (default: one recipe for every data set)")
+@click.option(
+    "--vw", metavar="ARGUMENTS", help="VowpalWabbit's own bandit instead, e.g. '--cover 3'; '' for its default"
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
 def command(
@@ -61,6 +65,7 @@ def command(
     behaviour_policy: str | None,
     label: str | None,
     recipe_at: str | None,
+    vw: str | None,
     seed: int,
     *,
     as_json: bool,
@@ -72,7 +77,7 @@ def command(
     (recsys dataset create) counts like open-bandit, by the first slots that were drawn evenly; it takes no PATH.
     """
     chosen = settings.load()
-    recipe = RECIPE if recipe_at is None else recipe_files.recipe_at(recipe_at)
+    recipe = _learns(recipe_at, vw)
     public = {"campaign": campaign, "behaviour_policy": behaviour_policy}
     table: LoggedBandit | Labelled
     made = None
@@ -102,6 +107,14 @@ def command(
         click.echo(f"\nIn MLflow, experiment {EXPERIMENT}: {url or f'mlflow ui --backend-store-uri {chosen.tracking}'}")
 
 
+def _learns(recipe_at: str | None, vw: str | None) -> Recipe | Engine:
+    if vw is None:
+        return RECIPE if recipe_at is None else recipe_files.recipe_at(recipe_at)
+    if recipe_at is not None:
+        raise Misuse("--recipe and --vw both say what learns: give one of them")
+    return Engine(vw)
+
+
 def _table(
     path: Path, *, form: str, logged: Mapping[str, str | None], labelled: Mapping[str, str | None]
 ) -> LoggedBandit | Labelled:
@@ -113,7 +126,7 @@ def _table(
     return datasets.open_bandit(path, **given) if form == OPEN_BANDIT else datasets.classification(path, **given)
 
 
-def _played(table: LoggedBandit | Labelled, *, recipe: Recipe, seed: int) -> list[Replayed]:
+def _played(table: LoggedBandit | Labelled, *, recipe: Recipe | Engine, seed: int) -> list[Replayed]:
     """How the replay went, at about a hundred points; never empty."""
     every = max(1, len(table) // _CURVE_POINTS)
     going: Iterator[Replayed]
