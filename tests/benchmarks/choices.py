@@ -26,7 +26,7 @@ from recsys.catalogue import parse
 
 SHARED = Path(os.environ.get("RECSYS_SHARED", Path(__file__).parents[3] / "shared" / "data"))
 START = datetime(2026, 1, 5, tzinfo=UTC)
-BANK, SLICE = 20_000, 4_000  # customers
+BANK, SLICE = 8_000, 4_000  # customers
 
 
 def retail() -> Histories:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy import sparse
+from torch.nn.functional import embedding, softplus
 
-DIM, BATCH, PENALTY = 64, 4096, 1e-4
+DIM, BATCH, PENALTY = 64, 8192, 1e-4
 
 
 class Hop(torch.autograd.Function):
@@ -42,6 +43,7 @@ def fitted(matrix: sparse.csr_matrix, *, layers: int, rate: float, epochs: int) 
     start = torch.nn.Parameter(torch.randn(graph.shape[0], DIM) * 0.1)
     optimiser = torch.optim.Adam([start], lr=rate)
     users, items = matrix.nonzero()
+    chosen = np.sort(users.astype(np.int64) * matrix.shape[1] + items)
 
     def spread() -> torch.Tensor:
         total = layer = start
@@ -57,14 +59,15 @@ def fitted(matrix: sparse.csr_matrix, *, layers: int, rate: float, epochs: int) 
             who, liked = users[some], items[some]
             other = dice.integers(0, matrix.shape[1], size=len(some))
             for _ in range(5):  # drawn again where it was chosen after all
-                chosen = np.asarray(matrix[who, other]).ravel() > 0
-                other[chosen] = dice.integers(0, matrix.shape[1], size=int(chosen.sum()))
+                pairs = who.astype(np.int64) * matrix.shape[1] + other
+                met = chosen[np.searchsorted(chosen, pairs).clip(max=len(chosen) - 1)] == pairs
+                other[met] = dice.integers(0, matrix.shape[1], size=int(met.sum()))
             rows = [torch.from_numpy(each.astype(np.int64)) for each in (who, n_users + liked, n_users + other)]
             x = spread()
-            customer, right, wrong = (x[each] for each in rows)
+            customer, right, wrong = (embedding(each, x) for each in rows)
             gap = (customer * (right - wrong)).sum(dim=1)
-            size = sum((start[each] ** 2).sum() for each in rows) / (2 * len(some))
-            loss = torch.nn.functional.softplus(-gap).mean() + PENALTY * size
+            size = (embedding(torch.cat(rows), start) ** 2).sum() / (2 * len(some))
+            loss = softplus(-gap).mean() + PENALTY * size
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
