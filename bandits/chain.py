@@ -22,7 +22,7 @@ import numpy as np
 
 from recsys.errors import InvalidConfiguration
 from recsys.rewards import SEEN, UNSHOWN, Rewards, Stage
-from recsys.vocabulary import NOTHING, Floats, ProductId
+from recsys.vocabulary import NOTHING, Bools, Floats, ProductId
 
 _TINY = 1e-12
 
@@ -93,13 +93,16 @@ class Chain:
         >>> chain.expected(np.array([[0.2, 0.2], [0.5, 0.5]]), ["pot", "nothing"])
         array([0.5, 0. ])
         """
-        own = self._points(products)
-        joint, total = np.empty_like(probabilities), np.zeros(len(products))
+        return self.worth(probabilities, points=self.points(products), null=null_among(products))
+
+    def worth(self, probabilities: Floats, *, points: Floats, null: Bools) -> Floats:
+        """The same where the products' points (n,) are known, and which of them is the null choice (n,)."""
+        joint, total = np.empty_like(probabilities), np.zeros(points.size)
         for row, (parent, worth) in enumerate(zip(self.parents, self.worths, strict=True)):
             chance = self._brought(row, probabilities)
             joint[row] = chance if parent < 0 else chance * joint[parent]
-            total += joint[row] * (own if worth is None else worth)
-        total[[product == NOTHING for product in products]] = 0.0
+            total += joint[row] * (points if worth is None else worth)
+        total[null] = 0.0
         return total
 
     @property
@@ -122,20 +125,20 @@ class Chain:
             return None
         return tuple(-1.0 if least < 0.0 else 1.0 for least in low)
 
-    def slopes(self, probabilities: Floats, products: Sequence[ProductId]) -> Floats:
-        """(stages, n) derivatives of `expected` by each probability.
+    def slopes(self, probabilities: Floats, *, points: Floats, null: Bools) -> Floats:
+        """(stages, n) derivatives of `worth` by each probability.
 
         >>> chain = Chain(("tapped", "opened"), (-1, 0), (0.0, None), {"pot": 5.0})
-        >>> chain.slopes(np.array([[0.2], [0.5]]), ["pot"]).round(3).tolist()
+        >>> slopes = chain.slopes(np.array([[0.2], [0.5]]), points=np.array([5.0]), null=np.array([False]))
+        >>> slopes.round(3).tolist()
         [[2.5], [1.0]]
         """
-        own = self._points(products)
         brought = np.array([self._brought(row, probabilities) for row in range(len(self.stages))])
         joint = brought.copy()
         for row, parent in enumerate(self.parents):
             if parent >= 0:
                 joint[row] *= joint[parent]
-        worths = np.array([own if worth is None else np.full(own.size, worth) for worth in self.worths])
+        worths = np.array([points if worth is None else np.full(points.size, worth) for worth in self.worths])
         slopes = np.zeros_like(probabilities)
         for row in range(len(self.stages) - 1, -1, -1):  # a stage comes after the one it follows
             parent = self.parents[row]
@@ -148,7 +151,7 @@ class Chain:
                 slopes[anyway] -= outer * self.lift * share**2
             else:
                 slopes[row] += outer
-        slopes[:, [product == NOTHING for product in products]] = 0.0
+        slopes[:, null] = 0.0
         return slopes
 
     def _brought(self, row: int, probabilities: Floats) -> Floats:
@@ -161,8 +164,14 @@ class Chain:
         chance = np.maximum(probabilities[row], _TINY)
         return np.asarray(chance / (chance + self.lift * probabilities[self.less[row]]))
 
-    def _points(self, products: Sequence[ProductId]) -> Floats:
+    def points(self, products: Sequence[ProductId]) -> Floats:
+        """(n,) what one opening of each is worth; 0 for the null choice."""
         return np.array([0.0 if product == NOTHING else self.values.get(product, 1.0) for product in products])
+
+
+def null_among(products: Sequence[ProductId]) -> Bools:
+    """(n,) which of the products is the null choice."""
+    return np.array([product == NOTHING for product in products], dtype=np.bool_)
 
 
 def one_stage(name: str = "reward") -> Rewards:

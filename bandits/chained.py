@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bandits.chain import Chain
+from bandits.chain import Chain, null_among
 from bandits.earned import typical
 from bandits.exploration import Exploration
 from bandits.marked import Marked
 from bandits.newcomers import new_among
 from bandits.policy import Basis
 from recsys.errors import InvalidPmf
+from recsys.shelves import Candidates, Memo, Shelf
 from recsys.vocabulary import Bools, Candidate, Context, Floats, ProductId
 
 
@@ -44,6 +45,7 @@ class ChainedPolicy(ABC):
         directions = chain.directions
         self._better = None if directions is None else np.array(directions)[:, None]
         self._met = met or {}  # displays learned from, by product
+        self._priced = Memo(self._pricing)
 
     @property
     def name(self) -> str:
@@ -82,13 +84,24 @@ class ChainedPolicy(ABC):
         """
         if not candidates:
             return np.empty(0)
+        candidates = Candidates.of(candidates)
         chances, spreads = self.probabilities(context, candidates), self.spreads(context, candidates)
         return np.asarray(np.linalg.norm(self._slopes(chances, candidates) * spreads, axis=0))
 
-    def _slopes(self, chances: Floats, candidates: Sequence[Candidate]) -> Floats:
+    def _slopes(self, chances: Floats, candidates: Candidates) -> Floats:
         """(stages, n) how fast the expected worth rises with each stage's logit."""
-        slopes = self._chain.slopes(chances, [candidate.product_id for candidate in candidates])
+        points, null = self._priced(candidates.shelf)
+        slopes = self._chain.slopes(chances, points=points[candidates.rows], null=null[candidates.rows])
         return slopes * chances * (1.0 - chances)
+
+    def _worth(self, chances: Floats, candidates: Candidates) -> Floats:
+        """(n,) the expected worth of each candidate."""
+        points, null = self._priced(candidates.shelf)
+        return self._chain.worth(chances, points=points[candidates.rows], null=null[candidates.rows])
+
+    def _pricing(self, shelf: Shelf) -> tuple[Floats, Bools]:
+        """What the chain needs of each product of a shelf: its points, and whether it is the null choice."""
+        return self._chain.points(shelf.ids), null_among(shelf.ids)
 
     def scores(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(n,) expected worth of each candidate; the null choice is worth 0.
@@ -98,17 +111,17 @@ class ChainedPolicy(ABC):
         """
         if not candidates:
             return np.empty(0)
+        candidates = Candidates.of(candidates)
         if self._exploration.bonus:
             probabilities, spreads = self.judged(context, candidates)
             probabilities = self._hopeful(probabilities, candidates, spreads=spreads)
         else:
             probabilities = self.probabilities(context, candidates)
-        products = [candidate.product_id for candidate in candidates]
-        scores = self._chain.expected(probabilities, products)
+        scores = self._worth(probabilities, candidates)
         if not self.marks:
             return scores
         marked = scores.view(Marked)
-        marked.new = self.new_among(products)
+        marked.new = self.new_among(candidates.ids)
         return marked
 
     @property
@@ -124,13 +137,14 @@ class ChainedPolicy(ABC):
         """(m,) expected worth of candidate i in the context of row i; `values` is (m, len(names))."""
         if not candidates:
             return np.empty(0)
+        candidates = Candidates.of(candidates)
         probabilities = self.pair_probabilities(names, values, candidates)
         if self._exploration.bonus:
             spreads = self.pair_spreads(names, values, candidates)
             probabilities = self._hopeful(probabilities, candidates, spreads=spreads)
-        return self._chain.expected(probabilities, [candidate.product_id for candidate in candidates])
+        return self._worth(probabilities, candidates)
 
-    def _hopeful(self, probabilities: Floats, candidates: Sequence[Candidate], *, spreads: Floats) -> Floats:
+    def _hopeful(self, probabilities: Floats, candidates: Candidates, *, spreads: Floats) -> Floats:
         """(stages, n) probabilities with `bonus` deviations added to every logit, taken away where a stage costs."""
         better = self._better
         if better is None:

@@ -9,6 +9,7 @@ import numpy as np
 from bandits.columns import Columns
 from bandits.priors import HEAD, Settings
 from bandits.waves import Waves, evened
+from recsys.shelves import Candidates
 from recsys.vocabulary import Candidate, Floats
 
 
@@ -44,4 +45,9 @@ def _head(candidate: Candidate) -> tuple[float, float, float]:
 
 def heads(candidates: Sequence[Candidate]) -> Floats:
     """(n, 3) the heads of many."""
-    return np.array([_head(candidate) for candidate in candidates]).reshape(-1, len(HEAD))
+    if not isinstance(candidates, Candidates):
+        return np.array([_head(candidate) for candidate in candidates]).reshape(-1, len(HEAD))
+    found = np.ones((len(candidates), len(HEAD)))
+    found[:, 1] = np.where(np.isnan(candidates.affinities), 0.0, candidates.affinities)
+    found[:, 2] = candidates.seen
+    return found

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandits.impersonal import scores_of
-from bandits.policy import Policy, checked_pmf
+from bandits.policy import Policy, check_finite, checked_pmf
 from recsys.errors import InvalidPmf
+from recsys.shelves import Candidates
 from recsys.vocabulary import NOTHING, Bools, Candidate, Context, Decision, DecisionId, Floats
 
 MaskOf = Callable[[Sequence[int]], Bools]
@@ -40,7 +41,7 @@ def draw(pmf: Floats, *, u: float) -> int:
     >>> [draw(np.array([0.0, 0.25, 0.0, 0.75]), u=u) for u in (0.0, 0.25, 0.999)]
     [1, 3, 3]
     """
-    row = int(pmf.cumsum().searchsorted(u, side="right"))
+    row = int(np.add.accumulate(pmf).searchsorted(u, side="right"))
     if row < pmf.size:
         return row
     return int(np.flatnonzero(pmf)[-1])  # the sum fell short of 1 by rounding, and u beyond it
@@ -76,17 +77,18 @@ def draw_slate(
     A row is never drawn twice, whatever the mask says. Raises `InvalidPmf` when the policy gives
     scores that are not finite or a pmf that is none.
     """
+    candidates = Candidates.of(candidates)
     n = len(candidates)
     scores = _checked_scores(policy, context, candidates)
     pmfs: list[Floats] = []
     rows: list[int] = []
     while len(rows) < min(length, n):
         open_ = _still_open(mask_of, rows, n)
-        if not open_.any():
+        if not np.count_nonzero(open_):
             break
         pmfs.append(checked_pmf(policy.pmf(scores, open_=open_), open_=open_, where=policy.name))
         rows.append(draw(pmfs[-1], u=dice(decision_id, slot=len(rows) + 1, redraws=redraws)))
-        if candidates[rows[-1]].product_id == NOTHING:
+        if candidates.ids[rows[-1]] == NOTHING:
             break
     stacked = np.array(pmfs).reshape(len(rows), n)
     return Drawn(
@@ -106,7 +108,7 @@ def slate_propensities(
 
     The scoring side of `draw_slate`: for a slate it drew, the same numbers to the last bit.
     """
-    scores = _checked_scores(policy, context, candidates)
+    scores = _checked_scores(policy, context, Candidates.of(candidates))
     propensities = np.zeros(len(rows))
     for k, row in enumerate(rows):
         open_ = _still_open(mask_of, rows[:k], len(candidates))
@@ -120,8 +122,7 @@ def _checked_scores(policy: Policy, context: Context, candidates: Sequence[Candi
     scores = scores_of(policy, context, candidates)
     if scores.shape != (len(candidates),):
         raise InvalidPmf(f"{scores.shape} scores for {len(candidates)} candidates", where=policy.name)
-    if not np.isfinite(scores).all():
-        raise InvalidPmf("a score is not finite", where=policy.name)
+    check_finite(scores, where=policy.name)
     return scores
 
 
@@ -129,8 +130,8 @@ def _still_open(mask_of: MaskOf, rows: Sequence[int], n: int) -> Bools:
     open_ = np.array(mask_of(tuple(rows)), dtype=np.bool_)  # a copy: the mask stays its owner's
     if open_.shape != (n,):
         raise InvalidPmf(f"a mask of shape {open_.shape} for {n} candidates", where="drawing")
-    if rows:
-        open_[list(rows)] = False
+    for row in rows:
+        open_[row] = False
     return open_
 
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from bandits.policy import check_finite
 from recsys.errors import InvalidConfiguration, InvalidPmf
 from recsys.vocabulary import Bools, Floats
 
@@ -132,8 +133,11 @@ def epsilon_greedy(scores: Floats, *, open_: Bools, epsilon: float) -> Floats:
     """(n,) `epsilon / n_open` each, and the rest to the best, shared evenly among ties."""
     rows = _open_rows(scores, open_)
     inside = scores[rows]
-    best = inside == inside.max()
-    return _spread(best / best.sum(), rows=rows, n=scores.size, epsilon=epsilon)
+    best = rows[inside == np.maximum.reduce(inside)]
+    pmf = np.zeros(scores.size)
+    pmf[rows] = even = epsilon / rows.size
+    pmf[best] = (1.0 - epsilon) * (1.0 / best.size) + even
+    return pmf
 
 
 def softmax(scores: Floats, *, open_: Bools, temperature: float, epsilon: float) -> Floats:
@@ -162,8 +166,7 @@ def _open_rows(scores: Floats, open_: Bools) -> np.ndarray[tuple[int], np.dtype[
     rows = np.flatnonzero(open_)
     if not rows.size:
         raise InvalidPmf("no candidate is open", where="exploration")
-    if not np.isfinite(scores[rows]).all():
-        raise InvalidPmf("a score is not finite", where="exploration")
+    check_finite(scores[rows], where="exploration")
     return rows
 
 

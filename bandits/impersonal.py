@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from bandits.policy import Policy
-from recsys.features import ADVICE_SENSITIVE, impersonal_candidate, impersonal_context
+from recsys.features import advice_sensitive_on, impersonal_candidate, impersonal_context
+from recsys.shelves import Candidates
 from recsys.vocabulary import Candidate, Context, Floats
-
-
-def advice_sensitive(candidate: Candidate) -> bool:
-    """Whether the candidate may only be scored impersonally."""
-    return ADVICE_SENSITIVE in candidate.names
 
 
 def scores_of(policy: Policy, context: Context, candidates: Sequence[Candidate]) -> Floats:
     """(n,) the policy's scores, those of advice-sensitive products as for anybody."""
+    candidates = Candidates.of(candidates)
     scores = policy.scores(context, candidates)
-    rows = [row for row, candidate in enumerate(candidates) if advice_sensitive(candidate)]
-    if rows and scores.shape == (len(candidates),):
+    rows = np.flatnonzero(advice_sensitive_on(candidates.shelf)[candidates.rows])
+    if rows.size and scores.shape == (len(candidates),):
         scores = scores.copy()  # with its marks
-        plain = [impersonal_candidate(candidates[row]) for row in rows]
+        plain = [impersonal_candidate(candidates[row]) for row in rows.tolist()]
         scores[rows] = policy.scores(impersonal_context(context), plain)
     return scores

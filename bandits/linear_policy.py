@@ -8,17 +8,19 @@ and a vector: half of the numbers, read once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from bandits.beliefs import Belief
-from bandits.chain import Chain
+from bandits.chain import Chain, null_among
 from bandits.chained import ChainedPolicy
 from bandits.columns import Columns
 from bandits.designs import Design
 from bandits.exploration import Exploration
 from bandits.priors import HEAD
-from recsys.vocabulary import NOTHING, Candidate, Context, Floats, ProductId
+from recsys.shelves import Candidates, Memo, Rows, Shelf
+from recsys.vocabulary import Bools, Candidate, Context, Floats, ProductId
 
 _MOST_LIKENESSES = 20_000
 
@@ -52,17 +54,22 @@ class LinearPolicy(ChainedPolicy):
         self._alike = np.array([belief.mean for belief in alike])  # (stages, features)
         self._shared_unsure, self._alike_unsure = shared, alike
         self._frozen = frozen
+        self._weights = self._own + self._shared[:, None] if frozen else None  # (stages, rows, columns)
         self._packed: _Packed | None = None
+        self._standing = Memo(self._stood)
         self._likeness: dict[tuple[tuple[str, ...], tuple[float, ...]], Floats] = {}
 
     def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probability of each stage given the one before; 0 for the null choice."""
-        x = self._contexts.rows(context.names, np.array([context.values]), candidates)
-        return self._chances(x, candidates)
+        return self.pair_probabilities(context.names, np.array([context.values]), candidates)
 
     def pair_probabilities(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
-        return self._chances(self._contexts.rows(names, values, candidates), candidates)
+        candidates = Candidates.of(candidates)
+        x, at = self._contexts.rows(names, values, candidates), self._standing_of(candidates)
+        chances = _logistic(self._logits(x, at.rows) + at.likeness[0])
+        chances[:, at.null] = 0.0
+        return chances
 
     def spreads(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) posterior standard deviation of each stage's logit; 0 for the null choice."""
@@ -70,32 +77,30 @@ class LinearPolicy(ChainedPolicy):
 
     def judged(self, context: Context, candidates: Sequence[Candidate]) -> tuple[Floats, Floats]:
         """(stages, n) each: probabilities and standard deviations, from one look at context and candidates."""
+        candidates, values = Candidates.of(candidates), np.array([context.values])
         if not candidates or not self._frozen:
-            values = np.array([context.values])
             return self.probabilities(context, candidates), self.pair_spreads(context.names, values, candidates)
         if self._packed is None:
             covariances = self._unsure + np.array([each.covariance for each in self._shared_unsure])[:, None]
             self._packed = _Packed(covariances)
-        x, rows = self._contexts.rows(context.names, np.array([context.values]), candidates), self._rows(candidates)
-        likeness = self._likenesses(candidates)
-        closed = [candidate.product_id == NOTHING for candidate in candidates]
-        variances = self._packed.variances(x, rows=rows) + likeness[1]
-        chances = _logistic(self._logits(x, rows) + likeness[0])
-        chances[:, closed] = variances[:, closed] = 0.0
+        x, at = self._contexts.rows(context.names, values, candidates), self._standing_of(candidates)
+        variances = self._packed.variances(x, rows=_sliced(at.rows)) + at.likeness[1]
+        chances = _logistic(self._logits(x, at.rows) + at.likeness[0])
+        chances[:, at.null] = variances[:, at.null] = 0.0
         return chances, np.sqrt(np.maximum(variances, 0.0))
 
     def pair_spreads(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
-        x = self._contexts.rows(names, values, candidates)
-        rows = np.array([self._row.get(candidate.product_id, 0) for candidate in candidates])
+        candidates = Candidates.of(candidates)
+        x, at = self._contexts.rows(names, values, candidates), self._standing_of(candidates)
         variances = np.empty((len(self._shared), len(candidates)))
-        for row in np.unique(rows).tolist():
-            mine = rows == row
+        for row in np.unique(at.rows).tolist():
+            mine = at.rows == row
             variances[:, mine] = _quadratic(self._unsure[:, row], x[mine])
         for stage, belief in enumerate(self._shared_unsure):
             variances[stage] += _quadratic(belief.covariance[None], x)[0]
-        variances += self._likenesses(candidates)[1]
-        variances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        variances += at.likeness[1]
+        variances[:, at.null] = 0.0
         return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
 
     def norm(self) -> float:
@@ -103,26 +108,25 @@ class LinearPolicy(ChainedPolicy):
         own = np.linalg.norm(self._own + self._shared[:, None], axis=2)
         return float(max(own.max(initial=0.0), np.linalg.norm(self._alike, axis=1).max(initial=0.0)))
 
-    def _rows(self, candidates: Sequence[Candidate]) -> list[int] | slice:
-        """Where the candidates stand; a slice, which copies nothing, where they stand one after another."""
-        rows = [self._row.get(candidate.product_id, 0) for candidate in candidates]
-        start = rows[0] if rows else 0
-        return slice(start, start + len(rows)) if rows == list(range(start, start + len(rows))) else rows
-
-    def _chances(self, x: Floats, candidates: Sequence[Candidate]) -> Floats:
-        """(stages, n) probabilities from (n, columns), with what the products' own features add."""
-        chances = _logistic(self._logits(x, self._rows(candidates)) + self._likenesses(candidates)[0])
-        chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
-        return chances
-
-    def _logits(self, x: Floats, rows: list[int] | slice) -> Floats:
-        weights = self._own[:, rows] + self._shared[:, None]
+    def _logits(self, x: Floats, rows: Rows) -> Floats:
+        """(stages, n) from (n, columns), without what products are like."""
+        at = _sliced(rows)
+        weights = self._own[:, at] + self._shared[:, None] if self._weights is None else self._weights[:, at]
         return np.asarray(self._start + np.einsum("snd,nd->sn", weights, x))
 
-    def _likenesses(self, candidates: Sequence[Candidate]) -> Floats:
-        """(2, stages, n) what the products' own features add to logits, and to their variances."""
-        told = np.array([self._like(candidate) for candidate in candidates])
-        return told.reshape(-1, 2, len(self._shared)).transpose(1, 2, 0)
+    def _standing_of(self, candidates: Candidates) -> _Standing:
+        """How this policy knows the candidates, in their order."""
+        at, rows = self._standing(candidates.shelf), candidates.rows
+        return _Standing(at.rows[rows], at.likeness[..., rows], at.null[rows])
+
+    def _stood(self, shelf: Shelf) -> _Standing:
+        """Where the products of a shelf stand here, and what their own features add."""
+        likeness = np.array([self._like(candidate) for candidate in shelf.candidates])
+        return _Standing(
+            rows=np.array([self._row.get(product, 0) for product in shelf.ids], dtype=np.intp),
+            likeness=likeness.reshape(-1, 2, len(self._shared)).transpose(1, 2, 0),
+            null=null_among(shelf.ids),
+        )
 
     def _like(self, candidate: Candidate) -> Floats:
         """(2, stages) the same of one."""
@@ -138,6 +142,15 @@ class LinearPolicy(ChainedPolicy):
         return found
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Standing:
+    """Products as one policy knows them."""
+
+    rows: Rows  # (n,) of beliefs about a product's own
+    likeness: Floats  # (2, stages, n) what its features add to logits, and to their variances
+    null: Bools  # (n,)
+
+
 class _Packed:
     """Covariances (stages, rows, d, d) as upper triangles, for contexts that differ only in their heads."""
 
@@ -149,7 +162,7 @@ class _Packed:
         self._tails = tail[..., self._above[0], self._above[1]] * twice
         self._heads = covariances[..., :n, :].copy()  # (stages, rows, heads, d)
 
-    def variances(self, x: Floats, *, rows: list[int] | slice) -> Floats:
+    def variances(self, x: Floats, *, rows: Rows | slice) -> Floats:
         """(stages, n) x · C · x of (n, d) columns that are alike but for their heads."""
         heads, tail = x[:, : len(HEAD)], x[0, len(HEAD) :]
         squares = tail[self._above[0]] * tail[self._above[1]]
@@ -157,6 +170,13 @@ class _Packed:
         crossed = self._heads[:, rows] @ np.concatenate([np.zeros(len(HEAD)), 2.0 * tail])  # (stages, n, heads)
         crossed += np.einsum("snij,nj->sni", self._heads[:, rows, :, : len(HEAD)], heads)
         return np.asarray(found + np.einsum("sni,ni->sn", crossed, heads))
+
+
+def _sliced(rows: Rows) -> Rows | slice:
+    """The same rows; as a slice, which copies nothing, where they stand one after another."""
+    start, n = int(rows[0]) if rows.size else 0, rows.size
+    consecutive = n and rows[-1] == start + n - 1 and bool((rows == np.arange(start, start + n)).all())
+    return slice(start, start + n) if consecutive else rows
 
 
 def _logistic(logits: Floats) -> Floats:

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bandits.chain import Chain
-from bandits.impersonal import advice_sensitive
 from recsys.delays import MOST
 from recsys.errors import InvalidPmf, InvalidPropensity, Misuse
-from recsys.features import impersonal_candidate, impersonal_context
+from recsys.features import advice_sensitive, impersonal_candidate, impersonal_context
 from recsys.vocabulary import NOTHING, Candidate, Context, Decision, Lesson
 
 BOUND = 100.0

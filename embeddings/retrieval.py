@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from embeddings.bundle import Bundle
 from embeddings.identifiers import IdMap
 from recsys.errors import InvalidTable
-from recsys.vocabulary import ProductId, Profile, Vector
+from recsys.shelves import Memo, Rows
+from recsys.vocabulary import Floats, ProductId, Profile, Vector
 
 ALL_UP_TO = 100  # up to so many eligible products every one is a candidate (architecture.md, "Support")
 
@@ -33,6 +33,7 @@ class Retriever:
     def __init__(self, bundle: Bundle | None) -> None:
         self.bundle = bundle
         self._row_of = IdMap().row if bundle is None else bundle.products.row
+        self.rows_on = Memo(lambda shelf: self.rows_of(shelf.ids))  # of all products of a shelf
 
     @property
     def digest(self) -> str:
@@ -52,30 +53,50 @@ class Retriever:
             return "all"
         return "static" if vector is None else "vector"
 
-    def propose(self, vector: Vector | None, *, eligible: Sequence[ProductId], k: int) -> tuple[Proposal, ...]:
-        """Eligible products with their affinities, the best first, those without one last in the order given.
+    def rows_of(self, ids: Sequence[ProductId]) -> Rows:
+        """(n,) rows of products in the bundle, -1 for those that it does not know."""
+        found = (self._row_of(each) for each in ids)
+        return np.array([-1 if row is None else row for row in found], dtype=np.intp)
 
-        Up to 100 eligible products all are proposed, whatever `k`. Above that: the `k` nearest of those with
-        a vector (without a customer vector the `k` most chosen in training), and up to `k` that the bundle
-        does not know yet, so that a launch is not invisible. `vector` (D,) must be this bundle's own:
-        pass it through `vector_of`. Affinity is the cosine standardised by the bundle's reference,
-        within ±4; None where customer or product has no vector.
+    def propose(self, vector: Vector | None, *, eligible: Sequence[ProductId], k: int) -> tuple[Proposal, ...]:
+        """Eligible products with their affinities, None where one has none; chosen and ordered as by `ranked`."""
+        places, affinities = self.ranked(vector, rows=self.rows_of(eligible), k=k)
+        told = zip(places.tolist(), affinities.tolist(), strict=True)
+        return tuple((eligible[place], None if affinity != affinity else affinity) for place, affinity in told)
+
+    def ranked(self, vector: Vector | None, *, rows: Rows, k: int) -> tuple[Rows, Floats]:
+        """((m,) places among `rows`, (m,) their affinities): the best first, those without one last as they stood.
+
+        `rows` (n,) are eligible products, as `rows_of` tells them. Up to 100 of them all are proposed,
+        whatever `k`. Above that: the `k` nearest of those with a vector (without a customer vector the `k`
+        most chosen in training), and up to `k` that the bundle does not know yet, so that a launch is not
+        invisible. `vector` (D,) must be this bundle's own: pass it through `vector_of`. Affinity is the
+        cosine standardised by the bundle's reference, within ±4; nan where customer or product has no vector.
 
         Raises:
             InvalidTable: a vector of another length or not finite, or k below 1.
         """
         if k < 1:
             raise InvalidTable(f"k must be at least 1, got {k}", where="retrieval")
-        limit = len(eligible) if len(eligible) <= ALL_UP_TO else k
-        row_of = self._row_of
-        placed = [(product, row_of(product)) for product in eligible]
-        unknown: tuple[Proposal, ...] = tuple((product, None) for product, row in placed if row is None)[:limit]
-        rows = np.array([row for _, row in placed if row is not None], dtype=np.int64)
-        if self.bundle is None or not len(rows):
-            return unknown
-        if vector is None:
-            return _most_chosen(self.bundle, rows=rows, k=limit) + unknown
-        return _nearest(self.bundle, vector=_checked(vector, dim=self.bundle.index.dim), rows=rows, k=limit) + unknown
+        limit = len(rows) if len(rows) <= ALL_UP_TO else k
+        known = rows >= 0
+        if self.bundle is None or not np.count_nonzero(known):
+            unknown = np.flatnonzero(~known)[:limit]
+            return unknown, np.full(unknown.size, np.nan)
+        if np.count_nonzero(known) == rows.size:
+            return _best(self.bundle, vector, rows=rows, k=limit)
+        unknown = np.flatnonzero(~known)[:limit]
+        places, affinities = _best(self.bundle, vector, rows=rows[known], k=limit)
+        told = np.concatenate([affinities, np.full(unknown.size, np.nan)])
+        return np.concatenate([np.flatnonzero(known)[places], unknown]), told
+
+
+def _best(bundle: Bundle, vector: Vector | None, *, rows: Rows, k: int) -> tuple[Rows, Floats]:
+    """Places of the `k` best among `rows`, and their affinities."""
+    if vector is not None:
+        return _nearest(bundle, vector=_checked(vector, dim=bundle.index.dim), rows=rows, k=k)
+    most_chosen = np.lexsort((rows, -bundle.n_chosen[rows]))[:k]
+    return most_chosen, np.full(most_chosen.size, np.nan)
 
 
 def _checked(vector: Vector, *, dim: int) -> Vector:
@@ -84,22 +105,17 @@ def _checked(vector: Vector, *, dim: int) -> Vector:
     return vector.astype(np.float32, copy=False)
 
 
-def _most_chosen(bundle: Bundle, *, rows: NDArray[np.int64], k: int) -> tuple[Proposal, ...]:
-    order = np.lexsort((rows, -bundle.n_chosen[rows]))[:k]
-    return tuple((bundle.products.ids[row], None) for row in rows[order])
-
-
-def _nearest(bundle: Bundle, *, vector: Vector, rows: NDArray[np.int64], k: int) -> tuple[Proposal, ...]:
-    if k >= len(rows):
-        return _ranked(bundle, rows=rows, cosines=bundle.index.vectors[rows] @ vector)
-    mask = np.zeros(len(bundle.index), dtype=np.bool_)
-    mask[rows] = True
-    [found] = bundle.index.search(vector[None, :], mask=mask, k=k)
-    return _ranked(bundle, rows=found.rows, cosines=found.cosines)
-
-
-def _ranked(bundle: Bundle, *, rows: NDArray[np.int64], cosines: Vector) -> tuple[Proposal, ...]:
+def _nearest(bundle: Bundle, *, vector: Vector, rows: Rows, k: int) -> tuple[Rows, Floats]:
+    """Places of the `k` nearest among `rows`, and their affinities."""
+    places = None
+    if k >= rows.size:
+        cosines = bundle.index.vectors[rows] @ vector
+    else:
+        mask = np.zeros(len(bundle.index), dtype=np.bool_)
+        mask[rows] = True
+        [found] = bundle.index.search(vector[None, :], mask=mask, k=k)
+        place_of = np.zeros(len(bundle.index), dtype=np.intp)
+        place_of[rows] = np.arange(rows.size)
+        rows, cosines, places = found.rows, found.cosines, place_of[found.rows]
     order = np.lexsort((rows, -cosines))  # equal cosines in catalogue order
-    affinities = bundle.reference.affinities(cosines[order]).tolist()
-    ids = bundle.products.ids
-    return tuple((ids[row], affinity) for row, affinity in zip(rows[order].tolist(), affinities, strict=True))
+    return order if places is None else places[order], bundle.reference.affinities(cosines[order])

@@ -9,7 +9,7 @@ CRD-3). A missing fact makes its features 0 and raises `missing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -23,8 +23,20 @@ import numpy as np
 from recsys.catalogue import broadcast_creative
 from recsys.derivations import LONDON, low_balance
 from recsys.facts import RECORDED_FACTS, checked_fact
+from recsys.shelves import Memo, Shelf
 from recsys.touches import DAILY, second_of, seen_lately
-from recsys.vocabulary import NO_CONTACT, Candidate, Contact, Context, Fact, FactValue, Floats, Product, Profile
+from recsys.vocabulary import (
+    NOTHING,
+    Bools,
+    Candidate,
+    Contact,
+    Context,
+    Fact,
+    FactValue,
+    Floats,
+    Product,
+    Profile,
+)
 
 __all__ = [
     "ADVICE_SENSITIVE",
@@ -34,6 +46,8 @@ __all__ = [
     "MOMENT_NAMES",
     "USED_FACTS",
     "VERSION",
+    "advice_sensitive",
+    "advice_sensitive_on",
     "candidate_of",
     "checked_fact",
     "context_of",
@@ -42,6 +56,8 @@ __all__ = [
     "impersonal_candidate",
     "impersonal_context",
     "product_features",
+    "seen_on",
+    "shelf_of",
 ]
 
 GIVEN: Mapping[str, type] = MappingProxyType({"payday_in_days": int, "low_balance": bool})
@@ -290,21 +306,35 @@ def product_features(product: Product) -> tuple[tuple[str, ...], tuple[float, ..
     return known[1], known[2]
 
 
-def candidate_of(
-    product: Product,
-    *,
-    affinity: float | None = None,
-    contact: Contact = NO_CONTACT,
-    at: datetime | None = None,
-    path: str = "personalised",
-) -> Candidate:
-    """A product as a candidate, with its first creative, or the one for everyone on the broadcast path.
-
-    Where `at` is given, with how often this customer was shown it lately.
-    """
+def candidate_of(product: Product, *, affinity: float | None = None, path: str = "personalised") -> Candidate:
+    """A product as a candidate, with its first creative, or the one for everyone on the broadcast path."""
     creative = broadcast_creative(product) if path == "broadcast" else next(iter(product.creatives), None)
     names, values = product_features(product)
-    seen = 0.0 if at is None else min(seen_lately(contact, product.product_id, now=second_of(at)), MOST_SEEN)
-    return Candidate(
-        product.product_id, "" if creative is None else creative.creative_id, names, values, affinity, seen
-    )
+    return Candidate(product.product_id, "" if creative is None else creative.creative_id, names, values, affinity)
+
+
+def shelf_of(products: Sequence[Product], *, path: str) -> Shelf:
+    """The products as candidates on a path, in their order, and the null choice behind them."""
+    return Shelf([*(candidate_of(product, path=path) for product in products), Candidate(NOTHING)])
+
+
+def seen_on(shelf: Shelf, contact: Contact, *, at: datetime) -> Floats:
+    """(n,) how often a customer was shown each product of a shelf lately."""
+    seen, now = np.zeros(len(shelf)), second_of(at)
+    for product in contact.tired:
+        if (row := shelf.row_of.get(product)) is not None:
+            seen[row] = min(seen_lately(contact, product, now=now), MOST_SEEN)
+    return seen
+
+
+def advice_sensitive(candidate: Candidate) -> bool:
+    """Whether the candidate may only be scored impersonally (ADV-2)."""
+    return ADVICE_SENSITIVE in candidate.names
+
+
+def _advice_sensitive(shelf: Shelf) -> Bools:
+    return np.array([advice_sensitive(each) for each in shelf.candidates], dtype=np.bool_)
+
+
+advice_sensitive_on = Memo(_advice_sensitive)
+"""(n,) the products of a shelf that may not be chosen for a person by what was learned (ADV-2)."""

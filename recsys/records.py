@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import Corrupt
+from recsys.shelves import Candidates, Memo, Shelf
 from recsys.vocabulary import (
     Assigned,
     Body,
@@ -53,6 +54,7 @@ from recsys.vocabulary import (
 SCHEMA = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_PIECE = 2_047  # bytes: hashlib lets go of the interpreter for more
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
@@ -182,7 +184,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
             ("versions", _version_fields(d.versions)),
         ),
     )
-    v = d.verdicts
+    v, c = d.verdicts, Candidates.of(d.candidates)
     verdicts = _part(parts, (v.products, v.rules, v.reasons, *((v.kinds,) if v.kinds else ())))
     return {
         "id": d.decision_id,
@@ -193,7 +195,7 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
         "in": [[a.experiment_id, a.variant] for a in d.experiments],
         "unit": d.unit,
         "rules": [verdicts, _bits(v.allowed), *_why(v, parts)],
-        "candidates": [_part(parts, (c.product_id, c.creative_id, c.names, c.values)) for c in d.candidates],
+        "candidates": _shelf_fields(c, parts),
         "scores": _packed(d.scores),
         "pmfs": _packed(d.pmfs),
         "slots": [
@@ -211,10 +213,8 @@ def _decision_fields(d: Decision, parts: dict[str, str]) -> dict[str, Any]:
             "permissions": _permission_fields(d.permissions),
             "facts": _fact_fields(d.facts, parts, made=micros(d.made_at)),
             "context": [_part(parts, d.context.names), _packed(np.array(d.context.values, dtype=np.float64))],
-            "affinities": _packed(
-                np.array([np.nan if c.affinity is None else c.affinity for c in d.candidates], dtype=np.float64)
-            ),
-            **_seen_fields(d.candidates),
+            "affinities": _packed(c.affinities),
+            **({"seen": _packed(c.seen)} if np.count_nonzero(c.seen) else {}),
         },
     }
 
@@ -275,6 +275,7 @@ def _read_shadow(f: list[Any], lookup: Lookup) -> Shadow:
     return Shadow(policy, recipe, snapshot, tuple((product, chance) for product, chance in f[1]), f[2], f[3])
 
 
+@lru_cache(maxsize=1_000)
 def _version_fields(versions: Versions) -> tuple[tuple[str, str], ...]:
     """By name; what came later is left out where it is empty, so that older records keep their form."""
     named = ((name, getattr(versions, name)) for name in Versions.__slots__)
@@ -309,16 +310,19 @@ def _read_candidate(part: Any, affinity: float, seen: float) -> Candidate:
     return Candidate(product, creative, names, values, None if affinity != affinity else affinity, seen)
 
 
-def _seen_fields(candidates: Sequence[Candidate]) -> dict[str, str]:
-    """How often each candidate was seen lately, left out where none ever was."""
-    seen = [c.seen_lately for c in candidates]
-    return {"seen": _packed(np.array(seen, dtype=np.float64))} if any(seen) else {}
+def _shelf_fields(candidates: Candidates, parts: dict[str, str]) -> list[str]:
+    """The refs of the candidates' own sides."""
+    own = _interned_shelf(candidates.shelf)
+    told = [own[row] for row in candidates.rows.tolist()]
+    parts.update(told)
+    return [ref for ref, _ in told]
 
 
 def _fact_fields(facts: Mapping[str, Fact], parts: dict[str, str], *, made: int) -> list[Any]:
     names = _part(parts, tuple((name, fact.source) for name, fact in facts.items()))
-    ages = [made - micros(fact.as_of) for fact in facts.values()]
-    return [names, [fact.value for fact in facts.values()], ages[0] if len(set(ages)) == 1 else ages]
+    age = {at: made - micros(at) for at in {fact.as_of for fact in facts.values()}}  # most share one
+    ages = [age[fact.as_of] for fact in facts.values()]
+    return [names, [fact.value for fact in facts.values()], ages[0] if len(age) == 1 else ages]
 
 
 def _read_facts(fields: list[Any] | None, lookup: Lookup, *, made: int) -> Mapping[str, Fact]:
@@ -443,6 +447,13 @@ def _interned(value: Hashable) -> tuple[str, str]:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode().rstrip("="), text
 
 
+def _interned_candidates(shelf: Shelf) -> list[tuple[str, str]]:
+    return [_interned((c.product_id, c.creative_id, c.names, c.values)) for c in shelf.candidates]
+
+
+_interned_shelf = Memo(_interned_candidates)
+
+
 def _packed(array: Floats) -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype="<f8").tobytes()).decode()
 
@@ -461,4 +472,8 @@ def _unbits(text: str, shape: tuple[int, int]) -> Any:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    """Of pieces so short that hashing keeps the interpreter: on a busy thread, getting it back costs more."""
+    content, found = text.encode(), hashlib.sha256()
+    for start in range(0, len(content), _PIECE):
+        found.update(content[start : start + _PIECE])
+    return found.hexdigest()[:32]

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import accumulate, chain, compress
+from itertools import compress
 from types import MappingProxyType
 from typing import NamedTuple, NewType, TypeAlias
 
@@ -239,7 +239,7 @@ class Verdicts:
         reasons = [NOT_KNOWN if j in self.unknown else reason for j, reason in enumerate(self.reasons)]
         stale = [tuple(fact for rule, fact in self.stale if rule == j) for j in range(len(self.rules))]
         reasons = [OUT_OF_DATE if old else reason for reason, old in zip(reasons, stale, strict=True)]
-        kinds = self.kinds or (RULE_KINDS[0],) * len(self.rules)
+        kinds = self._told_kinds
         return tuple(
             Verdict(product, rule, bool(self.allowed[i, j]), reasons[j], kinds[j], stale[j])
             for i, product in enumerate(self.products)
@@ -248,20 +248,28 @@ class Verdicts:
 
     def joined(self, *others: Verdicts) -> Verdicts:
         """These verdicts with the columns of others on the same products beside them."""
-        parts = [self, *(other for other in others if other.rules)]
-        if len(parts) == 1:
-            return self
-        starts = list(accumulate((len(part.rules) for part in parts), initial=0))
+        joined = self
+        for other in others:
+            if other.rules:
+                joined = joined._beside(other)
+        return joined
+
+    def _beside(self, other: Verdicts) -> Verdicts:
+        n = len(self.rules)
         return Verdicts(
             self.products,
-            tuple(chain.from_iterable(part.rules for part in parts)),
-            tuple(chain.from_iterable(part.reasons for part in parts)),
-            np.concatenate([part.allowed for part in parts], axis=1),
-            tuple(start + j for part, start in zip(parts, starts, strict=False) for j in part.unknown),
-            tuple(chain.from_iterable(part.kinds or (RULE_KINDS[0],) * len(part.rules) for part in parts)),
-            tuple((start + j, fact) for part, start in zip(parts, starts, strict=False) for j, fact in part.stale),
-            tuple(chain.from_iterable(part.through for part in parts)),
+            self.rules + other.rules,
+            self.reasons + other.reasons,
+            np.concatenate((self.allowed, other.allowed), axis=1),
+            (*self.unknown, *(n + j for j in other.unknown)),
+            self._told_kinds + other._told_kinds,
+            (*self.stale, *((n + j, fact) for j, fact in other.stale)),
+            self.through + other.through,
         )
+
+    @property
+    def _told_kinds(self) -> tuple[str, ...]:
+        return self.kinds or (RULE_KINDS[0],) * len(self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +333,7 @@ class Decision:
     facts: Mapping[str, Fact]
     context: Context
     verdicts: Verdicts
-    candidates: tuple[Candidate, ...]
+    candidates: Sequence[Candidate]
     scores: Floats
     pmfs: Floats
     slots: tuple[Slot, ...]

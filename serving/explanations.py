@@ -9,7 +9,7 @@ chance picked, or where nothing personal moved the score enough, a general sente
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TypeAlias
@@ -22,7 +22,20 @@ from bandits.policy import Policy
 from bandits.rescoring import pair_scores
 from recsys.catalogue import Catalogue
 from recsys.reasons import AFFINITY, Given, Personal, Vocabulary
-from recsys.vocabulary import NOTHING, Candidate, Context, Decision, Fact, Floats, Product, ProductId, Reason, Slot
+from recsys.shelves import Candidates, Rows
+from recsys.vocabulary import (
+    NOTHING,
+    Bools,
+    Candidate,
+    Context,
+    Decision,
+    Fact,
+    Floats,
+    Product,
+    ProductId,
+    Reason,
+    Slot,
+)
 
 MOST = 3
 """Reasons a product may be given."""
@@ -37,25 +50,25 @@ _OTHERWISE: _Situations = ("otherwise",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Claim:
-    """A personal reason laid over the names of a context: where to look, and what goes to the middle."""
+class _Claims:
+    """The personal reasons of one product, in columns over the names of a context: where to look, what to try."""
 
-    personal: Personal
-    at: int  # column of the feature, −1 for affinity
-    low: float
-    high: float
-    columns: list[int]
-    middle: Floats  # of `columns`
-    affinity: float | None  # the affinity to try with, None to leave it
+    personal: tuple[Personal, ...]  # (m,)
+    at: Rows  # (m,) the feature's column, the one behind all names for affinity
+    low: Floats  # (m,)
+    high: Floats  # (m,)
+    moved: Bools  # (m, names) what goes to the middle
+    middle: Floats  # (names,)
+    affinity: Floats  # (m,) to try with, nan to leave it
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """A claim that is true of one slot's product, to be put to the test."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trials:
+    """The claims that are true of one slot's product, to be put to the test."""
 
     place: int
-    claim: _Claim
-    candidate: Candidate
+    claims: _Claims
+    rows: list[int]
 
 
 class Explainer:
@@ -63,7 +76,7 @@ class Explainer:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self._claims: dict[tuple[int, _Names], tuple[Product, tuple[_Claim, ...]]] = {}
+        self._claims: dict[tuple[int, _Names], tuple[Product, _Claims]] = {}
 
     def reasons(
         self,
@@ -78,9 +91,9 @@ class Explainer:
         pinned: Collection[ProductId] = (),
     ) -> tuple[tuple[Reason, ...], ...]:
         """The reasons of every slot in order; none for the null choice. Never fails a decision."""
+        candidates = Candidates.of(candidates)
         products = [
-            None if candidates[row].product_id == NOTHING else catalogue.product(candidates[row].product_id)
-            for row in drawn.rows
+            None if candidates.ids[row] == NOTHING else catalogue.product(candidates.ids[row]) for row in drawn.rows
         ]
         if path == "broadcast":
             return tuple(() if product is None else self.everyone(product) for product in products)
@@ -132,85 +145,83 @@ class Explainer:
         *,
         policy: Policy,
         context: Context,
-        candidates: Sequence[Candidate],
+        candidates: Candidates,
         facts: Mapping[str, Fact],
         pinned: Collection[ProductId],
     ) -> tuple[list[_Situations], dict[int, tuple[Reason, ...]]]:
         """What may be said of every slot in general, and what moved the score of those where it may be personal."""
         given: list[_Situations] = []
-        trials: list[_Trial] = []
+        trials: list[_Trials] = []
+        told, known = np.array((*context.values, np.nan)), facts.keys()
         for place, (row, product) in enumerate(zip(drawn.rows, products, strict=True)):
             set_by_us = product is not None and product.product_id in pinned
             given.append(("pinned",) if set_by_us else _situation(drawn, place, policy=policy))
             if given[-1] == _OTHERWISE and policy.basis == "person" and product is not None:
-                trials += self._true(product, place, candidate=candidates[row], context=context, facts=facts)
+                claims, told[-1] = self._claims_of(product, context.names), candidates.affinities[row]
+                if rows := _true(claims, told=told, known=known):
+                    trials.append(_Trials(place, claims, rows))
         if not trials:
             return given, {}
-        after = self._rescored(trials, policy=policy, context=context)
-        return given, self._chosen(trials, before=drawn.scores[list(drawn.rows)], after=after)
+        after = _rescored(
+            trials, told=told[:-1], drawn=drawn, policy=policy, names=context.names, candidates=candidates
+        )
+        return given, self._chosen(trials, drawn=drawn, after=after)
 
-    def _true(
-        self, product: Product, place: int, *, candidate: Candidate, context: Context, facts: Mapping[str, Fact]
-    ) -> list[_Trial]:
-        """Every reason whose sentence is true here."""
-        found = []
-        known = facts.keys()
-        for claim in self._claims_of(product, context.names):
-            value = context.values[claim.at] if claim.at >= 0 else candidate.affinity
-            if value is not None and claim.low <= value <= claim.high and claim.personal.needs <= known:
-                found.append(_Trial(place, claim, candidate))
-        return found
-
-    def _chosen(self, trials: Sequence[_Trial], *, before: Floats, after: Floats) -> dict[int, tuple[Reason, ...]]:
+    def _chosen(self, trials: Sequence[_Trials], *, drawn: Drawn, after: Floats) -> dict[int, tuple[Reason, ...]]:
         """Slot → its personal reasons, those that moved the score most first; one for each kind of data."""
-        scores: list[float] = before.tolist()
-        falls = [
-            (_fall(scores[trial.place], score), trial) for trial, score in zip(trials, after.tolist(), strict=True)
-        ]
+        tried = [(each.place, each.claims.personal[row]) for each in trials for row in each.rows]
+        before = drawn.scores[[drawn.rows[place] for place, _ in tried]]
+        falls = [_fall(*scores) for scores in zip(before.tolist(), after.tolist(), strict=True)]
+        moved = [(fall, *each) for fall, each in zip(falls, tried, strict=True) if fall > self.vocabulary.share]
         chosen: dict[int, dict[str, Reason]] = {}
-        for _, trial in sorted((each for each in falls if each[0] > self.vocabulary.share), key=lambda each: -each[0]):
-            reasons = chosen.setdefault(trial.place, {})
+        for _, place, personal in sorted(moved, key=lambda each: -each[0]):
+            reasons = chosen.setdefault(place, {})
             if len(reasons) < MOST:
-                reasons.setdefault(trial.claim.personal.category, trial.claim.personal.reason)
+                reasons.setdefault(personal.category, personal.reason)
         return {place: tuple(reasons.values()) for place, reasons in chosen.items()}
 
-    def _rescored(self, trials: Sequence[_Trial], *, policy: Policy, context: Context) -> Floats:
-        """(m,) the score of each trial's product without what it speaks of."""
-        values = np.array([context.values]).repeat(len(trials), axis=0)
-        candidates = []
-        for row, trial in enumerate(trials):
-            claim, one = trial.claim, trial.candidate
-            values[row, claim.columns] = claim.middle
-            if claim.affinity is not None:
-                one = replace(one, affinity=claim.affinity)
-            candidates.append(one)
-        return pair_scores(policy, context.names, values, candidates)
-
-    def _claims_of(self, product: Product, names: _Names) -> tuple[_Claim, ...]:
+    def _claims_of(self, product: Product, names: _Names) -> _Claims:
         known = self._claims.get((id(product), names))
         if known is None or known[0] is not product:
             if len(self._claims) >= 20_000:
                 self._claims.clear()
-            claims = (self._claim(each, names) for each in self.vocabulary.personal(product))
-            known = self._claims[id(product), names] = (product, tuple(each for each in claims if each is not None))
+            known = self._claims[id(product), names] = (product, self._claimed(product, names))
         return known[1]
 
-    def _claim(self, one: Personal, names: _Names) -> _Claim | None:
-        """None where the context does not tell the feature at all."""
-        at = {name: column for column, name in enumerate(names)}
-        if one.feature != AFFINITY and one.feature not in at:
-            return None
+    def _claimed(self, product: Product, names: _Names) -> _Claims:
+        """The reasons whose feature the context tells."""
+        at = {name: column for column, name in enumerate((*names, AFFINITY))}
+        found = tuple(each for each in self.vocabulary.personal(product) if each.feature in at)
         middle = self.vocabulary.middle
-        told = [name for name in one.features if name in at]
-        return _Claim(
-            personal=one,
-            at=at.get(one.feature, -1),
-            low=-inf if one.at_least is None else one.at_least,
-            high=inf if one.at_most is None else one.at_most,
-            columns=[at[name] for name in told],
-            middle=np.array([middle[name] for name in told]),
-            affinity=middle[AFFINITY] if AFFINITY in one.features else None,
+        moved = np.array([[name in each.features for name in names] for each in found], dtype=np.bool_)
+        return _Claims(
+            personal=found,
+            at=np.array([at[each.feature] for each in found], dtype=np.intp),
+            low=np.array([-inf if each.at_least is None else each.at_least for each in found]),
+            high=np.array([inf if each.at_most is None else each.at_most for each in found]),
+            moved=moved.reshape(len(found), len(names)),
+            middle=np.array([middle.get(name, 0.0) for name in names]),
+            affinity=np.array([middle[AFFINITY] if AFFINITY in each.features else np.nan for each in found]),
         )
+
+
+def _true(claims: _Claims, *, told: Floats, known: Set[str]) -> list[int]:
+    """Every reason whose sentence is true here; `told` is the context, and behind it the product's affinity."""
+    values = told[claims.at]
+    rows = np.flatnonzero((claims.low <= values) & (values <= claims.high)).tolist()
+    return [row for row in rows if claims.personal[row].needs <= known]
+
+
+def _rescored(
+    trials: Sequence[_Trials], *, told: Floats, drawn: Drawn, policy: Policy, names: _Names, candidates: Candidates
+) -> Floats:
+    """(m,) the score of each trial's product without what it speaks of."""
+    at = np.repeat([drawn.rows[each.place] for each in trials], [len(each.rows) for each in trials])
+    values = np.concatenate([np.where(each.claims.moved[each.rows], each.claims.middle, told) for each in trials])
+    affinities = np.concatenate([each.claims.affinity[each.rows] for each in trials])
+    affinities = np.where(np.isnan(affinities), candidates.affinities[at], affinities)
+    tried = Candidates(candidates.shelf, candidates.rows[at], affinities=affinities, seen=candidates.seen[at])
+    return pair_scores(policy, names, values, tried)
 
 
 def _situation(drawn: Drawn, place: int, *, policy: Policy) -> _Situations:

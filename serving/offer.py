@@ -7,17 +7,23 @@ meanwhile.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from embeddings import bundle as bundles
 from embeddings.retrieval import Retriever
 from recsys import artefacts, catalogue, rulebook
 from recsys.catalogue import Catalogue
 from recsys.contact import ContactPolicy
+from recsys.features import shelf_of
 from recsys.rewards import Rewards
 from recsys.rulebook import RuleBook
+from recsys.ruling import PATHS
+from recsys.shelves import Candidates, Rows, Shelf
+from recsys.vocabulary import Candidate
 from serving.retrievers import Retrievers
 
 CATALOGUE = "catalogue"
@@ -36,6 +42,25 @@ class Offer:
     rewards: Rewards  # with the catalogue's points
     retriever: Retriever | None  # for whom no snapshot names a bundle (live_policy.py)
     contact: ContactPolicy
+    shelves: Mapping[str, Shelf] = field(init=False, repr=False, compare=False)  # path → the catalogue's products
+    families: Rows = field(init=False, repr=False, compare=False)  # a number for each, -1 for the null choice
+
+    def __post_init__(self) -> None:
+        products = self.catalogue.products
+        numbers = {family: n for n, family in enumerate(sorted({product.family for product in products}))}
+        rows = np.array([*(numbers[product.family] for product in products), -1], dtype=np.intp)
+        object.__setattr__(self, "shelves", {path: shelf_of(products, path=path) for path in PATHS})
+        object.__setattr__(self, "families", rows)
+
+    def families_of(self, candidates: Sequence[Candidate]) -> Rows:
+        """(n,) a number for the family of each, -1 for the null choice; raises `NotFound` for an unknown product."""
+        found = Candidates.of(candidates)
+        if found.shelf in self.shelves.values():
+            return self.families[found.rows]
+        row_of = self.shelves[PATHS[0]].row_of
+        if unknown := next((product for product in found.ids if product not in row_of), None):
+            self.catalogue.product(unknown)
+        return self.families[[row_of[product] for product in found.ids]]
 
 
 class Offers:

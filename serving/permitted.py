@@ -10,22 +10,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
+import numpy as np
+
 from embeddings.retrieval import Retriever
 from recsys import features
 from recsys.catalogue import Surface
 from recsys.eligibility import RoutePath
+from recsys.shelves import Candidates
 from recsys.steering import Steering
-from recsys.vocabulary import (
-    NO_CONTACT,
-    NOTHING,
-    Candidate,
-    Decision,
-    FactValue,
-    Product,
-    ProductId,
-    Profile,
-    Verdicts,
-)
+from recsys.vocabulary import NOTHING, Decision, FactValue, ProductId, Profile, Verdicts
 from serving.offer import Offer
 
 _NOTHING_GIVEN: Mapping[str, FactValue] = MappingProxyType({})
@@ -74,30 +67,28 @@ def candidates_of(
     k: int,
     retriever: Retriever | None,
     pinned: Sequence[ProductId] = (),
-) -> tuple[Candidate, ...]:
+) -> Candidates:
     """The candidates among what is eligible, at most about `k` by retrieval; the null choice where it is one.
 
     No vector picks the person for advice-sensitive products (ADV-2): all that are eligible are candidates.
     So is whatever is pinned.
     """
-    proposed: list[tuple[ProductId, float | None]]
-    if retriever is None or path == "broadcast":
-        proposed = [(product_id, None) for product_id in eligible]
-    else:
-        coarse = [each for each in eligible if _advice_sensitive(offer.catalogue.product(each))]
-        fine = [each for each in eligible if each not in coarse] if coarse else eligible
-        proposed = [*retriever.propose(retriever.vector_of(profile), eligible=fine, k=k)]
-        there = {product for product, _ in proposed}
-        proposed += [(product, None) for product in dict.fromkeys((*coarse, *pinned)) if product not in there]
-    contact = NO_CONTACT if path == "broadcast" else profile.contact
-    found = [
-        features.candidate_of(offer.catalogue.product(product), affinity=affinity, contact=contact, at=at, path=path)
-        for product, affinity in proposed
-    ]
-    if surface.null_allowed and found and path == "personalised":
-        found.append(Candidate(NOTHING))
-    return tuple(found)
-
-
-def _advice_sensitive(product: Product) -> bool:
-    return "advice_sensitive" in product.tags
+    shelf = offer.shelves[path]
+    rows = np.array([shelf.row_of[product] for product in eligible], dtype=np.intp)
+    behind: list[int] = []  # whatever no vector chooses
+    affinities = None
+    if retriever is not None and path == "personalised":
+        coarse = features.advice_sensitive_on(shelf)[rows]
+        behind += [*rows[coarse].tolist(), *(shelf.row_of[product] for product in pinned)]
+        fine = rows[~coarse] if behind else rows
+        places, affinities = retriever.ranked(retriever.vector_of(profile), rows=retriever.rows_on(shelf)[fine], k=k)
+        rows = fine[places]
+        if behind:
+            there = set(rows.tolist())
+            behind = [row for row in dict.fromkeys(behind) if row not in there]
+    if surface.null_allowed and (rows.size or behind) and path == "personalised":
+        behind.append(shelf.row_of[NOTHING])
+    if behind:
+        rows = np.append(rows, behind)
+    seen = features.seen_on(shelf, profile.contact, at=at)[rows] if path == "personalised" else None
+    return Candidates(shelf, rows, affinities=affinities, seen=seen)

@@ -24,11 +24,11 @@ from recsys.assignment import dice, unit_of
 from recsys.clocks import Clock
 from recsys.contact import Reservation
 from recsys.layers import Layers, Placement
+from recsys.shelves import Candidates
 from recsys.steering import Steering
 from recsys.terms import Terms
 from recsys.vocabulary import (
     NOTHING,
-    Candidate,
     Context,
     CustomerId,
     Decision,
@@ -177,7 +177,7 @@ class Recommender:
             facts=facts, path=path, pinned=pinned_by(moves),
         )  # fmt: skip
         slots = slots_of(drawn, candidates=candidates, reasons=reasons)
-        bundle = retriever.digest if retriever and any(c.affinity is not None for c in candidates) else ""
+        told = retriever is not None and not np.isnan(candidates.affinities).all()
         short = OFF if off else UNSETTLED if redraws > MOST_REDRAWS else None
         return Decision(
             decision_id=decision_id,
@@ -198,7 +198,7 @@ class Recommender:
                 rewards=offer.rewards.digest,
                 recipe=rung.recipe,
                 snapshot=rung.snapshot,
-                bundle=bundle,
+                bundle=retriever.digest if retriever is not None and told else "",
                 privacy_notice=self._traffic.privacy_notice,
                 code=self._traffic.code,
                 contact=offer.contact.digest,
@@ -286,7 +286,7 @@ class Recommender:
             policy, Context(), candidates, length=ask.slots, decision_id="unlogged",
             mask_of=mask_of(candidates, offer=offer, surface=surface),
         )  # fmt: skip
-        products = [offer.catalogue.product(candidates[row].product_id) for row in drawn.rows]
+        products = [offer.catalogue.product(candidates.ids[row]) for row in drawn.rows]
         reasons = [self._explainer.everyone(product) for product in products]
         return slots_of(drawn, candidates=candidates, reasons=reasons), None
 
@@ -312,7 +312,7 @@ class Recommender:
         beside: Callable[[str], Rung | None],
         permits: Callable[[Rung], bool],
         draw: Callable[[Rung], Drawn],
-        candidates: Sequence[Candidate],
+        candidates: Candidates,
     ) -> Iterator[Shadow]:
         """What each recipe in the shadow draws, with the same dice; one that fails says so and harms nobody."""
         for name in self._traffic.shadows:
@@ -323,8 +323,7 @@ class Recommender:
             try:
                 drawn = draw(rung)
                 slots = [
-                    (candidates[row].product_id, chance)
-                    for row, chance in zip(drawn.rows, drawn.propensities, strict=True)
+                    (candidates.ids[row], chance) for row, chance in zip(drawn.rows, drawn.propensities, strict=True)
                 ]
             except Exception as error:  # whatever it was: that it happened is what shadow mode is for
                 failed = type(error).__name__
@@ -347,7 +346,6 @@ class Recommender:
         yield from self._ladder.rungs(placement.recipe or self._traffic.champion, order=order, standing=standing)
 
 
-def _classes(candidates: Sequence[Candidate], *, offer: Offer) -> set[str]:
+def _classes(candidates: Candidates, *, offer: Offer) -> set[str]:
     """The regulated classes of some candidates."""
-    ids = (candidate.product_id for candidate in candidates)
-    return {offer.catalogue.product(product).regulated_class for product in ids if product != NOTHING}
+    return {offer.catalogue.product(product).regulated_class for product in candidates.ids if product != NOTHING}

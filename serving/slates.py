@@ -93,20 +93,17 @@ def promoting_nothing(products: Sequence[Product]) -> Verdicts:
 
 def mask_of(candidates: Sequence[Candidate], *, offer: Offer, surface: Surface) -> MaskOf:
     """No product twice, and at most so many of one family, given the slots above."""
-    names = ["" if c.product_id == NOTHING else offer.catalogue.product(c.product_id).family for c in candidates]
-    members: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        members.setdefault(name, []).append(row)
+    families = offer.families_of(candidates)
+    everything = np.ones(families.size, dtype=np.bool_)
 
     def still_open(rows: Sequence[int]) -> Bools:
-        open_ = np.ones(len(names), dtype=np.bool_)
-        if not rows:
-            return open_
-        open_[list(rows)] = False
-        above = [names[row] for row in rows]
-        for name in set(above):
-            if name and above.count(name) >= surface.per_family:
-                open_[members[name]] = False
+        above = [int(families[row]) for row in rows]
+        full = {family for family in above if family >= 0 and above.count(family) >= surface.per_family}
+        open_ = everything.copy() if full or rows else everything
+        for family in full:
+            open_[families == family] = False
+        for row in rows:
+            open_[row] = False
         return open_
 
     return still_open

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bandits.adjusting import Adjusted
-from bandits.chain import Chain
+from bandits.chain import Chain, null_among
 from bandits.drawing import draw_slate, everything_open, slate_propensities
 from bandits.exploration import Exploration
 from bandits.learner import Recipe, from_state, load_policy, make_learner
@@ -94,7 +94,7 @@ def test_slopes_are_those_of_the_expected_worth(lift: float) -> None:
     )  # fmt: skip
     products = ["pot", "loan", NOTHING]
     chances = np.random.default_rng(0).uniform(0.05, 0.9, (4, 3))
-    slopes = chain.slopes(chances, products)
+    slopes = chain.slopes(chances, points=chain.points(products), null=null_among(products))
     for row in range(4):
         more, less = chances.copy(), chances.copy()
         more[row] += 1e-6
