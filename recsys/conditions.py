@@ -82,21 +82,27 @@ def question_of(condition: Condition) -> Question:
     holds = _holds(condition)
     name, or_none = condition.fact, condition.or_none
 
-    def answer(value: Value, asked: Asked) -> Answer:
+    def ask(asked: Asked) -> Answer:
+        fact = asked.facts.get(name)
+        if fact is None:
+            return None
+        if fact.value is None:
+            return or_none
+        try:
+            return holds(fact.value, asked)
+        except (TypeError, ValueError):
+            return False
+
+    def ask_derived(asked: Asked) -> Answer:
+        value = asked.value(name)
+        if value is MISSING:
+            return None
         if value is None:
             return or_none
         try:
             return holds(value, asked)
         except (TypeError, ValueError):
             return False
-
-    def ask(asked: Asked) -> Answer:
-        fact = asked.facts.get(name)
-        return None if fact is None else answer(fact.value, asked)
-
-    def ask_derived(asked: Asked) -> Answer:
-        value = asked.value(name)
-        return None if value is MISSING else answer(value, asked)
 
     return ask_derived if name in DERIVED else ask
 

@@ -82,7 +82,7 @@ class RulePack:
         asked = Asked(profile, at=at, surface=surface, path=path, tables=self.tables, given=given)
         allowed, unknown = plan.allowed(asked, rules=self.rules)
         stale = self._stale(unknown, asked.stale) if asked.stale else ()
-        return Verdicts(plan.ids, self._names, self._reasons, allowed.T, unknown, self._kinds, stale, asked.through)
+        return Verdicts(plan.ids, self._names, self._reasons, allowed, unknown, self._kinds, stale, asked.through)
 
     def _stale(self, unknown: tuple[int, ...], stale: frozenset[str]) -> tuple[tuple[int, str], ...]:
         """(rule, fact) for each of the `unknown` rules that a fact too old made so."""

@@ -6,20 +6,24 @@ remains is to ask each different condition once, and those that name the product
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import compress
-from typing import Any, TypeAlias
+from functools import reduce
+from itertools import accumulate, compress
+from operator import and_, or_
+from typing import TypeAlias
 
 import numpy as np
 
 from recsys.asking import KINDS, MISSING, Asked, Value
-from recsys.conditions import COMPARISONS, Condition, Question, ordered, question_of
+from recsys.conditions import Condition, Question, ordered, question_of
 from recsys.ruling import PRODUCT_IDS, PRODUCT_NUMBERS, PRODUCT_TEXTS, Rule
 from recsys.vocabulary import Bools, Product
 
-Rows: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
-Row: TypeAlias = Callable[[Asked], Bools | None]  # (products,) which products hold, None: unknown
+Mask: TypeAlias = int  # bit i speaks of product i
+Row: TypeAlias = Callable[[Asked], Mask | None]  # which products hold, None: unknown
 _Asked: TypeAlias = tuple[int, bool, Row]  # rule, unknown passes, its row
 
 
@@ -29,39 +33,38 @@ class Plan:
 
     products: tuple[Product, ...]
     ids: tuple[str, ...]
-    exempt: Bools  # (rules, products) where the rule does not apply
+    exempt: tuple[Mask, ...]  # for each rule, where it does not apply
     questions: tuple[Question, ...]
     asked_of_all: tuple[tuple[int, bool, tuple[int, ...]], ...]  # rule, unknown passes, its questions
     asked_of_each: tuple[_Asked, ...]
     asked_last: tuple[_Asked, ...]  # what rests on the verdicts of the others
     weighed: tuple[str, ...]  # products whose being available any of those reads
-    weighing: tuple[Rows, Rows]  # the rules that say whether a customer could have them, wherever it is shown
+    weighing: tuple[tuple[int, ...], tuple[int, ...]]  # the rules that say so wherever it is shown, the products' bits
     dated: tuple[int, ...]
 
     def allowed(self, asked: Asked, *, rules: tuple[Rule, ...]) -> tuple[Bools, tuple[int, ...]]:
-        """((rules, products) what each rule says of each product, rules that refuse only for want of a fact)."""
+        """((products, rules) what each rule says of each product, rules that refuse only for want of a fact)."""
         unknown: set[int] = set()
         known: set[int] = set()  # rules that something known refuses
         answers = [question(asked) for question in self.questions]
-        passed = np.ones((len(rules), 1), dtype=np.bool_)
+        allowed = [_everything(self.products)] * len(rules)
         for rule, unknown_passes, numbers in self.asked_of_all:
             for number in numbers:
                 answer = answers[number]
                 if not (unknown_passes if answer is None else answer):
-                    passed[rule] = False
+                    allowed[rule] = self.exempt[rule]
                     (unknown if answer is None else known).add(rule)
-        allowed: Bools = self.exempt | passed
         self._ask(self.asked_of_each, asked, allowed, unknown)
         for rule in self.dated:
             if not rules[rule].in_force(asked.day):
-                allowed[rule] = True
+                allowed[rule] = _everything(self.products)
                 unknown.discard(rule)
         if self.asked_last:
             asked.available = self._available(asked, allowed)
             self._ask(self.asked_last, asked, allowed, unknown)
-        return allowed, tuple(sorted(unknown - known))
+        return _unpacked(allowed, n=len(self.products)), tuple(sorted(unknown - known))
 
-    def _ask(self, rows: tuple[_Asked, ...], asked: Asked, allowed: Bools, unknown: set[int]) -> None:
+    def _ask(self, rows: tuple[_Asked, ...], asked: Asked, allowed: list[Mask], unknown: set[int]) -> None:
         for rule, unknown_passes, row in rows:
             holds = row(asked)
             if holds is not None:
@@ -70,7 +73,7 @@ class Plan:
                 allowed[rule] &= self.exempt[rule]
                 unknown.add(rule)
 
-    def _available(self, asked: Asked, allowed: Bools) -> Value:
+    def _available(self, asked: Asked, allowed: list[Mask]) -> Value:
         """What the customer holds or could have, as far as a rule reads it.
 
         Where nobody told us what they hold it is `MISSING`, but for a list that is the same for everyone:
@@ -81,20 +84,36 @@ class Plan:
             if asked.path != "broadcast":
                 return MISSING
             held = ()
-        could = np.logical_and.reduce(allowed[self.weighing], axis=0)
-        return (*held, *compress(self.weighed, could.tolist()))
+        decisive, bits = self.weighing
+        could = reduce(and_, [allowed[rule] for rule in decisive], _everything(self.products))
+        return (*held, *compress(self.weighed, [could >> bit & 1 for bit in bits]))
+
+
+def _everything(products: tuple[Product, ...]) -> Mask:
+    return (1 << len(products)) - 1
+
+
+def _mask(holds: Iterable[bool]) -> Mask:
+    return sum(1 << bit for bit, each in enumerate(holds) if each)
+
+
+def _unpacked(masks: list[Mask], *, n: int) -> Bools:
+    """(n, masks) each mask as a column."""
+    size = (n + 7) // 8
+    packed = np.frombuffer(b"".join([mask.to_bytes(size, "little") for mask in masks]), dtype=np.uint8)
+    bits = np.unpackbits(packed.reshape(len(masks), size), axis=1, count=n, bitorder="little")
+    return bits.view(np.bool_).T
 
 
 def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: str, path: str) -> Plan:
     """Make rules ready for these products on this surface and path."""
-    exempt = np.array([[not r.applies(p, surface=surface, path=path) for p in products] for r in rules], dtype=np.bool_)
-    exempt = exempt.reshape(len(rules), len(products))
+    exempt = [_mask(not rule.applies(p, surface=surface, path=path) for p in products) for rule in rules]
     numbers: dict[Condition, int] = {}
     of_all: list[tuple[int, bool, tuple[int, ...]]] = []
     of_each: list[_Asked] = []
     last: list[_Asked] = []
     for j, rule in enumerate(rules):
-        if exempt[j].all():
+        if exempt[j] == _everything(products):
             continue
         unknown_passes = path in rule.unknown_passes_on
         common = [condition for condition in rule.require if condition.of_product is None]
@@ -117,13 +136,13 @@ def planned(rules: tuple[Rule, ...], products: tuple[Product, ...], *, surface: 
     return Plan(
         products=products,
         ids=tuple(product.product_id for product in products),
-        exempt=exempt,
+        exempt=tuple(exempt),
         questions=tuple(map(question_of, numbers)),
         asked_of_all=tuple(each for each in of_all if each[2]),
         asked_of_each=tuple(of_each),
         asked_last=tuple(last),
         weighed=tuple(products[i].product_id for i in weighed),
-        weighing=(np.array(decisive, dtype=np.intp)[:, None], np.array(weighed, dtype=np.intp)),
+        weighing=(tuple(decisive), tuple(weighed)),
         dated=tuple(j for j, rule in enumerate(rules) if rule.effective_from or rule.effective_to),
     )
 
@@ -141,24 +160,20 @@ def _row_of(condition: Condition, products: tuple[Product, ...]) -> Row:
 def _membership_row(condition: Condition, products: tuple[Product, ...]) -> Row:
     """Which products' own ids are among the fact's: `contains` wants one of them, `lacks` wants none."""
     attribute = PRODUCT_IDS[condition.of_product or ""]
-    found: dict[str, list[int]] = {}
-    for i, product in enumerate(products):
-        for product_id in attribute(product):
-            found.setdefault(product_id, []).append(i)
-    places = {each: rows[0] if len(rows) == 1 else np.array(rows) for each, rows in found.items()}  # one is set faster
-    lacks = condition.operator == "lacks"
+    masks: dict[str, Mask] = {}
+    for bit, product in enumerate(products):
+        for each in attribute(product):
+            masks[each] = masks.get(each, 0) | 1 << bit
+    everything, lacks = _everything(products), condition.operator == "lacks"
 
-    def row(asked: Asked) -> Bools | None:
+    def row(asked: Asked) -> Mask | None:
         value = asked.value(condition.fact)
         if value is MISSING:
             return None
         if not isinstance(value, tuple):
-            return np.full(len(products), condition.or_none and value is None)
-        holds = np.full(len(products), lacks)
-        for product_id in value:
-            if product_id in places:
-                holds[places[product_id]] = not lacks
-        return holds
+            return everything if condition.or_none and value is None else 0
+        found = reduce(or_, [masks[each] for each in value if each in masks], 0)
+        return everything & ~found if lacks else found
 
     return row
 
@@ -167,36 +182,49 @@ def _choice_row(condition: Condition, products: tuple[Product, ...]) -> Row:
     attribute = PRODUCT_TEXTS[condition.of_product or ""]
     choices = [attribute(product) for product in products]
     wanted = condition.operator == "in"
-    rows: dict[str, Bools] = {
-        text: np.array([(text in each) == wanted for each in choices]) for text in set().union(*choices)
-    }
-    other: Bools = np.full(len(products), not wanted)
-    nothing: Bools = np.zeros(len(products), dtype=np.bool_)
+    masks = {text: _mask((text in each) == wanted for each in choices) for text in set().union(*choices)}
+    everything = _everything(products)
+    other = 0 if wanted else everything
 
-    def row(asked: Asked) -> Bools | None:
+    def row(asked: Asked) -> Mask | None:
         value = asked.value(condition.fact)
         if value is MISSING:
             return None
         if not isinstance(value, str):
-            return ~nothing if condition.or_none and value is None else nothing
-        return rows.get(value, other)
+            return everything if condition.or_none and value is None else 0
+        return masks.get(value, other)
 
     return row
 
 
-def _comparison_row(condition: Condition, products: tuple[Product, ...]) -> Row:
-    attribute = PRODUCT_NUMBERS[condition.of_product or ""]
-    limits = np.array([attribute(product) for product in products], dtype=np.float64)  # nan where absent: refuses
-    compare = COMPARISONS[condition.operator]
-    kind = KINDS[condition.fact]
+_BELOW = {"at_least": bisect_right, "after": bisect_left}  # how many limits a value has reached, or passed
+_ABOVE = {"at_most": bisect_left, "before": bisect_right}
 
-    def row(asked: Asked) -> Bools | None:
+
+def _comparison_row(condition: Condition, products: tuple[Product, ...]) -> Row:
+    """The products whose own number the fact reaches; one without a number is refused.
+
+    The numbers are put in order, so that a value's place among them says which products hold.
+    """
+    attribute = PRODUCT_NUMBERS[condition.of_product or ""]
+    numbers = [attribute(product) for product in products]  # nan where absent
+    limits = sorted({number for number in numbers if not math.isnan(number)})
+    below = condition.operator in _BELOW
+    place = (_BELOW if below else _ABOVE)[condition.operator]
+    each = [_mask(number == limit for number in numbers) for limit in limits]
+    masks = list(accumulate(each if below else reversed(each), or_, initial=0))
+    if not below:
+        masks.reverse()
+    everything, kind = _everything(products), KINDS[condition.fact]
+
+    def row(asked: Asked) -> Mask | None:
         value = asked.value(condition.fact)
         if value is MISSING:
             return None
         try:
-            return np.asarray(compare(ordered(value, kind=kind), limits), dtype=np.bool_)
+            number = ordered(value, kind=kind)
         except (TypeError, ValueError):
-            return np.full(len(products), condition.or_none and value is None)
+            return everything if condition.or_none and value is None else 0
+        return 0 if math.isnan(number) else masks[place(limits, number)]
 
     return row
