@@ -7,24 +7,38 @@ answers each caller after that commit. Callers in several workers meet at the da
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from recsys.errors import StoreUnavailable
 from recsys.eventlog import Entry, EventLog, Receipt
+from recsys.records import Record, encode
 
 _GATHER_SECONDS = 0.002  # about what a durable commit takes by itself
 _LARGEST = 512  # entries in one transaction: bounds the time that other workers wait for the lock
 
 
+_Answer: TypeAlias = Future[list[Receipt]] | asyncio.Future[list[Receipt]]
+_Told: TypeAlias = list[Receipt] | Exception
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
-    entries: Sequence[Entry]
-    answer: Future[list[Receipt]]
+    encoded: Sequence[tuple[Entry, Record]]
+    answer: _Answer
+
+    def begin(self) -> bool:
+        """Whether it is still wanted: a caller may have given up."""
+        if isinstance(self.answer, Future):
+            return self.answer.set_running_or_notify_cancel()
+        return not self.answer.cancelled()
 
 
 class GroupCommit:
@@ -32,7 +46,8 @@ class GroupCommit:
 
     def __init__(self, log: EventLog, *, capacity: int = 10_000) -> None:
         self._log = log
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(capacity)
+        self._capacity = capacity
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._door = threading.Lock()  # nothing is queued behind the end
         self.commits = 0
@@ -42,14 +57,14 @@ class GroupCommit:
     def submit(self, entries: Sequence[Entry]) -> Future[list[Receipt]]:
         """Queue entries; the future ends after their commit. Raises `StoreUnavailable` when full or closed."""
         answer: Future[list[Receipt]] = Future()
-        with self._door:
-            if self._closed:
-                raise StoreUnavailable("the log is closing")
-            try:
-                self._jobs.put_nowait(_Job(entries, answer))
-            except queue.Full:
-                raise StoreUnavailable("the log cannot keep up: too many appends are waiting") from None
+        self._queue(entries, answer)
         return answer
+
+    async def durable(self, entries: Sequence[Entry]) -> list[Receipt]:
+        """`submit` for coroutines: all of a loop's whose entries share a commit are woken together."""
+        answer: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
+        self._queue(entries, answer)
+        return await answer
 
     def append(self, entries: Sequence[Entry]) -> list[Receipt]:
         """Append and wait."""
@@ -62,6 +77,20 @@ class GroupCommit:
         if first:
             self._jobs.put(None)
         self._thread.join()
+
+    def _queue(self, entries: Sequence[Entry], answer: _Answer) -> None:
+        """Encoded here: the writing thread would fight for the interpreter over it, with whoever makes decisions."""
+        try:
+            job = _Job([(entry, encode(entry.body)) for entry in entries], answer)
+        except Exception as error:  # whatever is wrong with an entry, its caller hears of it and nobody else
+            answer.set_exception(error)
+            return
+        with self._door:
+            if self._closed:
+                raise StoreUnavailable("the log is closing")
+            if self._jobs.qsize() >= self._capacity:
+                raise StoreUnavailable("the log cannot keep up: too many appends are waiting")
+            self._jobs.put(job)
 
     def _work(self) -> None:
         crowded = False
@@ -76,7 +105,7 @@ class GroupCommit:
 
     def _gathered(self, first: _Job) -> tuple[list[_Job], bool]:
         """Whatever has queued up behind `first`, and whether the end was among it."""
-        batch, size = [first], len(first.entries)
+        batch, size = [first], len(first.encoded)
         while size < _LARGEST:
             try:
                 more = self._jobs.get_nowait()
@@ -85,25 +114,49 @@ class GroupCommit:
             if more is None:
                 return batch, True
             batch.append(more)
-            size += len(more.entries)
+            size += len(more.encoded)
         return batch, False
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
-        batch = [job for job in jobs if job.answer.set_running_or_notify_cancel()]  # a caller may have given up
+        batch = [job for job in jobs if job.begin()]
         if batch:
             self._write(batch)
 
     def _write(self, batch: Sequence[_Job]) -> None:
         try:
-            receipts = iter(self._log.append([entry for job in batch for entry in job.entries]))
+            receipts = iter(self._log.append_encoded([each for job in batch for each in job.encoded]))
             self.commits += 1
         except Exception as error:  # whatever it was, the callers must hear it and the thread must live
             if len(batch) > 1 and not isinstance(error, StoreUnavailable):
                 for job in batch:  # one entry that cannot be written must not cost its neighbours theirs
                     self._write([job])
                 return
-            for job in batch:
-                job.answer.set_exception(error)
+            _tell((job.answer, error) for job in batch)
             return
-        for job in batch:
-            job.answer.set_result([next(receipts) for _ in job.entries])
+        _tell((job.answer, [next(receipts) for _ in job.encoded]) for job in batch)
+
+
+def _tell(answers: Iterable[tuple[_Answer, _Told]]) -> None:
+    """Answer everybody who waits: threads at once, the coroutines of a loop by one call into it."""
+    coroutines: dict[asyncio.AbstractEventLoop, list[tuple[_Answer, _Told]]] = {}
+    for answer, told in answers:
+        if isinstance(answer, Future):
+            _answer(answer, told)
+        else:
+            coroutines.setdefault(answer.get_loop(), []).append((answer, told))
+    for loop, waiting in coroutines.items():
+        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+            loop.call_soon_threadsafe(_wake, waiting)
+
+
+def _wake(waiting: Sequence[tuple[_Answer, _Told]]) -> None:
+    for answer, told in waiting:
+        if not answer.cancelled():
+            _answer(answer, told)
+
+
+def _answer(answer: _Answer, told: _Told) -> None:
+    if isinstance(told, Exception):
+        answer.set_exception(told)
+    else:
+        answer.set_result(told)

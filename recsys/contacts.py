@@ -8,32 +8,52 @@ when the transaction commits. A customer who was deleted has no row, and none is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, String, bindparam, select, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.expression import Executable
 
 from recsys import database as db
 from recsys import touches
 from recsys.entries import Entry, Status
-from recsys.prepared import Prepared
+from recsys.prepared import Among, Prepared, among
 from recsys.records import decision_key
 from recsys.touches import Memory
 from recsys.vocabulary import NO_CONTACT, Body, Contact, Decision, Display, Outcome, Touch
 
-_PAGE = 500
-_STANDING = (
-    select(db.tokens.c.token, db.profiles.c.told, db.contacts.c.text, db.contacts.c.version)
-    .select_from(
-        db.tokens.outerjoin(db.profiles, db.profiles.c.token == db.tokens.c.token).outerjoin(
-            db.contacts, db.contacts.c.token == db.tokens.c.token
-        )
+Claim: TypeAlias = tuple[str, int, int]
+"""A token, the profile's number, the contact's version: how a customer stood when a decision was made."""
+
+
+def _unmoved(n: int) -> Executable:
+    """How many of n claims still hold: one row, whatever they are."""
+    claims = ", ".join(f"(:token_{i}, :told_{i}, :version_{i})" for i in range(n))
+    return text(
+        f"SELECT count(*) AS n FROM (VALUES {claims}) AS claim JOIN tokens ON tokens.token = claim.column1 "
+        "LEFT JOIN profiles ON profiles.token = tokens.token LEFT JOIN contacts ON contacts.token = tokens.token "
+        "WHERE coalesce(profiles.told, 0) = claim.column2 AND coalesce(contacts.version, 0) = claim.column3"
     )
-    .where(db.tokens.c.token.in_(bindparam("tokens", expanding=True)))
-)
-_OWNERS = select(db.events.c.key, db.events.c.token).where(db.events.c.key.in_(bindparam("keys", expanding=True)))
+
+
+def _standing_of(n: int) -> Executable:
+    names = [bindparam(f"token_{i}", type_=String) for i in range(n)]
+    return (
+        select(db.tokens.c.token, db.profiles.c.told, db.contacts.c.text, db.contacts.c.version)
+        .select_from(
+            db.tokens.outerjoin(db.profiles, db.profiles.c.token == db.tokens.c.token).outerjoin(
+                db.contacts, db.contacts.c.token == db.tokens.c.token
+            )
+        )
+        .where(db.tokens.c.token.in_(names))
+    )
+
+
+_UNMOVED = Among(_unmoved, names=("token", "told", "version"), padding=("", 0, 0))
+_STANDING = Among(_standing_of, names=("token",), padding=("",))
+_OWNERS = among(db.events.c.key, db.events.c.token)
 
 
 def _upsert(dialect: Any) -> Prepared:
@@ -64,13 +84,19 @@ class Ledger:
         self._now = now
         self._memory = memory
         self._owners = _owners(connection, [entry.body for entry in entries])
-        concerned = {self.owner(entry.body) for entry in entries if entry.reservation or _touching(entry.body)}
+        touched = {self.owner(entry.body) for entry in entries if _touching(entry.body)}
+        claims = {_claim(entry) for entry in entries if entry.reservation}
+        still = {claim for claim in claims if claim[0] not in touched}
+        self._unmoved: Set[str] = frozenset()
+        if still and sum(each.n for each in _UNMOVED.all(connection, sorted(still))) == len(still):
+            self._unmoved = {token for token, _, _ in still}
+        concerned = touched | {token for token, _, _ in claims} - self._unmoved
         self._standing = _standing(connection, sorted(concerned - {""}))
 
     def refusal(self, entry: Entry) -> Status | None:
         """Why a decision may not be written as it was made, None where it may."""
         reservation, decision = entry.reservation, entry.body
-        if reservation is None or not isinstance(decision, Decision):
+        if reservation is None or not isinstance(decision, Decision) or decision.token in self._unmoved:
             return None
         standing = self._standing.get(decision.token)
         if standing is None or standing.told != reservation.told:
@@ -108,6 +134,12 @@ class Ledger:
         return str(getattr(body, "token", ""))
 
 
+def _claim(entry: Entry) -> Claim:
+    assert isinstance(entry.body, Decision)
+    assert entry.reservation is not None
+    return entry.body.token, entry.reservation.told, entry.reservation.contact
+
+
 def _touching(body: Body) -> bool:
     """Whether an event may change its customer's contact."""
     match body:
@@ -122,16 +154,12 @@ def _owners(connection: Connection, bodies: Sequence[Body]) -> dict[str, str]:
     """Whose decisions displays name, by the decision's key; those that come in the same append included."""
     keys = sorted({decision_key(body.decision_id) for body in bodies if isinstance(body, Display)})
     found = {decision_key(body.decision_id): str(body.token) for body in bodies if keys and isinstance(body, Decision)}
-    for start in range(0, len(keys), _PAGE):
-        rows = connection.execute(_OWNERS, {"keys": keys[start : start + _PAGE]})
-        found |= {row.key: row.token for row in rows}
-    return found
+    return found | {row.key: row.token for row in _OWNERS.all(connection, [(key,) for key in keys])}
 
 
 def _standing(connection: Connection, tokens: Sequence[str]) -> dict[str, _Standing]:
     found: dict[str, _Standing] = {}
-    for start in range(0, len(tokens), _PAGE):
-        for row in connection.execute(_STANDING, {"tokens": tokens[start : start + _PAGE]}):
-            contact = NO_CONTACT if row.text is None else touches.parsed(row.text, version=row.version)
-            found[row.token] = _Standing(row.told or 0, contact)
+    for row in _STANDING.all(connection, [(token,) for token in tokens]):
+        contact = NO_CONTACT if row.text is None else touches.parsed(row.text, version=row.version)
+        found[row.token] = _Standing(row.told or 0, contact)
     return found

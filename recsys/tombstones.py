@@ -12,17 +12,17 @@ import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recsys import database as db
 from recsys.database import Database
+from recsys.prepared import among
 from recsys.records import micros, moment
 from recsys.secrets_of_home import home_secret
 from recsys.vocabulary import CustomerId
 
-_PAGE = 500
-_FOUND = select(db.tombstones).where(db.tombstones.c.name.in_(bindparam("names", expanding=True)))
+_FOUND = among(db.tombstones.c.name, db.tombstones.c.erased_at)
 
 
 class Tombstones:
@@ -78,8 +78,4 @@ def name_of_token(token: str) -> str:
 
 
 def _read(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for start in range(0, len(names), _PAGE):
-        for row in connection.execute(_FOUND, {"names": names[start : start + _PAGE]}):
-            found[row.name] = row.erased_at
-    return found
+    return {row.name: row.erased_at for row in _FOUND.all(connection, [(name,) for name in names])}
