@@ -266,9 +266,8 @@ def _profile(row: Any) -> Profile:
     if row.facts is None:
         return Profile(customer_id, Token(row.token), contact=contact)
     vector = None if row.vector is None else vector_of(row.vector)
-    known = profiles.parsed(row.facts, row.permissions)
-    permissions = known.permissions or Permissions()
-    return Profile(customer_id, Token(row.token), known.as_facts(), permissions, vector, row.bundle, contact, row.told)
+    facts, permissions = profiles.facts_of(row.facts), profiles.permissions_of(row.permissions)
+    return Profile(customer_id, Token(row.token), facts, permissions, vector, row.bundle, contact, row.told)
 
 
 def _known_tokens(connection: Connection, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Token]:

@@ -41,11 +41,6 @@ class ProfileRow:
         newer = {name: (value, as_of) for name, value in told.items() if as_of > known(name, _NEVER)[1]}
         return replace(self, facts={**self.facts, **newer}) if newer else self
 
-    def as_facts(self) -> Mapping[str, Fact]:
-        """The facts in the words of the house."""
-        times = {as_of: moment(as_of) for as_of in {as_of for _, as_of in self.facts.values()}}  # most share one
-        return MappingProxyType({name: Fact(value, times[as_of]) for name, (value, as_of) in self.facts.items()})
-
 
 _NEVER: tuple[FactValue, int] = (None, -(10**18))  # before any time that a fact may hold since
 UNTOLD = ProfileRow()
@@ -55,11 +50,25 @@ UNTOLD = ProfileRow()
 def parsed(facts: str, permissions: str) -> ProfileRow:
     """A row from its two texts."""
     fields, permitted_at = json.loads(permissions)
-    known = {
-        name: (tuple(value) if isinstance(value, list) else value, as_of)
-        for name, (value, as_of) in json.loads(facts).items()
-    }
+    known = {name: (_value(value), as_of) for name, (value, as_of) in json.loads(facts).items()}
     return ProfileRow(known, None if fields is None else _permissions(fields), permitted_at)
+
+
+def facts_of(text: str) -> Mapping[str, Fact]:
+    """The facts of a row from their text, in the words of the house."""
+    told = json.loads(text)
+    times = {as_of: moment(as_of) for as_of in {as_of for _, as_of in told.values()}}  # most share one
+    return MappingProxyType({name: Fact(_value(value), times[as_of]) for name, (value, as_of) in told.items()})
+
+
+def permissions_of(text: str) -> Permissions:
+    """The permissions of a row from their text; the strictest where nobody told us."""
+    fields, _ = json.loads(text)
+    return Permissions() if fields is None else _permissions(fields)
+
+
+def _value(value: Any) -> FactValue:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def read(connection: Connection, tokens: Sequence[str]) -> dict[Token, ProfileRow]:

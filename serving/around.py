@@ -125,6 +125,5 @@ class Measured:
             await self._app(scope, receive, noted)
         finally:
             route = getattr(scope.get("route"), "path", "unknown")
-            self._telemetry.requests.labels(route, str(status)).inc()
-            self._telemetry.latency.labels(route).observe(time.perf_counter() - started)
+            self._telemetry.answered(route, status, seconds=time.perf_counter() - started)
             asked.answered(route=route, status=status)

@@ -20,6 +20,17 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 _NOTHING = object()  # no body at all; JSON's null is a body
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class Answer(Response):
+    """JSON as `JSONResponse` writes it, by an encoder that is made once."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return _encoder.encode(content).encode()
 
 
 class Quick(APIRoute):

@@ -24,7 +24,7 @@ from serving.answers import answer_of, unlogged_answer
 from serving.bootstrap import Service
 from serving.finding import SURFACE, engine_of
 from serving.misfits import Misfit
-from serving.quick import Quick
+from serving.quick import Answer, Quick
 from serving.receipts import receipt_of
 from serving.schemas import (
     ActivityRequest,
@@ -133,7 +133,7 @@ async def _answered(body: RecommendationRequest | SearchRequest, call: Call, ask
     service = call.service
     request = None if body.request_id is None else Asked(call.caller.name, body.request_id, _digest(body))
     if body.deadline_ms is not None and service.patience.spent():
-        return JSONResponse(unlogged_answer(service, ask))
+        return Answer(unlogged_answer(service, ask))
     patience = PATIENCE_SECONDS if body.deadline_ms is None else body.deadline_ms / 1000 * _WAITING_SHARE
     try:
         async with asyncio.timeout(patience - (time.monotonic() - call.began)):
@@ -143,7 +143,7 @@ async def _answered(body: RecommendationRequest | SearchRequest, call: Call, ask
                 decision = event.body if isinstance(event.body, Decision) else decision
     except (StoreUnavailable, TimeoutError):
         service.patience.give_up()
-        return JSONResponse(unlogged_answer(service, ask))
+        return Answer(unlogged_answer(service, ask))
     if receipt.status is Status.CONFLICT:
         raise Conflict("this request id came before with another body; use a new id")
     service.intake.remember(decision)
@@ -152,8 +152,8 @@ async def _answered(body: RecommendationRequest | SearchRequest, call: Call, ask
             decision, profile=await service.looking_up.profile(ask.customer_id, patience=patience)
         )
     else:
-        service.telemetry.decisions.labels(decision.surface, decision.mode).inc()
-    return JSONResponse(answer_of(decision))
+        service.telemetry.decided(decision.surface, decision.mode)
+    return Answer(answer_of(decision))
 
 
 @quick.post(
@@ -331,7 +331,7 @@ def _digest(body: RecommendationRequest | SearchRequest) -> str:
 async def _committed(service: Service, entries: Sequence[Entry]) -> list[Receipt]:
     """Durable, in a commit shared with whatever else arrived."""
     with service.tracing.step("commit"):
-        return await asyncio.wrap_future(service.commit.submit(entries))
+        return await service.commit.durable(entries)
 
 
 async def _batch_answer(service: Service, taken: intake.Taken, *, name: str) -> Response:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from serving.learning import Learning
 
+_KEPT = 1_000  # children of a metric at hand
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
 
 
@@ -42,6 +44,19 @@ class Telemetry:
         self.frozen = _told("recsys_recipe_frozen", "1 while the learner holds snapshots back", ["recipe"], registry)
         self.quarantine = _told("recsys_quarantine", "Things in quarantine that nobody has settled", [], registry)
         self.commits = _summed("recsys_log_commits", "Durable commits since the start", registry)
+
+        self._requests = lru_cache(_KEPT)(self.requests.labels)  # looking a child up costs more than counting in it
+        self._latency = lru_cache(_KEPT)(self.latency.labels)
+        self._decisions = lru_cache(_KEPT)(self.decisions.labels)
+
+    def answered(self, route: str, status: int, *, seconds: float) -> None:
+        """Count and time a request."""
+        self._requests(route, status).inc()
+        self._latency(route).observe(seconds)
+
+    def decided(self, surface: str, mode: str) -> None:
+        """Count a decision."""
+        self._decisions(surface, mode).inc()
 
     def tell_learning(self, state: Learning) -> None:
         """Take over how learning stands."""
