@@ -10,15 +10,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from jinja2 import Environment, FileSystemLoader
 
 from recsys import records, tables
 from recsys.errors import InvalidConfiguration, InvalidTable
 from recsys.vocabulary import CustomerId
-from serving.dashboard import TEMPLATES
 from serving.skew import read, skewed
 from serving.slates import Ask
-from serving.watching import Reading, Thresholds, days_of, readings, watched
+from serving.watching import Reading, Thresholds, days_of, readings
 from tests.api.test_ladder import published
 from tests.conftest import Recsys
 from tests.service import ADULT, App, running
@@ -117,10 +115,6 @@ def test_how_a_shadow_chooses_is_read_from_the_log(tmp_path: Path) -> None:
         its = [each for name, each in found.items() if each.before is not None]
         assert sum(each.value for each in its) == pytest.approx(1.0)
         assert sum(each.before or 0.0 for each in its) == pytest.approx(1.0)
-        template = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True).get_template("watching.html")
-        page = template.render(watched=watched(app.service.log, rewards=app.service.home.rewards))
-        assert "Recipes in the shadow" in page
-        assert "popularity chose otherwise" in page
 
 
 def test_a_shadow_that_no_recipe_is_called_is_refused(tmp_path: Path) -> None:

@@ -8,10 +8,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment, FileSystemLoader
 
 from recsys.vocabulary import Body, Decision, Fact
-from serving.dashboard import TEMPLATES
 from serving.watching import Reading, Thresholds, days_of, readings, worst
 from tests.bandit_worlds import REWARDS
 from tests.builders import START, events
@@ -70,13 +68,8 @@ def test_rewards_are_those_of_the_rounds_made_on_the_day() -> None:
     assert found[LAST].value < 0.6 * before
 
 
-def test_thresholds_are_declared_and_the_partial_shows_what_is_not_green() -> None:
+def test_thresholds_are_declared() -> None:
     assert [Thresholds(drift=(1.0, 2.0)).light("drift", x) for x in (0.9, 1.0, 2.0)] == ["green", "amber", "red"]
-    template = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True).get_template("watching.html")
-    page = template.render(watched=watched(lived(shift=2.0)))
-    assert "feature payday" in page
-    assert "feature savings" not in page
-    assert "Nothing has been decided" in template.render(watched=[])
     assert pytest.approx(0.0) == next(each for each in watched(lived()) if each.name == "savings").moved
 
 
