@@ -180,17 +180,25 @@ class Panel(Generic[Rows]):
         """Take in some rounds. Raises `InvalidTable` with their rows, or `Misuse`."""
         tally = batch.tally()
         terms = [each.terms(batch) for each in self.estimators.values()]
-        sums = UnitSums.of(np.hstack(terms), unit=batch.unit)
-        self._tally = tally if self._tally is None else self._tally + tally
-        self._sums = sums if self._sums is None else self._sums + sums
+        self.take((UnitSums.of(np.hstack(terms), unit=batch.unit), tally))
+
+    @property
+    def counted(self) -> tuple[UnitSums, Tally] | None:
+        """All that it holds, None before the first round: what travels between processes."""
+        return None if self._sums is None or self._tally is None else (self._sums, self._tally)
+
+    def take(self, counted: tuple[UnitSums, Tally] | None) -> None:
+        """Take in what a panel of the same policy and estimators has counted elsewhere."""
+        if counted is not None:
+            sums, tally = counted
+            self._sums = sums if self._sums is None else self._sums + sums
+            self._tally = tally if self._tally is None else self._tally + tally
 
     def merge(self, other: Panel[Rows]) -> None:
         """Take in what another panel of the same policy and estimators has counted."""
         if (other.policy, list(other.estimators)) != (self.policy, list(self.estimators)):
             raise Misuse("panels of different policies or estimators do not add")
-        if other._tally is not None and other._sums is not None:
-            self._tally = other._tally if self._tally is None else self._tally + other._tally
-            self._sums = other._sums if self._sums is None else self._sums + other._sums
+        self.take(other.counted)
         self.excluded += other.excluded
 
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -80,6 +80,17 @@ class RewardModel:
             self._own_moment[cell][column] += own[rows].T @ rewards[rows]
             self._own_design[cell][column] += own[rows].T @ design[rows]
 
+    def merge(self, other: RewardModel) -> None:
+        """Take in what a model of the same shape has learned from other slots."""
+        if other.shape != self.shape:
+            raise Misuse("reward models of different shapes do not add")
+        self._fitted.clear()
+        for ours, theirs in zip(self._sums(), other._sums(), strict=True):
+            ours += theirs
+
+    def _sums(self) -> tuple[Floats, ...]:
+        return self._gram, self._moment, self._own_gram, self._own_moment, self._own_design
+
     def expected(self, shown: Shown) -> Floats:
         """(m, products) expected reward of every product at each slot's place, had it been shown there."""
         folds, blocks = self.fold_of(shown.unit), shown.block.astype(np.int64)

@@ -67,9 +67,21 @@ class RoundTable:
     """
 
     def __init__(
-        self, table: pl.LazyFrame, *, policies: Sequence[str], ripe_before: datetime | None = None, size: int = SIZE
+        self,
+        table: pl.LazyFrame,
+        *,
+        policies: Sequence[str],
+        ripe_before: datetime | None = None,
+        size: int = SIZE,
+        before: int = 0,
+        told_before: UnitKeys | None = None,
+        span: tuple[float, float] | None = None,
     ) -> None:
+        """`before`, `told_before` and `span` are of the whole, where `table` is a part of it: the rows before the
+        first, the decisions (`keys`) that earlier parts tell, and the time from first to last.
+        """
         self._table, self.policies, self._ripe, self._size = table, tuple(policies), ripe_before, size
+        self._before, self._told_before, self._span = before, told_before, span
         self.left_out: Counter[str] = Counter()
         self._kinds = table.collect_schema()
         self._needs("reward", "propensity", "unit")
@@ -95,7 +107,9 @@ class RoundTable:
 
     def read(self) -> Iterator[Rows]:
         """The rounds in batches; wrong values are refused with their rows, counted from 1 over the whole table."""
-        once, before = Once(), 0
+        once, before = Once(), self._before
+        if self._told_before is not None:
+            once.first(self._told_before)
         self.left_out = Counter()
         wanted = ["reward", "propensity", "unit", *self.policies]
         wanted += [name for name in ("decision_id", "made_at", "shown", "logged_pmf", "context") if name in self._kinds]
@@ -108,14 +122,36 @@ class RoundTable:
                 if rows is not None:
                     yield rows
 
+    @property
+    def named(self) -> bool:
+        """Whether decisions have ids, so that one that is told again is left out."""
+        return "decision_id" in self._kinds
+
+    def keys(self) -> UnitKeys:
+        """(k,) which decisions it tells, ascending, of those that are ripe."""
+        ripe = self._table if self._ripe is None else self._table.filter(pl.col("made_at") < self._ripe)
+        found = [
+            _keys(each["decision_id"]) for each in ripe.select("decision_id").collect_batches(chunk_size=self._size)
+        ]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.uint64)
+
     def span(self) -> tuple[float, float]:
         """From the first round to just after the last, in seconds since 1970."""
+        if self._span is not None:
+            return self._span
         column = pl.col("made_at").dt.epoch("us")
         low, high = self._table.select(low=column.min(), high=column.max()).collect(engine="streaming").row(0)
         return (low or 0) / 1e6, (high or 0) / 1e6 + 1.0
 
     def model(self, *, told: Callable[[int], None] = lambda rounds: None) -> RewardModel:
         """A reward model learned from all of it, cross-fitted by unit and forward in time."""
+        found = self.learned(told=told)
+        if found is None:
+            raise InvalidTable("no rounds: an estimate needs at least one", where=_WHERE)
+        return found
+
+    def learned(self, *, told: Callable[[int], None] = lambda rounds: None) -> RewardModel | None:
+        """What it teaches, to be merged with what other parts teach; None where it has no round."""
         start, end = self.span()
         found: RewardModel | None = None
         rounds = 0
@@ -129,8 +165,6 @@ class RoundTable:
             found.learn(_blocked(rows, found, start=start, end=end), product=batch.shown, reward=batch.reward)
             rounds += batch.reward.size
             told(rounds)
-        if found is None:
-            raise InvalidTable("no rounds: an estimate needs at least one", where=_WHERE)
         return found
 
     def expecting(self, model: RewardModel) -> Iterator[Rows]:

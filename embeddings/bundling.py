@@ -18,7 +18,7 @@ from embeddings.product_facts import ProductFacts
 from embeddings.ranking import Wanted
 from embeddings.sequence_training import SequenceConfig, train_sequences
 from embeddings.sequential import SequentialConfig
-from embeddings.training import TrainingConfig, train
+from embeddings.training import Teach, TrainingConfig, train
 from recsys.errors import InvalidConfiguration
 from recsys.tracking import Parameter
 
@@ -61,10 +61,11 @@ def made(
     config: TrainingConfig,
     told: Callable[[Epoch], None],
     checkpoint: Path | None,
+    teach: Teach = train,
 ) -> Made:
-    """Fit; every epoch is told. Raises as `train_bundle` does."""
+    """Fit; every epoch is told. `teach` is how the two towers are taught. Raises as `train_bundle` does."""
     if family == "two-tower":
-        epochs = train(learn, products=products, seed=seed, config=config, checkpoint=checkpoint)
+        epochs = teach(learn, products=products, seed=seed, config=config, checkpoint=checkpoint)
         weights, best = _best(epochs, told=told)
         return Made(
             _blueprint(learn, products=products, encoder="two_tower", shape=asdict(config.network)), weights, best

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from embeddings.together import ALONE, Together
 from recsys.errors import Corrupt, InvalidConfiguration
 
 Weights: TypeAlias = Mapping[str, NDArray[Any]]
@@ -85,12 +86,19 @@ class Pupil(Protocol):
 
 
 def fit(
-    pupil: Pupil, *, schedule: Schedule, seed: int, checkpoint: Path | None = None, key: str = ""
+    pupil: Pupil,
+    *,
+    schedule: Schedule,
+    seed: int,
+    checkpoint: Path | None = None,
+    key: str = "",
+    together: Together = ALONE,
 ) -> Iterator[Epoch]:
     """Yield an `Epoch` after each pass until the later rows stop improving.
 
     `checkpoint` is written after each pass (whole or not at all) and read at the start: a training of the same
     `key` (data, configuration) and seed yields its best epoch once more and goes on with the passes that are left.
+    `together` are those who teach the same network, each with its own share of every batch of the pupil's.
 
     Raises:
         Corrupt: a checkpoint that cannot be read; delete it to begin anew.
@@ -110,7 +118,7 @@ def fit(
         state.number += 1
         started = time.perf_counter()
         with limited_threads(schedule.threads), own_dice(seed, number=state.number) as dice:
-            loss = _one_pass(pupil, optimiser, schedule=schedule, state=state, dice=dice)
+            loss = _one_pass(pupil, optimiser, schedule=schedule, state=state, dice=dice, together=together)
             network.eval()
             validated = pupil.validated()
         better = validated.quality > (float("-inf") if state.best is None else state.best.quality)  # never NaN
@@ -152,7 +160,13 @@ class _State:
 
 
 def _one_pass(
-    pupil: Pupil, optimiser: torch.optim.Optimizer, *, schedule: Schedule, state: _State, dice: np.random.Generator
+    pupil: Pupil,
+    optimiser: torch.optim.Optimizer,
+    *,
+    schedule: Schedule,
+    state: _State,
+    dice: np.random.Generator,
+    together: Together,
 ) -> float:
     pupil.network.train()
     total, n_rows = 0.0, 0
@@ -163,11 +177,13 @@ def _one_pass(
             group["lr"] = schedule.learning_rate / 3**state.fallen * risen
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        together.combine(pupil.network.parameters(), n=n)
         if schedule.clip < float("inf"):
             nn.utils.clip_grad_norm_(pupil.network.parameters(), schedule.clip)
         optimiser.step()
         total, n_rows = total + float(loss.detach()) * n, n_rows + n
-    return total / max(n_rows, 1)
+    total, n_all = together.total(total, n_rows)
+    return total / max(n_all, 1)
 
 
 def weights_of(network: nn.Module) -> Weights:

@@ -26,7 +26,8 @@ from embeddings.fitting import Epoch, limited_threads
 from embeddings.interactions import TrainingSet
 from embeddings.product_facts import ProductFacts
 from embeddings.proxy import probed
-from embeddings.training import TrainingConfig
+from embeddings.training import Teach, TrainingConfig
+from embeddings.training import train as teach_here
 from recsys.artefacts import Artefact, canonical
 from recsys.errors import ArtefactMissing, InvalidTable, RecsysError
 from recsys.tracking import Run, Tracker
@@ -102,6 +103,7 @@ def train_bundle(
     family: str = "two-tower",
     traits: Mapping[str, Sequence[str]] | None = None,
     checkpoint: Path | None = None,
+    teach: Teach = teach_here,
     progress: Callable[[Epoch], None] = lambda _: None,
     experiment: str = "embeddings",
 ) -> Artefact:
@@ -112,6 +114,7 @@ def train_bundle(
     popularity alike. `family` is one of
     `bundling.FAMILIES`. `traits` are protected values by row, "" for unknown, which no encoder sees: how
     well the vectors give them away is reported (FAIR-2). With a `checkpoint` a training that was killed goes on.
+    `teach` is how the two towers are taught.
     The same inputs and seed publish the same digest.
 
     Raises:
@@ -144,6 +147,7 @@ def train_bundle(
             config=config,
             told=_telling(run, progress=progress, k=config.k),
             checkpoint=checkpoint,
+            teach=teach,
         )
         rival = _rival(root, features_version=features_version, products=products)
         with limited_threads(config.threads):  # vectors too must not depend on the number of cores

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from embeddings.fitting import Epoch, Precision, Schedule, Validated, best_devic
 from embeddings.interactions import TrainingSet
 from embeddings.losses import log_inclusion, sampled_softmax
 from embeddings.product_facts import ProductFacts
+from embeddings.together import ALONE, Together
 from embeddings.two_tower import TwoTower, TwoTowerConfig
 from recsys.artefacts import canonical, digest_of
 from recsys.errors import InvalidConfiguration, InvalidTable
@@ -78,6 +80,21 @@ class _Shelf:
         return tower(ids, features=self.features[rows], words=self.words[rows])
 
 
+class Teach(Protocol):
+    """`train`, or something else that ends as it would: on several machines, perhaps."""
+
+    def __call__(
+        self,
+        interactions: TrainingSet,
+        *,
+        products: ProductFacts,
+        seed: int,
+        config: TrainingConfig | None = None,
+        checkpoint: Path | None = None,
+    ) -> Iterator[Epoch]:
+        """Epochs, the best of them with its weights."""
+
+
 def train(
     interactions: TrainingSet,
     *,
@@ -85,12 +102,13 @@ def train(
     seed: int,
     config: TrainingConfig | None = None,
     checkpoint: Path | None = None,
+    together: Together = ALONE,
 ) -> Iterator[Epoch]:
     """Yield an `Epoch` after each pass until the later rows stop improving.
 
     Deterministic on a CPU: the same inputs and seed give the same weights, bit for bit, whatever
     else the process draws or computes between two epochs, and whether or not it was killed in between
-    (`checkpoint`, see `fitting.fit`).
+    (`checkpoint`, see `fitting.fit`). Several processes may teach `together`, each calling this with the same inputs.
 
     Raises:
         InvalidTable: products that do not fit the interactions, or times that cannot be split.
@@ -113,6 +131,7 @@ def train(
         torch.tensor(learn.product_counts / len(learn))[met],
         config,
         device,
+        together,
     )
     return fit(
         pupil,
@@ -126,6 +145,7 @@ def train(
         seed=seed,
         checkpoint=checkpoint,
         key=digest_of(canonical([interactions.digest, asdict(config)])),
+        together=together,
     )
 
 
@@ -143,11 +163,15 @@ class _Pupil:
     popularity: Tensor  # (M,) share of the choices
     config: TrainingConfig
     device: torch.device
+    together: Together
 
     def losses(self, dice: np.random.Generator) -> Iterator[tuple[Tensor, int]]:
         order = torch.tensor(dice.permutation(len(self.data.targets)), device=self.device)
         for batch in _parts(order, size=self.config.batch):
             targets = torch.searchsorted(self.met, self.data.targets[batch])  # (B,) places among the met
+            own, chosen = self.together.share(batch), self.together.share(targets)  # (S,) of this process
+            if not (n := len(own)):
+                own, chosen = batch[:1], targets[:1]  # a row that weighs nothing, so that there is a gradient to add
             places, log_q = (
                 each.to(self.device)
                 for each in _sample(targets.cpu(), popularity=self.popularity, config=self.config)  # (C,), (C,)
@@ -156,17 +180,17 @@ class _Pupil:
             dropped = (torch.rand(len(rows)) < self.config.id_dropout).to(self.device)  # (C,)
             id_rows = self.shelf.id_rows[rows].masked_fill(dropped, 0)
             with reduced(self.config.precision, device=self.device):
-                customers = self.customer(self.data.facts[batch], history=self.data.history[batch])  # (B, D)
+                customers = self.customer(self.data.facts[own], history=self.data.history[own])  # (S, D)
                 products = self.shelf.vectors(self.product, rows=rows, id_rows=id_rows)  # (C, D)
             loss = sampled_softmax(
                 customers.float(),
                 products=products.float(),
-                targets=torch.searchsorted(places, targets),
+                targets=torch.searchsorted(places, chosen),
                 log_q=log_q,
                 temperature=self.config.temperature,
-                open_=None if self.data.eligible is None else self.data.eligible[batch][:, rows],
+                open_=None if self.data.eligible is None else self.data.eligible[own][:, rows],
             )
-            yield loss, len(batch)
+            yield loss, n
 
     def validated(self) -> Validated:
         loss, found = _validated(

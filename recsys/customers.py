@@ -126,6 +126,11 @@ class Customers:
         with self._database.reading() as connection:
             return connection.execute(select(func.count()).select_from(db.tokens)).scalar() or 0
 
+    def last_change(self) -> int:
+        """The greatest number in the sequence of changes, 0 where nothing was told."""
+        with self._database.reading() as connection:
+            return connection.execute(select(func.max(db.profiles.c.change))).scalar() or 0
+
     def known_tokens(self, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Token]:
         """Tokens of those customers that have one."""
         with self._database.reading() as connection:

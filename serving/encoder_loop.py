@@ -44,10 +44,19 @@ class EncoderLoop:
             pass
         return self.encoded - before
 
-    def step(self) -> bool:
+    def part(self, *, after: int, until: int) -> int:
+        """Encode whoever changed last in (after, until]; returns how many."""
+        self._refresh()
+        before, self._after = self.encoded, after
+        while self.step(until=until):
+            pass
+        return self.encoded - before
+
+    def step(self, *, until: int | None = None) -> bool:
         """Encode the next page of stale customers, if there is a bundle; returns whether the page was full."""
         self._refresh()
         stale = self._customers.stale(after=self._after, limit=_PAGE) if self._encoder is not None else []
+        stale = [each for each in stale if until is None or each.change <= until]
         if self._encoder is None or not stale:
             return False
         at = self._clock.now()

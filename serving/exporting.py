@@ -36,6 +36,12 @@ class Written:
     files: int = 0  # new or changed
     same: int = 0  # were there already
 
+    def add(self, other: Written) -> None:
+        """Take in what another part came to."""
+        self.days |= other.days
+        self.rows = {table: n + other.rows[table] for table, n in self.rows.items()}
+        self.files, self.same = self.files + other.files, self.same + other.same
+
 
 def export(
     log: EventLog,

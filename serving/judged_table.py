@@ -14,13 +14,12 @@ from pathlib import Path
 
 import polars as pl
 
-from bandits.batches import Pair
-from bandits.evaluation import ESTIMATORS, ROUND_PAIRS, Panel, chosen
-from bandits.panels import ONE_SLOT
-from bandits.tables import SIZE, RoundTable, Rows
+from bandits.tables import SIZE, RoundTable
 from recsys.errors import InvalidTable, Misuse
 from serving.judged_log import Scope
+from serving.judged_parts import Count, Counted, counted_in_parts
 from serving.judging import Judged
+from serving.spread import Spread
 
 _PIECE = 1 << 22  # bytes of a file hashed at a time
 
@@ -41,18 +40,28 @@ def judge_table(
     level: float = 0.95,
     ripe_before: datetime | None = None,
     size: int = SIZE,
+    spread: Spread | None = None,
     told: Callable[[str, int], None] = lambda step, rounds: None,
 ) -> Judged:
     """Judge `policies`, each after the first also compared with the first on the same rows.
 
-    Rounds made at or after `ripe_before` are left out and counted. Raises `InvalidTable` with the rows that
-    are wrong, `Misuse` for an unknown estimator.
+    Rounds made at or after `ripe_before` are left out and counted. With a `spread` the files are judged in parts,
+    wherever it says, and the sums added: the same numbers, up to the order of additions. Raises `InvalidTable` with
+    the rows that are wrong, `Misuse` for an unknown estimator.
     """
     if len(set(policies)) < len(policies):
         raise Misuse(f"{policies[0]} would be compared with itself: name another policy")
     with _readable(files):
         table = RoundTable(pl.scan_parquet(list(files)), policies=policies, ripe_before=ripe_before, size=size)
-        return _judged(table, estimators=estimators, level=level, told=told, digest=digest_of_files(files))
+        count = Count(table.modelled, tuple(policies), tuple(estimators), level)
+        if spread is None:
+            model = table.model(told=lambda rounds: told("learning what to expect", rounds)) if table.modelled else None
+            counted = count.of(table, model=model, told=lambda rounds: told("judging", rounds))
+        else:
+            counted = counted_in_parts(
+                table, count=count, files=files, ripe_before=ripe_before, spread=spread, told=told
+            )
+        return _judged(table, counted, digest=digest_of_files(files))
 
 
 def digest_of_files(files: Sequence[Path]) -> str:
@@ -75,51 +84,24 @@ def _readable(files: Sequence[Path]) -> Iterator[None]:
         raise InvalidTable(f"cannot be read as rounds: {str(error).splitlines()[0]}", where=named) from None
 
 
-def _judged(
-    table: RoundTable,
-    *,
-    estimators: Sequence[str],
-    level: float,
-    told: Callable[[str, int], None],
-    digest: str,
-) -> Judged:
-    suited = ONE_SLOT if table.modelled else ("ips", "snips", "logged", "uplift")
-    asked = chosen(ESTIMATORS, names=tuple(dict.fromkeys((*(estimators or suited), "logged", "uplift"))))
-    panels = [Panel(name, asked, level=level) for name in table.policies]
-    way = chosen(ROUND_PAIRS, names=("dr",) if table.modelled else ("ips",))
-    pairs = [Panel(f"{table.policies[0]} − {other}", way, level=level, paired=True) for other in table.policies[1:]]
-    rounds, times = 0, list[float]()
-    for rows in _rows(table, told=told):
-        for panel, batch in zip(panels, rows.batches, strict=True):
-            panel.add(batch)
-        for pair, other in zip(pairs, rows.batches[1:], strict=True):
-            pair.add(Pair(rows.batches[0], other))
-        rounds += len(rows.at)
-        times = [min([*times[:1], float(rows.at.min())]), max([*times[1:], float(rows.at.max())])]
-        told("judging", rounds)
-    for each in panels:
-        each.excluded = table.left_out.total()
-    verdicts = tuple(verdict for panel in panels for verdict in panel.verdicts())
+def _judged(table: RoundTable, counted: Counted, *, digest: str) -> Judged:
+    for each in counted.panels:
+        each.excluded = counted.left_out.total()
+    verdicts = tuple(verdict for panel in counted.panels for verdict in panel.verdicts())
     earned = [v.interval.estimate for v in verdicts if v.estimator == "logged"]
-    known = [datetime.fromtimestamp(at, tz=UTC) for at in times] if table.timed and times else [None, None]
+    timed = table.timed and counted.rounds
     return Judged(
         scope=Scope(),
         verdicts=verdicts,
-        differences=tuple(verdict for pair in pairs for verdict in pair.verdicts()),
+        differences=tuple(verdict for pair in counted.pairs for verdict in pair.verdicts()),
         logged=earned[0] if earned else float("nan"),
-        rounds=rounds,
-        left_out=dict(table.left_out),
+        rounds=counted.rounds,
+        left_out=dict(counted.left_out),
         findings=(),
         loggers=(),
         notes=() if table.modelled else ("dm, dr and sndr are left out: they need made_at and full distributions",),
         position=0,
         digest=digest,
-        first_at=known[0],
-        last_at=known[1],
+        first_at=datetime.fromtimestamp(counted.first, tz=UTC) if timed else None,
+        last_at=datetime.fromtimestamp(counted.last, tz=UTC) if timed else None,
     )
-
-
-def _rows(table: RoundTable, *, told: Callable[[str, int], None]) -> Iterator[Rows]:
-    if not table.modelled:
-        return table.read()
-    return table.expecting(table.model(told=lambda rounds: told("learning what to expect", rounds)))

@@ -17,6 +17,8 @@ from embeddings.identifiers import IdMap
 from embeddings.interactions import HISTORY_LENGTH, Interaction, TrainingSet
 from embeddings.nightly import train_bundle
 from embeddings.product_facts import ProductFacts
+from embeddings.training import Teach
+from embeddings.training import train as teach_here
 from recsys import features
 from recsys.activities import Known
 from recsys.artefacts import Artefact
@@ -27,6 +29,8 @@ from recsys.vocabulary import NOTHING, Decision, Outcome, PermissionChange, Toke
 from serving import imported
 from serving.bootstrap import Installation
 from serving.curriculum import teaches
+from serving.settings import Settings
+from serving.spread import door
 
 POSITIVE = frozenset({"tapped", "opened"})
 _PAGE = 500
@@ -170,8 +174,17 @@ def train(
         family=family,
         traits={"age_band": bands},
         checkpoint=checkpoint,
+        teach=teacher_of(home.settings),
         progress=progress,
     )
+
+
+def teacher_of(settings: Settings) -> Teach:
+    """How the two towers are taught: here, or on a Ray cluster; raises `InvalidConfiguration` without Ray."""
+    if not settings.ray:
+        return teach_here
+    found: Teach = door("training").RayTeacher(settings.ray, workers=settings.ray_workers, shared=settings.folder)
+    return found
 
 
 def _facts(decision: Decision) -> tuple[float, ...]:

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
         None  # a Feast repository, whose facts stand beside our own (`recsys features --feast`)
     )
     search_model: Path | None = None  # a sentence-transformers directory; without it lexical text vectors
+    ray: str = ""  # address of a Ray cluster that trains, encodes, judges and exports; "" is this machine
+    ray_workers: int = Field(default=2, ge=1)  # that teach one network together
     champion: str = "bandit"  # serves where no experiment says otherwise, until `recsys promote` names another
     shadow: tuple[str, ...] = ()  # recipes that decide beside the live one: logged, never shown
     approved: tuple[str, ...] = ()  # product ids in the order in which everybody may see them; () is the catalogue's

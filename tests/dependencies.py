@@ -21,13 +21,13 @@ from packaging.requirements import Requirement
 HERE = Path(__file__).parent
 PROJECT = HERE.parent / "pyproject.toml"
 POLICY = HERE / "dependencies.toml"
-EXTRAS = ("postgres", "otel", "feast")
+EXTRAS = ("postgres", "otel", "feast", "ray")
 """What an installation may have beside the plain one; tools of development are not shipped."""
 
 _LINE = re.compile(r'^\s*(?:\w+ = \[)?"(?P<what>[^"]+)"\]?,?\s*(?:#\s*(?P<why>.+))?$')
 _NAMES = {  # what older packages call their licences
     "MIT License": "MIT", "BSD License": "BSD", "3-Clause BSD License": "BSD-3-Clause",
-    "Apache Software License": "Apache-2.0", "Apache License 2.0": "Apache-2.0",
+    "Apache Software License": "Apache-2.0", "Apache License 2.0": "Apache-2.0", "Apache 2.0": "Apache-2.0",
     "Python Software Foundation License": "PSF-2.0", "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
 }  # fmt: skip
 

@@ -23,7 +23,7 @@ STORES = ("database", "eventlog", "customers", "profiles", "activities", "contac
           "expiring", "evidence", "compaction")  # fmt: skip
 DOORS = {
     "torch": {f"embeddings/{name}.py" for name in ("two_tower", "sequential", "losses", "fitting", "training",
-                                                  "sequence_training", "encoding")},
+                                                  "sequence_training", "encoding", "together")},
     "faiss": {"embeddings/index.py"},
     "vowpal_wabbit_next": {"bandits/vowpal.py", "bandits/engine.py"},
     "mlflow": {"recsys/tracking.py"},
@@ -33,9 +33,11 @@ DOORS = {
     "vl_convert": {"serving/charts.py", "serving/dashboard.py", "serving/bank_sheet.py"},
     "fastapi": {"serving/app.py", "serving/routes.py", "serving/dashboard.py", "serving/console.py",
                 "serving/steering_routes.py", "serving/rights_routes.py", "serving/experiment_routes.py",
-                "serving/openapi.py", "serving/quick.py", "serving/traced.py", "serving/steering_pages.py"},
+                "serving/openapi.py", "serving/quick.py", "serving/traced.py", "serving/steering_pages.py",
+                "serving/ray_serving.py"},
     "opentelemetry": {"serving/spans.py"},
     "feast": {"serving/feast_store.py"},
+    "ray": {"serving/ray_spread.py", "serving/ray_training.py", "serving/ray_serving.py"},
     "pandas": {"serving/feast_store.py"},  # what Feast speaks
     "pydantic": {"serving/quick.py", "serving/schemas.py", "serving/settings.py", "serving/steering_schemas.py",
                  "serving/experiment_schemas.py"},

@@ -13,7 +13,7 @@ from tests.dependencies import complaints, declared, installed, licences
 
 def test_mrm_7_every_dependency_has_a_reason_a_bound_a_version_and_an_allowed_licence() -> None:
     assert complaints() == []
-    assert {"numpy", "torch", "vowpal-wabbit-next", "psycopg", "opentelemetry-sdk", "feast"} <= {
+    assert {"numpy", "torch", "vowpal-wabbit-next", "psycopg", "opentelemetry-sdk", "feast", "ray"} <= {
         e.name for e in installed()
     }
     assert all(each.version for each in installed())

@@ -8,7 +8,9 @@ from recsys.leases import Lease
 from serving import settings
 from serving.bootstrap import compose
 from serving.encoder_loop import LEASE, EncoderLoop
+from serving.encoding_parts import encode_all
 from serving.leading import Stop, lead
+from serving.spread import HERE, spread_of
 
 
 @click.command
@@ -18,6 +20,8 @@ def command(*, once: bool) -> None:
     home = compose(settings.load())
     loop = EncoderLoop(home.customers, root=home.settings.artefacts, clock=home.clock, source=home.profiles)
     if once:
-        click.echo(f"{loop.catch_up()} customers encoded")
+        spread = spread_of(home.settings)
+        n = loop.catch_up() if spread is HERE else encode_all(home, spread=spread)
+        click.echo(f"{n} customers encoded")
         return
     lead(Lease(home.database, name=LEASE), work=loop.step, poll=home.settings.poll_seconds, stop=Stop())

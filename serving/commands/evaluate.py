@@ -25,6 +25,7 @@ from serving.judged_table import files_in, judge_table
 from serving.judging import Judged, judge
 from serving.leading import calm_the_collector
 from serving.rule_change import RuleChange
+from serving.spread import HERE, Spread, spread_of
 from serving.tracked import tracker_of
 
 EXPERIMENT = "evaluations"
@@ -83,7 +84,8 @@ def command(
                               ("rules", rules), ("dataset", asked)):  # fmt: skip
             if given is not None:
                 raise Misuse(f"--{option} asks the home's log, and --log judges by files: filter the files instead")
-        by_files = _judge_files(log, [*policies, *others], ripe_before=ripe_before, asked=estimators)
+        spread = spread_of(home.settings)
+        by_files = _judge_files(log, [*policies, *others], ripe_before=ripe_before, asked=estimators, spread=spread)
         _tell(by_files, home, parameters={"policies": ", ".join(by_files.policies), "log": log.name,
                                           "log_digest": by_files.digest}, as_json=as_json)  # fmt: skip
         return
@@ -138,7 +140,9 @@ def logged(
         return run.url
 
 
-def _judge_files(log: Path, names: Sequence[str], *, ripe_before: datetime | None, asked: str) -> Judged:
+def _judge_files(
+    log: Path, names: Sequence[str], *, ripe_before: datetime | None, asked: str, spread: Spread
+) -> Judged:
     if not names:
         raise Misuse("name a policy to judge: --policy COLUMN (or as-logged, uniform where logged_pmf is there)")
     with tqdm(unit="rounds", unit_scale=True, mininterval=0.5, leave=False) as bar:
@@ -149,7 +153,15 @@ def _judge_files(log: Path, names: Sequence[str], *, ripe_before: datetime | Non
                 bar.set_description(step)
             bar.update(rounds - bar.n)
 
-        return judge_table(files_in(log), policies=names, estimators=_named(asked), ripe_before=ripe_before, told=tell)
+        elsewhere = None if spread is HERE else spread
+        return judge_table(
+            files_in(log),
+            policies=names,
+            estimators=_named(asked),
+            ripe_before=ripe_before,
+            spread=elsewhere,
+            told=tell,
+        )
 
 
 def _named(estimators: str) -> list[str]:

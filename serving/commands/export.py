@@ -15,7 +15,9 @@ from serving.bootstrap import Installation, compose
 from serving.commands.moments import MOMENT
 from serving.export_schema import described
 from serving.exporting import Written, export
+from serving.exporting_parts import export_all
 from serving.leading import calm_the_collector
+from serving.spread import HERE, spread_of
 
 
 @click.command
@@ -57,6 +59,9 @@ def command(*, out: Path | None, since: datetime | None, until: datetime | None,
 
 
 def _exported(home: Installation, *, out: Path, since: date | None, until: date | None) -> Written:
+    spread = spread_of(home.settings)
+    if spread is not HERE:
+        return export_all(home, out=out.absolute(), spread=spread, since=since, until=until)
     with tqdm(total=home.log.last_position(), unit="events", desc="exporting", mininterval=0.5, leave=False) as bar:
 
         def tell(position: int) -> None:

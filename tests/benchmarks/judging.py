@@ -92,7 +92,7 @@ def stream() -> None:
     print(f"{'rounds':>12} {'':44} {'s':>8} {'rounds/s':>12} {'peak MiB':>9}")
     with tempfile.TemporaryDirectory() as folder:
         plain, full = Path(folder) / "plain.parquet", Path(folder) / "full.parquet"
-        _write(np.random.default_rng(2), plain=plain, full=full)
+        write(np.random.default_rng(2), plain=plain, full=full)
         for path, what in (
             (plain, "weights alone: IPS, SNIPS"),
             (full, "distributions, a reward model in a first pass"),
@@ -114,7 +114,8 @@ def _streamed(path: Path, millions: int) -> tuple[float, float]:
     return took, _peak()
 
 
-def _write(rng: np.random.Generator, *, plain: Path, full: Path) -> None:
+def write(rng: np.random.Generator, *, plain: Path, full: Path) -> None:
+    """A million rounds, with weights alone and with full distributions."""
     batch, _ = _batch(rng, n=ROUNDS)
     columns = {"unit": batch.unit, "reward": batch.reward, "propensity": batch.propensity}
     pl.DataFrame(columns | {"new": batch.target}).write_parquet(plain)
