@@ -46,7 +46,7 @@ class Nodes:
         client = needed("ray.serve.context", extra="ray")
         schema = needed("ray.serve.schema", extra="ray")
         port = _free_port()
-        serve.start(http_options={"host": "127.0.0.1", "port": port, "location": "HeadOnly"})
+        serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
         one = {"name": "recsys", "import_path": app, "runtime_env": {"env_vars": dict(environment)}}
         deployed = schema.ServeDeploySchema.model_validate({"applications": [one]})
         try:
