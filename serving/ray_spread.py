@@ -5,6 +5,7 @@ Ray is an extra (`recsys[ray]`). Only sums, counts and names of parts travel, ne
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ class RaySpread:
             asked, function = ray.get(whole)
             return {"done": _pickled(function, asked[row["part"]])}
 
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of each execution, on stderr
         context = DataContext.get_current()
         context.enable_progress_bars, context.execution_options.preserve_order = False, True
         rows = from_items([{"part": n} for n in range(len(parts))], override_num_blocks=len(parts))

@@ -8,9 +8,9 @@ reward model in a first pass.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
-import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -62,7 +62,7 @@ def _on_ray(path: Path, millions: int) -> tuple[Judged, float, float]:
         list(spread.over(range(WORKERS), abs))  # workers import what they need
         started = time.perf_counter()
         found = judge_table([path] * millions, policies=["new"], spread=spread)
-        return found, time.perf_counter() - started, _peak()
+        return found, time.perf_counter() - started, max(_peak(), _workers())
 
 
 def _apart(one: Judged, other: Judged) -> float:
@@ -74,8 +74,20 @@ def _apart(one: Judged, other: Judged) -> float:
     return max(abs(a - b) / max(abs(a), 1e-12) for a, b in numbers)
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _peak(process: str = "self") -> float:
+    """MiB that a process held at most."""
+    text = Path("/proc", process, "status").read_text()
+    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmHWM")), 0.0)
+
+
+def _workers() -> float:
+    """MiB that any worker of the cluster held at most."""
+    found = [0.0]
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes().startswith(b"ray::"):
+                found.append(_peak(path.parent.name))
+    return max(found)
 
 
 if __name__ == "__main__":
