@@ -35,8 +35,9 @@ class Nodes:
         state = needed("ray._private.state", extra="ray")  # no public call says which machine is at work
         left = state.available_resources_per_node()
         busy = [each for each in self.workers if left.get(each.node_id, {}).get("CPU", 0) < 1]
-        self.cluster.remove_node(busy[0], allow_graceful=False)
-        self.workers.remove(busy[0])
+        [dying, *_] = [*busy, *self.workers]
+        self.cluster.remove_node(dying, allow_graceful=False)
+        self.workers.remove(dying)
         self.killed += 1
 
     @contextmanager

@@ -185,8 +185,10 @@ def test_two_workers_teach_what_one_process_teaches_and_a_killed_node_changes_no
         np.testing.assert_allclose(best.weights[name], weights, atol=1e-2)
 
 
-@pytest.mark.usefixtures("small_parts")
-def test_a_node_killed_during_an_evaluation_changes_nothing(rounds: list[Path], cluster: Nodes) -> None:
+def test_a_node_killed_during_an_evaluation_changes_nothing(
+    rounds: list[Path], cluster: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judged_parts, "ROWS", 100)  # 120 parts, so that many are left when the first is done
     spread = spread_of(Settings(ray=cluster.address))
     before = cluster.killed
 
