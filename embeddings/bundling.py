@@ -23,6 +23,10 @@ from recsys.errors import InvalidConfiguration
 from recsys.tracking import Parameter
 
 FAMILIES = ("two-tower", "sequential", *projection.KINDS)
+"""The first is the default. Recall@5 on the last tenth of 964 taps of a bank (`make bench ARGS=embeddings`):
+.883 ± .036, sequential .863, linear .858, graph and popularity .821, text .637; and it alone knows new customers and
+products. On 347 taps the closed forms led (linear .933 ± .046, two-tower .650 ± .087, which the gate refuses).
+"""
 _LEARN_SHARE = 0.9
 SEQUENCES = SequenceConfig(network=SequentialConfig(length=64), tokens=1024, epochs=30)
 """For the bank's histories: 32 subjects and a choice fit a window, and ten thousand positives need small batches."""

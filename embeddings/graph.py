@@ -2,8 +2,9 @@
 
 LightGCN (He et al. 2020) is a low-pass filter on the graph of choices; Shen et al. 2021 ("How powerful is
 graph convolution for recommendation?", GF-CF) write the filter down: one hop over the normalised graph, and the
-projection on its smoothest directions. That needs one truncated SVD where LightGCN needs hundreds of epochs,
-and finds more on the public sets both were published on.
+projection on its smoothest directions. That needs one truncated SVD where LightGCN needs many passes over the data.
+Measured on msweb (half of each test visitor's areas known, `make bench ARGS=embeddings`): recall@20 .827 in 8 CPU
+seconds, against .692 in 33 of the best of a few LightGCNs. So the filter is what we have, and LightGCN is a peer.
 
     R̃ = D_u^(−a) R D_p^(−b)         R (U, P) 0/1, D the numbers of choices
     scores = r R̃ᵀR̃ + w · r D_p^(−b) V Vᵀ D_p^b        r (b, P), V (P, K) right singular vectors of R̃

@@ -60,7 +60,7 @@ from tests.benchmarks.choices import (
 from tests.benchmarks.rivals import Line, compared, peer, sasrec
 
 EPOCHS = 1  # of the comparison of speed
-LIVED = (1_500, 30)  # customers and days of the log that families are compared on
+LIVED = (3_000, 30)  # customers and days of the log that families are compared on
 COLD_WORLDS = (4, 5, 6)  # banks 1 to 3 chose the settings
 
 

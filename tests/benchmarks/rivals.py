@@ -1,6 +1,6 @@
 """Other people's models as lines of our tables: tuned, fitted in an environment of their own, judged as ours are.
 
-ALS and BPR are tuned over a few settings on the same choices that decide for us. Each line ranks the whole
+ALS, BPR and LightGCN are tuned over a few settings on the same choices that decide for us. Each line ranks the whole
 catalogue; differences are told customer by customer.
 """
 
@@ -23,7 +23,7 @@ NAMES = {"als": "implicit ALS", "bpr": "implicit BPR", "lightgcn": "LightGCN"}
 TRIES: dict[str, list[list[float]]] = {
     "als": [[factors, alpha, size] for factors in (16, 64, 128) for alpha in (1.0, 10.0) for size in (0.01, 10.0)],
     "bpr": [[factors, rate, size] for factors in (32, 64) for rate in (0.01, 0.05) for size in (0.01, 0.1)],
-    "lightgcn": [[3, 0.01, 100]],  # as published, but for a rate that learns in a hundred passes
+    "lightgcn": [[layers, 0.01, 25] for layers in (2, 3)],  # 100 passes find less: recall@20 .591 where 25 find .692
 }
 TOLD = {
     "als": "factors {:g}, alpha {:g}, penalty {:g}",
@@ -55,11 +55,9 @@ def peer(split: Split, *, which: str, seen: str, protocol: Protocol) -> Line:
     learn, later = _held(split.train, protocol=protocol)
     script, tries = GRAPHS if which == "lightgcn" else IMPLICIT, TRIES[which]
     asked = {"which": which, "tries": tries}
-    best = tries[0]
-    if len(tries) > 1:
-        lists, _, _ = lists_of(script, learn, wanted=later, seen=seen, settings=asked)
-        scores = [float(listed(each, wanted=later, counts=learn.product_counts).ndcg(10).mean()) for each in lists]
-        best = tries[int(np.argmax(scores))]
+    lists, _, _ = lists_of(script, learn, wanted=later, seen=seen, settings=asked)
+    scores = [float(listed(each, wanted=later, counts=learn.product_counts).ndcg(10).mean()) for each in lists]
+    best = tries[int(np.argmax(scores))]
     lists, seconds, _ = lists_of(
         script, split.train, wanted=split.wanted, seen=seen, settings=asked | {"tries": [best]}
     )
