@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -33,7 +34,8 @@ def main() -> None:
     """Print one line a source."""
     requests = int(os.environ.get("REQUESTS", "2000"))
     logging.disable(logging.WARNING)
-    calm_the_collector()
+    calm_the_collector()  # as `recsys serve` does
+    sys.setswitchinterval(0.0005)
     ids = [CustomerId(f"c-{n}") for n in range(CUSTOMERS)]
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         apps: dict[str, App] = {}
