@@ -5,6 +5,8 @@ Without crossed features the context has no effect, and nothing warns (architect
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bandits.chain import one_stage
 from bandits.learner import make_learner
 from bandits.recipe import Recipe
@@ -18,7 +20,7 @@ _LESSONS = 200
 
 def context_matters(recipe: Recipe) -> bool:
     """Whether a learner that is taught that two products suit two contexts then tells them apart."""
-    learner = make_learner(recipe, one_stage())
+    learner = make_learner(replace(recipe, reward="attributed"), one_stage())  # one stage has no other form
     contexts = [Context(("payday", "travel"), values) for values in ((1.0, 0.0), (0.0, 1.0))]
     products = [Candidate("pot"), Candidate("card")]
     for i in range(_LESSONS):

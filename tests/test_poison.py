@@ -14,6 +14,7 @@ from bandits.recipe import Recipe
 from bandits.selftest import checked_recipe, context_matters
 from recsys.entries import Entry
 from recsys.errors import InvalidConfiguration, Misuse
+from recsys.rewards import FORMS
 from recsys.vocabulary import Body, Decision, Outcome, Release, Token
 from serving.bootstrap import Installation
 from serving.commands.learn import learner_of
@@ -217,6 +218,8 @@ def test_an_envelope_travels_with_its_recipe() -> None:
 def test_a_learner_that_does_not_heed_the_context_does_not_start() -> None:
     for learner in ("linear", "vowpal"):
         assert checked_recipe(Recipe("personal", learner=learner)).name == "personal"
+    for form in FORMS:  # whatever it is taught later, the self-test has one stage
+        assert checked_recipe(Recipe("personal", learner="linear", reward=form)).reward == form
     assert not context_matters(Recipe("everybody", learner="popularity"))
     with pytest.raises(Misuse, match="does not heed the context"):
         checked_recipe(Recipe("deaf", learner="linear", options={"context": 1e-9}))
