@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -102,17 +101,17 @@ def test_mkt_7_many_callers_at_once_get_one_message(app: App) -> None:
 def between(app: App, monkeypatch: pytest.MonkeyPatch) -> list[Between]:
     """Something that happens after a decision was made and before it is written, each time."""
     happens: list[Between] = []
-    submit = app.service.commit.submit
+    durable = app.service.commit.durable
     times = 0
 
-    def submitted(entries: Sequence[Entry]) -> Future[list[Receipt]]:
+    async def written(entries: Sequence[Entry]) -> list[Receipt]:
         nonlocal times
         if happens and isinstance(entries[0].body, Decision):
             times += 1
             happens[0](times)
-        return submit(entries)
+        return await durable(entries)
 
-    monkeypatch.setattr(app.service.commit, "submit", submitted)
+    monkeypatch.setattr(app.service.commit, "durable", written)
     return happens
 
 
