@@ -19,6 +19,7 @@ from sqlalchemy.sql.expression import Executable
 from recsys import database as db
 from recsys import touches
 from recsys.entries import Entry, Status
+from recsys.partitions import event_keys
 from recsys.prepared import Among, Prepared, among
 from recsys.records import decision_key
 from recsys.touches import Memory
@@ -53,7 +54,7 @@ def _standing_of(n: int) -> Executable:
 
 _UNMOVED = Among(_unmoved, names=("token", "told", "version"), padding=("", 0, 0))
 _STANDING = Among(_standing_of, names=("token",), padding=("",))
-_OWNERS = among(db.events.c.key, db.events.c.token)
+_OWNERS = among(event_keys.c.key, event_keys.c.token)
 
 
 def _upsert(dialect: Any) -> Prepared:

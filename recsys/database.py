@@ -38,11 +38,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from recsys import partitions
 from recsys.errors import Corrupt, InvalidConfiguration, StoreUnavailable
 from recsys.kept import BROKEN, KeptReader, Watchdog, name_of
 from recsys.prepared import Prepared
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7  # from 6 on recsys/partitions.py
 _STEPS = {  # from a version to the next: a column that a table made since then has already
     1: ("profiles", "told", "BIGINT NOT NULL DEFAULT 0"),
     2: ("quarantine", "state", "VARCHAR(10) NOT NULL DEFAULT 'kept'"),
@@ -303,15 +304,18 @@ class Database:
     def create(self) -> Database:
         """Make what is missing and check the schema; raises `Corrupt` for a newer one. Returns itself."""
         with self.writing() as connection:
-            metadata.create_all(connection)
+            meta.create(connection, checkfirst=True)
             found = connection.execute(select(meta.c.value).where(meta.c.name == "schema")).scalar()
+            if found is None or int(found) <= SCHEMA_VERSION:
+                partitions.create(connection)
+                metadata.create_all(connection)
+                partitions.create_view(connection)
             if found is None:
                 connection.execute(insert(meta).values(name="schema", value=str(SCHEMA_VERSION)))
             elif int(found) > SCHEMA_VERSION:
                 raise Corrupt(f"the database has schema {found}; this version reads up to {SCHEMA_VERSION}")
             elif int(found) < SCHEMA_VERSION:
-                for version in range(int(found), SCHEMA_VERSION):
-                    table, column, kind = _STEPS[version]
+                for table, column, kind in (each for version, each in _STEPS.items() if version >= int(found)):
                     if all(each["name"] != column for each in inspect(connection).get_columns(table)):
                         connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column} {kind}"))
                 connection.execute(update(meta).where(meta.c.name == "schema").values(value=str(SCHEMA_VERSION)))

@@ -28,6 +28,7 @@ from recsys.clocks import Clock
 from recsys.database import Database
 from recsys.errors import NotFound
 from recsys.eventlog import Entry, EventLog
+from recsys.partitions import forget_key
 from recsys.records import encode, micros, moment
 from recsys.tombstones import Tombstones, bury
 from recsys.vocabulary import CustomerId, Erasure, Event, Token
@@ -219,7 +220,9 @@ def _scrubbed(
         if row.kind == "decision":
             decisions.append(row.key.partition(":")[2])
         if (values := records.without_person(row.kind, text_of(row), position=row.position, key=row.key)) is not None:
-            connection.execute(update(db.events).where(db.events.c.position == row.position).values(**values))
+            here = (db.events.c.position == row.position) & (db.events.c.recorded_at == row.recorded_at)
+            connection.execute(update(db.events).where(here).values(**values))
+            forget_key(connection, row.key, values)
             changed += 1
     return positions, decisions, changed
 

@@ -26,6 +26,7 @@ from recsys.contacts import Ledger
 from recsys.database import Database
 from recsys.entries import Entry, Receipt, Request, Status
 from recsys.errors import Corrupt, UnknownDecision
+from recsys.partitions import day_of, event_keys, open_day, since
 from recsys.prepared import Prepared, among
 from recsys.tombstones import buried
 from recsys.touches import DAY, KINDS, Memory
@@ -39,23 +40,24 @@ _PAGE = 2_000
 _DIGESTS = 50_000
 
 
+_OF = event_keys.c  # what is known of an event by its key or position
+
 # Statements of the hot path, built once: building one costs more than running it.
 _LAST = Prepared(
-    select(db.events.c.position, db.events.c.recorded_at).where(
-        db.events.c.position == select(func.max(db.events.c.position)).scalar_subquery()
-    )
+    select(_OF.position, _OF.recorded_at).where(_OF.position == select(func.max(_OF.position)).scalar_subquery())
 )
 _LAST_UNTIL = Prepared(
-    select(db.events.c.position, db.events.c.recorded_at).where(
-        db.events.c.position
-        == select(func.max(db.events.c.position)).where(db.events.c.position <= bindparam("until")).scalar_subquery()
+    select(_OF.position, _OF.recorded_at).where(
+        _OF.position == select(func.max(_OF.position)).where(_OF.position <= bindparam("until")).scalar_subquery()
     )
 )
-_KEYS = among(db.events.c.key, db.events.c.position, db.events.c.digest)
+_KEYS = among(_OF.key, _OF.position, _OF.digest)
 _REQUESTS = select(db.requests).where(
     db.requests.c.key_name == bindparam("key"), db.requests.c.request_id.in_(bindparam("names", expanding=True))
 )
-_NEW_EVENTS, _NEW_REQUESTS = (Prepared(insert(table), columns=table.c.keys()) for table in (db.events, db.requests))
+_NEW_EVENTS, _NEW_KEYS, _NEW_REQUESTS = (
+    Prepared(insert(table), columns=table.c.keys()) for table in (db.events, event_keys, db.requests)
+)
 
 
 class EventLog:
@@ -124,12 +126,15 @@ class EventLog:
                 asked[request.key_name, request.request_id] = (request.digest, entry.body.decision_id)
                 new_requests.append(_request_row(request, entry.body.decision_id, recorded_at))
             known[record.key] = (position, record.digest)
-            rows.append(_event_row(record, position=position, recorded_at=recorded_at))
+            term = getattr(entry.body, "retention", None)
+            rows.append(_event_row(record, position=position, recorded_at=recorded_at) | {"term": term})
             receipts.append(Receipt(Status.APPENDED, position))
             position += 1
         self._store_parts(connection, [record for _, record in encoded])
         if rows:
             _NEW_EVENTS.run(connection, rows)
+            if self._database.dialect == "postgresql":
+                _NEW_KEYS.run(connection, rows)
         if new_requests:
             _NEW_REQUESTS.run(connection, new_requests)
         ledger.write()
@@ -157,12 +162,15 @@ class EventLog:
         self, *, after: int, until: int | None = None, kinds: Sequence[str] = (), limit: int = _PAGE
     ) -> list[Event]:
         """At most `limit` events after a position."""
-        query = select(db.events).where(db.events.c.position > after).order_by(db.events.c.position).limit(limit)
+        table = db.events
+        query = select(table).where(table.c.position > after).order_by(table.c.position).limit(limit)
         if until is not None:
-            query = query.where(db.events.c.position <= until)
+            query = query.where(table.c.position <= until)
         if kinds:
-            query = query.where(db.events.c.kind.in_(kinds))
+            query = query.where(table.c.kind.in_(kinds))
         with self._database.reading() as connection:
+            if first := since(connection, after=after):
+                query = query.where(table.c.recorded_at >= first)
             rows = connection.execute(query).all()
             return [self._event(row, connection) for row in rows]
 
@@ -177,6 +185,8 @@ class EventLog:
                 .limit(_PAGE)
             )
             with self._database.reading() as connection:
+                if first := since(connection, after=after):
+                    query = query.where(table.c.recorded_at >= first)
                 rows = connection.execute(query).all()
                 found = [self._glance(row, connection) for row in rows]
             yield from found
@@ -191,7 +201,7 @@ class EventLog:
         """
         moment, found = records.micros(at), 0
         with self._database.reading() as connection:
-            low, high = 0, connection.execute(select(func.max(db.events.c.position))).scalar() or 0
+            low, high = 0, connection.execute(select(func.max(_OF.position))).scalar() or 0
             while low < high:
                 middle = (low + high + 1) // 2
                 last = _LAST_UNTIL.first(connection, {"until": middle})
@@ -203,14 +213,14 @@ class EventLog:
 
     def recorded_at(self, position: int) -> datetime:
         """When the event at a position was recorded; 1970 where there is none."""
-        query = select(db.events.c.recorded_at).where(db.events.c.position == position)
+        query = select(_OF.recorded_at).where(_OF.position == position)
         with self._database.reading() as connection:
             return records.moment(connection.execute(query).scalar() or 0)
 
     def last_position(self) -> int:
         """The greatest position, 0 for an empty log."""
         with self._database.reading() as connection:
-            return connection.execute(select(func.max(db.events.c.position))).scalar() or 0
+            return connection.execute(select(func.max(_OF.position))).scalar() or 0
 
     def digest(self, *, until: int) -> str:
         """Names the log's first `until` events exactly: of every body's digest, in order."""
@@ -250,8 +260,7 @@ class EventLog:
         """Those of the named decisions that exist."""
         keys = [records.decision_key(each) for each in decision_ids]
         with self._database.reading() as connection:
-            rows = connection.execute(select(db.events).where(db.events.c.key.in_(keys))).all()
-            found = [self._event(row, connection) for row in rows]
+            found = [self._event(row, connection) for row in self._keyed(connection, keys)]
         return {event.body.decision_id: event for event in found if isinstance(event.body, Decision)}
 
     def permissions_of(self, token: Token, *, before: int) -> PermissionChange | None:
@@ -266,11 +275,11 @@ class EventLog:
     def sequel(self, decision: Decision) -> list[Event]:
         """What was reported of a decision so far, in order: what was displayed, and its outcomes."""
         table, shown = db.events, records.display_key(decision.decision_id)
-        its = (table.c.token == decision.token) & (table.c.kind == "outcome")
-        query = select(table).where((table.c.key == shown) | its).order_by(table.c.position)
+        query = select(table).where(table.c.token == decision.token, table.c.kind == "outcome")
         with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+            rows = [*self._keyed(connection, [shown]), *connection.execute(query)]
             found = [self._event(row, connection) for row in rows]
+        found.sort(key=lambda event: event.position)
         return [event for event in found if getattr(event.body, "decision_id", None) == decision.decision_id]
 
     def of_person(self, token: str) -> list[Event]:
@@ -285,7 +294,7 @@ class EventLog:
         found = [self._event(row, connection) for row in rows]
         keys = [records.display_key(e.body.decision_id) for e in found if isinstance(e.body, Decision)]
         for start in range(0, len(keys), 500):
-            shown = connection.execute(select(table).where(table.c.key.in_(keys[start : start + 500]))).all()
+            shown = self._keyed(connection, keys[start : start + 500])
             found += [self._event(row, connection) for row in shown]
         return sorted(found, key=lambda event: event.position)
 
@@ -304,7 +313,21 @@ class EventLog:
     def _next(self, connection: Connection) -> tuple[int, int]:
         last = _LAST.first(connection, {})
         now = records.micros(self._clock.now())
+        if last is None or day_of(now) > day_of(last.recorded_at):
+            open_day(connection, day_of(now))
         return (1, now) if last is None else (last.position + 1, max(now, last.recorded_at))
+
+    def _keyed(self, connection: Connection, keys: Sequence[str]) -> list[Row[Any]]:
+        """Rows by their keys; each is looked for in its own partition alone."""
+        table = db.events
+        if self._database.dialect != "postgresql":
+            return list(connection.execute(select(table).where(table.c.key.in_(keys))))
+        places = connection.execute(select(_OF.position, _OF.recorded_at).where(_OF.key.in_(keys))).all()
+        if not places:
+            return []
+        positions, times = {row.position for row in places}, {row.recorded_at for row in places}
+        query = select(table).where(table.c.position.in_(positions), table.c.recorded_at.in_(times))
+        return list(connection.execute(query))
 
     def _store_parts(self, connection: Connection, encoded: Sequence[records.Record]) -> None:
         fresh = {ref: text for record in encoded for ref, text in record.parts.items() if ref not in self._stored}

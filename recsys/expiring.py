@@ -8,6 +8,7 @@ that a run that was killed goes on where it stopped. The last event stays, as th
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +17,9 @@ from sqlalchemy import Connection, delete, func, or_, select
 
 from recsys import database as db
 from recsys.database import Database
+from recsys.errors import StoreUnavailable
 from recsys.eventlog import EventLog
+from recsys.partitions import drop, forget_keys, partitions, terms_in
 from recsys.readmarks import ReadMark
 from recsys.records import display_key, micros
 from recsys.terms import Term, Terms, term_of
@@ -26,6 +29,7 @@ NAME = "expiry"
 _ORGANIC = "organic"
 _FIRST = term_of("6y")  # what decisions say that were made before there were terms by class
 _PAGE = 500
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -43,7 +47,10 @@ def expire(database: Database, *, log: EventLog, terms: Terms, now: datetime) ->
     mark, last = ReadMark(database, name=NAME), log.last_position()
     read, gone = dict(mark.read()[1]), Expired()
     named = {term_of(name) for name in read if name != _ORGANIC}  # records keep the term they were made under
-    for term in sorted({_FIRST, *named, *terms.distinct}):
+    latest = micros(log.recorded_at(last))
+    every = {_FIRST, *named, *terms.distinct}
+    _whole_days(database, terms=every, organic=terms.organic_outcomes, now=now, latest=latest, gone=gone)
+    for term in sorted(every):
         horizon = term.before(now)
         if horizon is None:
             continue
@@ -61,6 +68,30 @@ def expire(database: Database, *, log: EventLog, terms: Terms, now: datetime) ->
     if read != mark.read()[1]:
         mark.write(max(read.values()), read)
     return gone
+
+
+def _whole_days(
+    database: Database, *, terms: set[Term], organic: Term, now: datetime, latest: int, gone: Expired
+) -> None:
+    """Let go of the partitions in which everything has been kept long enough."""
+    ended = {term.text: before for term in (*terms, organic) if (before := term.before(now)) is not None}
+    if organic.text not in ended:
+        return
+    with database.reading() as connection:
+        parts = [each for each in partitions(connection) if each.until <= latest]
+    for part in parts:
+        over = {text for text, before in ended.items() if part.until <= micros(before)}
+        if organic.text not in over:
+            continue
+        try:
+            with database.writing() as connection:
+                if terms_in(connection, part) <= over:
+                    went = drop(connection, part)
+                    gone.counts["decisions"] += went.get("decision", 0)
+                    gone.counts["reports"] += went.get("outcome", 0) + went.get("display", 0)
+        except StoreUnavailable as error:
+            logger.warning("%s stays until the next time: %s", part.name, error)
+            return
 
 
 def _decisions(database: Database, *, log: EventLog, term: Term, after: int, until: int, gone: Expired) -> None:
@@ -109,5 +140,7 @@ def _deleted(connection: Connection, positions: Sequence[int]) -> int:
         these = positions[start : start + _PAGE]
         connection.execute(delete(db.quarantine).where(db.quarantine.c.position.in_(these)))
         ended = delete(db.events).where(db.events.c.position.in_(these), db.events.c.position < last)
-        n += connection.execute(ended).rowcount
+        if gone := list(connection.execute(ended.returning(db.events.c.position)).scalars()):
+            forget_keys(connection, gone)
+        n += len(gone)
     return n

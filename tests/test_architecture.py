@@ -20,13 +20,14 @@ FLOORS = {
 STORES = ("database", "eventlog", "customers", "profiles", "activities", "contacts", "register", "keys", "leases",
           "quarantine", "readmarks", "secrets_of_home", "suppression", "orders", "kept",
           "prepared", "promotions", "trail", "erasures", "tombstones", "daily",
-          "expiring", "evidence", "compaction")  # fmt: skip
+          "expiring", "evidence", "compaction", "partitions")  # fmt: skip
 DOORS = {
     "torch": {f"embeddings/{name}.py" for name in ("two_tower", "sequential", "losses", "fitting", "training",
                                                   "sequence_training", "encoding", "together")},
     "faiss": {"embeddings/index.py"},
     "vowpal_wabbit_next": {"bandits/vowpal.py", "bandits/engine.py"},
     "mlflow": {"recsys/tracking.py"},
+    "google": {"recsys/imports/bigquery.py"},
     "pyarrow": {"recsys/imports/parquet.py"},
     "sqlalchemy": {"recsys/imports/sources.py", *(f"recsys/{store}.py" for store in STORES)},  # theirs, and ours
     "altair": {"serving/charts.py", "serving/bank_sheet.py"},
