@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -53,6 +54,11 @@ def _queried(source: Source, *, columns: list[str], size: int) -> Iterator[tuple
     if not url:
         raise InvalidConfiguration(f"the environment holds no {source.url_from}, which names the database")
     before = 0
+    if url.startswith("bigquery:"):
+        for frame in _of_bigquery(url, source.sql, columns=columns, size=size):
+            yield source.name, before, frame
+            before += frame.height
+        return
     try:
         engine = create_engine(url)
         with engine.connect().execution_options(stream_results=True, max_row_buffer=size) as connection:
@@ -67,6 +73,15 @@ def _queried(source: Source, *, columns: list[str], size: int) -> Iterator[tuple
     except (SQLAlchemyError, pl.exceptions.PolarsError, ModuleNotFoundError) as error:
         kind = type(getattr(error, "orig", None) or error).__name__
         raise InvalidTable(f"cannot be read from the database ({kind})", where=source.name) from None
+
+
+def _of_bigquery(url: str, sql: str, *, columns: list[str], size: int) -> Iterator[pl.DataFrame]:
+    try:
+        bigquery = import_module("recsys.imports.bigquery")
+    except ModuleNotFoundError:
+        raise InvalidConfiguration("BigQuery needs its client: pip install 'recsys[bigquery]'") from None
+    found: Iterator[pl.DataFrame] = bigquery.rows(bigquery.client_of(url), sql, columns=columns, size=size)
+    return found
 
 
 def _needs(columns: list[str], *, known: list[str], where: str) -> None:
