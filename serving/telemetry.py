@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from serving.learning import Learning
 
+_ALONE = values.ValueClass is values.MutexValue
+"""Whether the client counts for this process alone: settled as it was imported, whatever becomes of its variable (Feast
+sets it for itself)."""
 _KEPT = 1_000  # children of a metric at hand
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
 
@@ -68,7 +70,7 @@ class Telemetry:
 
     def text(self) -> bytes:
         """The Prometheus exposition: of this process, or of all workers of its port together."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if _ALONE:
             return generate_latest(self.registry)
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
