@@ -22,6 +22,7 @@ from serving import settings
 from serving.bootstrap import Installation, compose
 from serving.live_policy import STATE, LivePolicies, policy_name
 from serving.receipts import Snapshots
+from serving.retrievers import Retrievers
 from tests.builders import VERSIONS, decision
 from tests.conftest import Recsys
 
@@ -184,7 +185,8 @@ def test_each_snapshot_is_loaded_once_while_it_is_among_the_last_few(logged: Lea
             loads.append(decision.versions.snapshot[:4])
             return live.policy_of(decision)
 
-    snapshots = Snapshots(Counted(home / "artefacts", recipes=()), kept=2)
+    artefacts = home / "artefacts"
+    snapshots = Snapshots(Counted(artefacts, recipes=(), retrievers=Retrievers(artefacts)), kept=2)
     ours = drawn("b-0", policy=logged.policy, recipe=logged.recipe, snapshot=logged.snapshot)
     gone = [drawn(f"g-{i}", policy=logged.policy, recipe=logged.recipe, snapshot=f"{i:04}") for i in range(3)]
     policies = [
