@@ -34,6 +34,7 @@ from tests.benchmarks import (
     rules,
     search,
     simulate,
+    sizing,
     states,
     throughput,
 )
@@ -65,6 +66,7 @@ ALL = {
     "rules": rules.main,
     "search": search.main,
     "simulate": simulate.main,
+    "sizing": sizing.main,
     "states": states.main,
     "throughput": throughput.main,
 }

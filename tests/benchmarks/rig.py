@@ -178,9 +178,8 @@ def bare(answer: dict[str, Any], *, folder: Path, durable: bool) -> Iterator[tup
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """CPU time that a process has used, to the nanosecond: its clock as `clock_getcpuclockid` names it on Linux."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def resident_mib(pid: int) -> float:
