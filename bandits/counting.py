@@ -9,15 +9,16 @@ from bandits.baselines import Counts, PopularityPolicy, StaticPolicy, UniformPol
 from bandits.chain import Chain
 from bandits.forgetting import OPTIONS, Calendar, Forgetting
 from bandits.policy import Policy
+from bandits.pupil import Pupil
 from bandits.recipe import Recipe
 from bandits.state import pack, unpack
-from bandits.teaching import Taught, checked, checked_values
+from bandits.teaching import Taught
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.rewards import Rewards
-from recsys.vocabulary import Candidate, Context, Lesson, ProductId
+from recsys.vocabulary import ProductId
 
 
-class PopularityLearner:
+class PopularityLearner(Pupil):
     """Counts lessons per stage and product. Options: `by` ("taps" or "value"), `strength` (lessons)."""
 
     kind = "popularity"
@@ -25,42 +26,16 @@ class PopularityLearner:
     def __init__(self, recipe: Recipe, *, chain: Chain) -> None:
         if unknown := sorted(set(recipe.options) - {"by", "strength", *OPTIONS}):
             raise InvalidConfiguration(f"popularity has no option {unknown[0]}: use by, strength, {', '.join(OPTIONS)}")
-        self.recipe = recipe
-        self.chain = chain
+        super().__init__(recipe, chain=chain)
         self._by = str(recipe.options.get("by", "taps"))
         self._strength = float(recipe.options.get("strength", 20.0))
         if self._by not in ("taps", "value") or not self._strength > 0:
             raise InvalidConfiguration('popularity: by is "taps" or "value", and strength is above 0')
         self._counts: list[dict[ProductId, tuple[float, float]]] = [{} for _ in chain.stages]
-        self._taught = 0
         self._forgetting = Forgetting.of(recipe.options)
         self._calendar = Calendar(self._forgetting)
 
-    @property
-    def taught(self) -> int:
-        """Lessons learned from so far."""
-        return self._taught
-
-    def learn(self, lessons: Sequence[Lesson]) -> int:
-        """Check every lesson, then count each; how many taught. Raises `Misuse` before counting any."""
-        for one in [checked(lesson, chain=self.chain) for lesson in lessons]:
-            self._count(one)
-        return len(lessons)
-
-    def teach(
-        self,
-        context: Context,
-        candidate: Candidate,
-        *,
-        stage: str,
-        label: float,
-        weight: float = 1.0,
-        importance: float = 1.0,
-    ) -> None:
-        """One lesson without its decision; raises `Misuse` for poison."""
-        self._count(checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain))
-
-    def _count(self, one: Taught) -> None:
+    def _learn(self, one: Taught) -> None:
         self._forget(one)
         product, counts = one.candidate.product_id, self._counts[one.stage]
         happened, taught = counts.get(product, (0.0, 0.0))
@@ -132,7 +107,7 @@ class PopularityLearner:
         return learner
 
 
-class StillLearner:
+class StillLearner(Pupil):
     """The learner of a policy that does not learn: checks and counts its lessons, nothing else.
 
     Serves the recipes "uniform", and "static" with its option `order` ("pot, card").
@@ -142,37 +117,14 @@ class StillLearner:
         allowed = {"order"} if recipe.learner == "static" else set()
         if unknown := sorted(set(recipe.options) - allowed):
             raise InvalidConfiguration(f"{recipe.learner} has no option {unknown[0]}")
-        self.recipe = recipe
-        self.chain = chain
-        self._taught = taught
+        super().__init__(recipe, chain=chain, taught=taught)
 
     @property
     def kind(self) -> str:
         """ "uniform" or "static"."""
         return self.recipe.learner
 
-    @property
-    def taught(self) -> int:
-        """Lessons it was given so far."""
-        return self._taught
-
-    def learn(self, lessons: Sequence[Lesson]) -> int:
-        """Check and count; raises `Misuse` before counting any."""
-        self._taught += len([checked(lesson, chain=self.chain) for lesson in lessons])
-        return len(lessons)
-
-    def teach(
-        self,
-        context: Context,
-        candidate: Candidate,
-        *,
-        stage: str,
-        label: float,
-        weight: float = 1.0,
-        importance: float = 1.0,
-    ) -> None:
-        """One lesson without its decision; raises `Misuse` for poison."""
-        checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain)
+    def _learn(self, one: Taught) -> None:
         self._taught += 1
 
     def snapshot(self, version: int) -> Policy:

@@ -50,13 +50,14 @@ from bandits.forgetting import Calendar
 from bandits.linear_policy import LinearPolicy
 from bandits.newcomers import Newcomers
 from bandits.priors import HEAD, Deviations, Settings
+from bandits.pupil import Pupil
 from bandits.recipe import Recipe
 from bandits.stacked import Stacked
 from bandits.state import pack, unpack
-from bandits.teaching import Taught, checked, checked_values
+from bandits.teaching import Taught
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.rewards import Rewards
-from recsys.vocabulary import Candidate, Context, Floats, Lesson, ProductId
+from recsys.vocabulary import Floats, ProductId
 
 KIND = "linear"
 
@@ -73,14 +74,13 @@ class _Stage:
         self.taught: set[ProductId] = set()  # products with a lesson of this stage
 
 
-class LinearLearner:
+class LinearLearner(Pupil):
     """Beliefs about every stage of the reward, updated lesson by lesson."""
 
     kind = KIND
 
     def __init__(self, recipe: Recipe, *, chain: Chain) -> None:
-        self.recipe = recipe
-        self.chain = chain
+        super().__init__(recipe, chain=chain)
         self.settings = Settings.of(recipe.options)
         self._contexts = Design(self.settings)
         self._features = Columns([], knots=0)
@@ -89,31 +89,6 @@ class LinearLearner:
         self._calendar = Calendar(self.settings.forgetting)
         self._earned = Earned(len(chain.stages), prior=self.settings.prior)
         self._newcomers = Newcomers()
-        self._taught = 0
-
-    @property
-    def taught(self) -> int:
-        """Lessons learned from so far."""
-        return self._taught
-
-    def learn(self, lessons: Sequence[Lesson]) -> int:
-        """Check every lesson, then learn from each; how many taught. Raises `Misuse` before learning any."""
-        for one in [checked(lesson, chain=self.chain) for lesson in lessons]:
-            self._learn(one)
-        return len(lessons)
-
-    def teach(
-        self,
-        context: Context,
-        candidate: Candidate,
-        *,
-        stage: str,
-        label: float,
-        weight: float = 1.0,
-        importance: float = 1.0,
-    ) -> None:
-        """One lesson without its decision; raises `Misuse` for poison."""
-        self._learn(checked_values(context, candidate, stage=stage, label=label, weight=weight, chain=self.chain))
 
     def _learn(self, one: Taught) -> None:
         self._take_in(one.context.names, one.candidate.names)

@@ -25,14 +25,15 @@ from bandits.earned import Earned
 from bandits.exploration import Exploration
 from bandits.forgetting import Calendar
 from bandits.newcomers import Newcomers
+from bandits.pupil import Pupil
 from bandits.recipe import Recipe
 from bandits.regression import MOST_IMPORTANT, Settings
 from bandits.rehearsal import Kept, Rehearsal
 from bandits.state import pack, unpack
-from bandits.teaching import Taught, checked, checked_values
+from bandits.teaching import Taught
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.rewards import Rewards
-from recsys.vocabulary import NOTHING, Candidate, Context, Floats, Lesson, ProductId, Vector
+from recsys.vocabulary import NOTHING, Candidate, Context, Floats, ProductId, Vector
 
 KIND = "vowpal"
 _GROUP = "f"  # the one namespace of our examples
@@ -116,51 +117,21 @@ class VowpalPolicy(ChainedPolicy):
         return self._settings.probability(sums + self._settings.start)
 
 
-class VowpalLearner:
+class VowpalLearner(Pupil):
     """One online regression per stage of the reward."""
 
     kind = KIND
 
     def __init__(self, recipe: Recipe, *, chain: Chain, taught: int = 0) -> None:
-        self.recipe = recipe
-        self.chain = chain
+        super().__init__(recipe, chain=chain, taught=taught)
         self.settings = Settings.of(recipe.options)
         self.crossing = self.settings.crossing
         self.workspaces = tuple(Workspace(self.settings.arguments) for _ in chain.stages)
-        self._taught = taught
         self._calendar = Calendar(self.settings.forgetting)
         self._rehearsal = Rehearsal(times=self.settings.replays, most=self.settings.replayed)
         self._earned = Earned(len(chain.stages), prior=self.settings.prior)
         self._newcomers = Newcomers()
         self._example = Example()
-
-    @property
-    def taught(self) -> int:
-        """Lessons learned from so far."""
-        return self._taught
-
-    def learn(self, lessons: Sequence[Lesson]) -> int:
-        """Check every lesson, then learn from each; how many taught. Raises `Misuse` before learning any."""
-        for one in [checked(lesson, chain=self.chain) for lesson in lessons]:
-            self._learn(one)
-        return len(lessons)
-
-    def teach(
-        self,
-        context: Context,
-        candidate: Candidate,
-        *,
-        stage: str,
-        label: float,
-        weight: float = 1.0,
-        importance: float = 1.0,
-    ) -> None:
-        """One lesson without its decision; raises `Misuse` for poison."""
-        self._learn(
-            checked_values(
-                context, candidate, stage=stage, label=label, weight=weight, importance=importance, chain=self.chain
-            )
-        )
 
     def _learn(self, one: Taught) -> None:
         if (kept := self._calendar.share(one)) < 1.0:

@@ -80,8 +80,9 @@ def test_what_was_rarely_drawn_counts_for_more_where_the_recipe_says_so(regressi
 
 
 @pytest.mark.parametrize("poison", [0.0, -1.0, np.inf, np.nan])
-def test_an_importance_that_is_no_number_teaches_nothing(poison: float) -> None:
-    learner = vowpal.new(Recipe("bandit", options=SMALL), REWARDS)
+@pytest.mark.parametrize("kind", ["vowpal", "linear", "popularity", "uniform"])
+def test_an_importance_that_is_no_number_teaches_nothing(kind: str, poison: float) -> None:
+    learner = make_learner(Recipe("bandit", learner=kind), REWARDS)
     before = learner.state()
     with pytest.raises(Misuse, match="importance"):
         learner.teach(moment(), Candidate("pot"), stage="tapped", label=1.0, importance=poison)
