@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from recsys import database as db
 from recsys.clocks import FixedClock
@@ -20,6 +20,7 @@ from recsys.commit import GroupCommit
 from recsys.database import Database
 from recsys.errors import Conflict, Corrupt, StoreUnavailable, UnknownDecision
 from recsys.eventlog import REQUEST_LIFE, Entry, EventLog, Receipt, Request, Status
+from recsys.partitions import forget_keys
 from recsys.records import encode
 from recsys.vocabulary import Body, Display, Exposed, Switch
 from tests.builders import START, at, decision, outcome
@@ -80,6 +81,23 @@ def test_recorded_at_never_runs_backwards(database: Database) -> None:
     clock.set(at(3))
     log.append(taps(1, prefix="q"))
     assert [event.recorded_at for event in log.read()] == [at(2), at(2), at(3)]
+
+
+def test_the_last_position_before_a_moment_is_found_whatever_has_expired(database: Database) -> None:
+    clock = FixedClock(at(1))
+    log = EventLog(database, clock=clock)
+    for n, minute in enumerate((1, 1, 4, 4, 4, 7, 9)):
+        clock.set(at(minute))
+        log.append(taps(1, prefix=f"m{n}"))
+    gone = [1, 4, 6]
+    with database.writing() as connection:
+        connection.execute(delete(db.events).where(db.events.c.position.in_(gone)))
+        forget_keys(connection, gone)
+    kept = [(event.position, event.recorded_at) for event in log.read()]
+    assert [position for position, _ in kept] == [2, 3, 5, 7]
+    for minute in range(11):
+        earlier = [position for position, recorded_at in kept if recorded_at < at(minute)]
+        assert log.position_before(at(minute)) == max(earlier, default=0)
 
 
 def test_reading_from_the_middle_and_by_kind(log: EventLog) -> None:
