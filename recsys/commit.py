@@ -3,6 +3,10 @@
 A durable commit costs the same for one row as for a hundred, so one thread owns writing: it takes
 whatever has queued up while the last commit was under way, appends it in one transaction, and
 answers each caller after that commit. Callers in several workers meet at the database's own lock.
+
+What coroutines of a loop bring is handed to that thread together, once the loop has gone through all that was
+ready. None of them could be answered before that, and a thread that wrote meanwhile would fight for the
+interpreter with whoever makes decisions, a commit for each of them.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from recsys.eventlog import Entry, EventLog, Receipt
 from recsys.records import Record, encode
 
 _GATHER_SECONDS = 0.002  # about what a durable commit takes by itself
+_BEFORE_HANDING_OVER_SECONDS = 0.05  # of a loop that is very busy: from then on writing goes on beside it
+_CLOSING = "the log is closing"
 _LARGEST = 512  # entries in one transaction: bounds the time that other workers wait for the lock
 
 
@@ -41,6 +47,14 @@ class _Job:
         return not self.answer.cancelled()
 
 
+@dataclass(slots=True)
+class _Gathering:
+    """What the coroutines of one loop brought since it last handed over."""
+
+    since: float  # machine time
+    jobs: list[_Job]
+
+
 class GroupCommit:
     """The writing thread of one process. `submit` is thread-safe; `close` writes what is queued, then ends."""
 
@@ -48,6 +62,7 @@ class GroupCommit:
         self._log = log
         self._capacity = capacity
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._gathering: dict[asyncio.AbstractEventLoop, _Gathering] = {}
         self._closed = False
         self._door = threading.Lock()  # nothing is queued behind the end
         self.commits = 0
@@ -57,13 +72,20 @@ class GroupCommit:
     def submit(self, entries: Sequence[Entry]) -> Future[list[Receipt]]:
         """Queue entries; the future ends after their commit. Raises `StoreUnavailable` when full or closed."""
         answer: Future[list[Receipt]] = Future()
-        self._queue(entries, answer)
+        job = _job(entries, answer)
+        if job is not None:
+            with self._door:
+                self._check_open(waiting=0)
+                self._jobs.put(job)
         return answer
 
     async def durable(self, entries: Sequence[Entry]) -> list[Receipt]:
-        """`submit` for coroutines: all of a loop's whose entries share a commit are woken together."""
-        answer: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
-        self._queue(entries, answer)
+        """`submit` for coroutines: all of a loop's are handed over together, and those of one commit woken together."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Receipt]] = loop.create_future()
+        job = _job(entries, answer)
+        if job is not None:
+            self._gather(job, loop)
         return await answer
 
     def append(self, entries: Sequence[Entry]) -> list[Receipt]:
@@ -78,19 +100,34 @@ class GroupCommit:
             self._jobs.put(None)
         self._thread.join()
 
-    def _queue(self, entries: Sequence[Entry], answer: _Answer) -> None:
-        """Encoded here: the writing thread would fight for the interpreter over it, with whoever makes decisions."""
-        try:
-            job = _Job([(entry, encode(entry.body)) for entry in entries], answer)
-        except Exception as error:  # whatever is wrong with an entry, its caller hears of it and nobody else
-            answer.set_exception(error)
+    def _gather(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
+        gathering = self._gathering.get(loop)
+        self._check_open(waiting=0 if gathering is None else len(gathering.jobs))
+        if gathering is None:
+            self._gathering[loop] = _Gathering(time.monotonic(), [job])
+            loop.call_soon(self._hand_over, loop)  # after whatever is ready now
+            return
+        gathering.jobs.append(job)
+        if time.monotonic() - gathering.since > _BEFORE_HANDING_OVER_SECONDS:
+            self._hand_over(loop)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        gathering = self._gathering.pop(loop, None)
+        if gathering is None:
             return
         with self._door:
-            if self._closed:
-                raise StoreUnavailable("the log is closing")
-            if self._jobs.qsize() >= self._capacity:
-                raise StoreUnavailable("the log cannot keep up: too many appends are waiting")
-            self._jobs.put(job)
+            if not self._closed:
+                for job in gathering.jobs:
+                    self._jobs.put(job)
+                return
+        _wake([(job.answer, StoreUnavailable(_CLOSING)) for job in gathering.jobs])
+
+    def _check_open(self, *, waiting: int) -> None:
+        """Raise `StoreUnavailable` where nothing more may wait; `waiting` are those that are not queued yet."""
+        if self._closed:
+            raise StoreUnavailable(_CLOSING)
+        if self._jobs.qsize() + waiting >= self._capacity:
+            raise StoreUnavailable("the log cannot keep up: too many appends are waiting")
 
     def _work(self) -> None:
         crowded = False
@@ -134,6 +171,18 @@ class GroupCommit:
             _tell((job.answer, error) for job in batch)
             return
         _tell((job.answer, [next(receipts) for _ in job.encoded]) for job in batch)
+
+
+def _job(entries: Sequence[Entry], answer: _Answer) -> _Job | None:
+    """Encoded here: the writing thread would fight for the interpreter over it, with whoever makes decisions.
+
+    None where that fails: whatever is wrong with an entry, its caller hears of it and nobody else.
+    """
+    try:
+        return _Job([(entry, encode(entry.body)) for entry in entries], answer)
+    except Exception as error:
+        answer.set_exception(error)
+        return None
 
 
 def _tell(answers: Iterable[tuple[_Answer, _Told]]) -> None:
