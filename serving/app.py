@@ -7,7 +7,7 @@ import contextlib
 import importlib.util
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ from serving.housekeeping import keep_house
 from serving.misfits import Misfit
 from serving.openapi import complete
 from serving.problems import pointer, status_of
+from serving.quick import Direct
 from serving.readings import Readings
 from serving.rights_routes import rights
 from serving.routes import api, open_routes, personal, quick
@@ -60,13 +61,12 @@ def create_app(service: Service) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},  # ours is enough
     )
     app.state.service = service
+    app.add_middleware(Direct, routes=quick.routes, told=_told)  # the inner one
     app.add_middleware(Bounded)
     app.add_middleware(Admitted, most=service.home.settings.most_in_flight)
     app.add_middleware(Measured, service=service)  # the outer one: what is refused is counted too
-    app.add_exception_handler(RecsysError, _told_error)
-    app.add_exception_handler(RequestValidationError, _told_misfit)
-    app.add_exception_handler(HTTPException, _told_http)
-    app.add_exception_handler(SignInFirst, _to_sign_in)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _told_accident)
     app.include_router(quick)
     app.include_router(api)
@@ -189,3 +189,17 @@ async def _to_sign_in(request: Request, error: Exception) -> Response:
 async def _told_accident(request: Request, error: Exception) -> Response:
     logger.error("unexpected %s", type(error).__name__)
     return problem_answer(500, "this request met a fault of ours; it was counted")
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    RecsysError: _told_error,
+    RequestValidationError: _told_misfit,
+    HTTPException: _told_http,
+    SignInFirst: _to_sign_in,
+}
+
+
+async def _told(request: Request, error: Exception) -> Response | None:
+    """The answer to what went wrong in a route; None for an accident, which is told further out."""
+    handler = next((_HANDLERS[kind] for kind in type(error).__mro__ if kind in _HANDLERS), None)
+    return None if handler is None else await handler(request, error)
