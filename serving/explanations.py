@@ -22,7 +22,7 @@ from bandits.policy import Policy
 from bandits.rescoring import pair_scores
 from recsys.catalogue import Catalogue
 from recsys.reasons import AFFINITY, Given, Personal, Vocabulary
-from recsys.shelves import Candidates, Rows
+from recsys.shelves import Candidates
 from recsys.vocabulary import (
     NOTHING,
     Bools,
@@ -43,6 +43,8 @@ MOST = 3
 MOSTLY = 0.5
 """Chance picked where more than this share of a product's probability was anybody's."""
 
+_MOST_NAMES = 1_000  # tuples of names, and products of each, whose claims are kept before starting afresh
+_MOST_PRODUCTS = 20_000
 logger = logging.getLogger(__name__)
 _Names: TypeAlias = tuple[str, ...]
 _Situations: TypeAlias = tuple[Given, ...]
@@ -51,24 +53,23 @@ _OTHERWISE: _Situations = ("otherwise",)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Claims:
-    """The personal reasons of one product, in columns over the names of a context: where to look, what to try."""
+    """Every personal reason whose feature a context tells, in columns over its names: where to look, what to try."""
 
     personal: tuple[Personal, ...]  # (m,)
-    at: Rows  # (m,) the feature's column, the one behind all names for affinity
-    low: Floats  # (m,)
-    high: Floats  # (m,)
+    tests: tuple[tuple[int, float, float], ...]  # (m,) column (behind all names: affinity), least, most
     moved: Bools  # (m, names) what goes to the middle
     middle: Floats  # (names,)
     affinity: Floats  # (m,) to try with, nan to leave it
+    of_product: dict[int, tuple[Product, list[int]]]  # by identity: the reasons that may be said of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trials:
-    """The claims that are true of one slot's product, to be put to the test."""
+    """The claims that are true of the products of a slate, to be put to the test; side by side."""
 
-    place: int
-    claims: _Claims
-    rows: list[int]
+    places: list[int]
+    candidates: list[int]  # rows of the slots' products
+    claims: list[int]
 
 
 class Explainer:
@@ -76,7 +77,7 @@ class Explainer:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self._claims: dict[tuple[int, _Names], tuple[Product, _Claims]] = {}
+        self._claims: dict[_Names, _Claims] = {}
 
     def reasons(
         self,
@@ -151,28 +152,34 @@ class Explainer:
     ) -> tuple[list[_Situations], dict[int, tuple[Reason, ...]]]:
         """What may be said of every slot in general, and what moved the score of those where it may be personal."""
         given: list[_Situations] = []
-        trials: list[_Trials] = []
-        told, known = np.array((*context.values, np.nan)), facts.keys()
+        trials = _Trials([], [], [])
+        claims, known = self._claims_over(context.names), facts.keys()
         for place, (row, product) in enumerate(zip(drawn.rows, products, strict=True)):
             set_by_us = product is not None and product.product_id in pinned
             given.append(("pinned",) if set_by_us else _situation(drawn, place, policy=policy))
             if given[-1] == _OTHERWISE and policy.basis == "person" and product is not None:
-                claims, told[-1] = self._claims_of(product, context.names), candidates.affinities[row]
-                if rows := _true(claims, told=told, known=known):
-                    trials.append(_Trials(place, claims, rows))
-        if not trials:
+                told = (*context.values, float(candidates.affinities[row]))
+                rows = _true(claims, among=self._claims_of(product, claims), told=told, known=known)
+                trials.places.extend([place] * len(rows))
+                trials.candidates.extend([row] * len(rows))
+                trials.claims.extend(rows)
+        if not trials.claims:
             return given, {}
-        after = _rescored(
-            trials, told=told[:-1], drawn=drawn, policy=policy, names=context.names, candidates=candidates
-        )
-        return given, self._chosen(trials, drawn=drawn, after=after)
+        after = _rescored(trials, claims, policy=policy, context=context, candidates=candidates)
+        return given, self._chosen(trials, claims, drawn=drawn, after=after)
 
-    def _chosen(self, trials: Sequence[_Trials], *, drawn: Drawn, after: Floats) -> dict[int, tuple[Reason, ...]]:
+    def _chosen(
+        self, trials: _Trials, claims: _Claims, *, drawn: Drawn, after: Floats
+    ) -> dict[int, tuple[Reason, ...]]:
         """Slot → its personal reasons, those that moved the score most first; one for each kind of data."""
-        tried = [(each.place, each.claims.personal[row]) for each in trials for row in each.rows]
-        before = drawn.scores[[drawn.rows[place] for place, _ in tried]]
-        falls = [_fall(*scores) for scores in zip(before.tolist(), after.tolist(), strict=True)]
-        moved = [(fall, *each) for fall, each in zip(falls, tried, strict=True) if fall > self.vocabulary.share]
+        moved: list[tuple[float, int, Personal]] = []
+        before = {row: float(drawn.scores[row]) for row in drawn.rows}
+        for place, row, claim, score in zip(
+            trials.places, trials.candidates, trials.claims, after.tolist(), strict=True
+        ):
+            fall = _fall(before[row], score)
+            if fall > self.vocabulary.share:
+                moved.append((fall, place, claims.personal[claim]))
         chosen: dict[int, dict[str, Reason]] = {}
         for _, place, personal in sorted(moved, key=lambda each: -each[0]):
             reasons = chosen.setdefault(place, {})
@@ -180,48 +187,67 @@ class Explainer:
                 reasons.setdefault(personal.category, personal.reason)
         return {place: tuple(reasons.values()) for place, reasons in chosen.items()}
 
-    def _claims_of(self, product: Product, names: _Names) -> _Claims:
-        known = self._claims.get((id(product), names))
+    def _claims_of(self, product: Product, claims: _Claims) -> list[int]:
+        """The rows of the claims that may be said of a product."""
+        known = claims.of_product.get(id(product))
         if known is None or known[0] is not product:
-            if len(self._claims) >= 20_000:
-                self._claims.clear()
-            known = self._claims[id(product), names] = (product, self._claimed(product, names))
+            if len(claims.of_product) >= _MOST_PRODUCTS:
+                claims.of_product.clear()
+            sayable = {id(each) for each in self.vocabulary.personal(product)}
+            rows = [row for row, each in enumerate(claims.personal) if id(each) in sayable]
+            known = claims.of_product[id(product)] = (product, rows)
         return known[1]
 
-    def _claimed(self, product: Product, names: _Names) -> _Claims:
+    def _claims_over(self, names: _Names) -> _Claims:
+        claims = self._claims.get(names)
+        if claims is None:
+            if len(self._claims) >= _MOST_NAMES:
+                self._claims.clear()
+            claims = self._claims[names] = self._claimed(names)
+        return claims
+
+    def _claimed(self, names: _Names) -> _Claims:
         """The reasons whose feature the context tells."""
         at = {name: column for column, name in enumerate((*names, AFFINITY))}
-        found = tuple(each for each in self.vocabulary.personal(product) if each.feature in at)
+        personal = (each for each in self.vocabulary.entries if isinstance(each, Personal))
+        found = tuple(each for each in personal if each.feature in at)
         middle = self.vocabulary.middle
         moved = np.array([[name in each.features for name in names] for each in found], dtype=np.bool_)
         return _Claims(
             personal=found,
-            at=np.array([at[each.feature] for each in found], dtype=np.intp),
-            low=np.array([-inf if each.at_least is None else each.at_least for each in found]),
-            high=np.array([inf if each.at_most is None else each.at_most for each in found]),
+            tests=tuple(
+                (
+                    at[each.feature],
+                    -inf if each.at_least is None else each.at_least,
+                    inf if each.at_most is None else each.at_most,
+                )
+                for each in found
+            ),
             moved=moved.reshape(len(found), len(names)),
             middle=np.array([middle.get(name, 0.0) for name in names]),
             affinity=np.array([middle[AFFINITY] if AFFINITY in each.features else np.nan for each in found]),
+            of_product={},
         )
 
 
-def _true(claims: _Claims, *, told: Floats, known: Set[str]) -> list[int]:
+def _true(claims: _Claims, *, among: Sequence[int], told: Sequence[float], known: Set[str]) -> list[int]:
     """Every reason whose sentence is true here; `told` is the context, and behind it the product's affinity."""
-    values = told[claims.at]
-    rows = np.flatnonzero((claims.low <= values) & (values <= claims.high)).tolist()
-    return [row for row in rows if claims.personal[row].needs <= known]
+    found = []
+    for row in among:
+        column, low, high = claims.tests[row]
+        if low <= told[column] <= high and claims.personal[row].needs <= known:
+            found.append(row)
+    return found
 
 
-def _rescored(
-    trials: Sequence[_Trials], *, told: Floats, drawn: Drawn, policy: Policy, names: _Names, candidates: Candidates
-) -> Floats:
+def _rescored(trials: _Trials, claims: _Claims, *, policy: Policy, context: Context, candidates: Candidates) -> Floats:
     """(m,) the score of each trial's product without what it speaks of."""
-    at = np.repeat([drawn.rows[each.place] for each in trials], [len(each.rows) for each in trials])
-    values = np.concatenate([np.where(each.claims.moved[each.rows], each.claims.middle, told) for each in trials])
-    affinities = np.concatenate([each.claims.affinity[each.rows] for each in trials])
-    affinities = np.where(np.isnan(affinities), candidates.affinities[at], affinities)
-    tried = Candidates(candidates.shelf, candidates.rows[at], affinities=affinities, seen=candidates.seen[at])
-    return pair_scores(policy, names, values, tried)
+    at = np.array(trials.candidates, dtype=np.intp)
+    values = np.where(claims.moved[trials.claims], claims.middle, context.values)
+    tried = claims.affinity[trials.claims]
+    affinities = np.where(np.isnan(tried), candidates.affinities[at], tried)
+    tried_on = Candidates(candidates.shelf, candidates.rows[at], affinities=affinities, seen=candidates.seen[at])
+    return pair_scores(policy, context.names, values, tried_on)
 
 
 def _situation(drawn: Drawn, place: int, *, policy: Policy) -> _Situations:
