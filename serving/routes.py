@@ -85,7 +85,7 @@ def needs(scope: Scope) -> Any:
 
     async def admitted(request: Request) -> Call:  # on the loop: a thread would cost more than the short look-up
         service, began = service_of(request), time.monotonic()
-        caller = service.gate.caller(request.headers.get("authorization", ""), scope=scope)
+        caller = service.gate.caller_at_once(request.headers.get("authorization", ""), scope=scope)
         note_caller(request, caller)
         return Call(caller, service, began)
 

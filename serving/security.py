@@ -7,6 +7,7 @@ sessions at once. Cookies are HttpOnly and SameSite=Strict, and every form carri
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 import time
@@ -49,13 +50,27 @@ class Gate:
         self._database = database
         self._keys = Keys(database)
         self._seen = seen
+        self._looked: tuple[asyncio.AbstractEventLoop | None, dict[str, Key]] = (None, {})
 
     def caller(self, authorization: str, *, scope: Scope) -> Caller:
         """The caller behind a header `Bearer <key>`. Raises `Unauthorised` or `Forbidden`."""
-        kind, _, secret = authorization.partition(" ")
-        key = self._key(secret.strip()) if kind.lower() == "bearer" and secret.strip() else None
+        return _allowed(self._bearer(authorization), scope)
+
+    def caller_at_once(self, authorization: str, *, scope: Scope) -> Caller:
+        """`caller` for a coroutine: one look at a key answers every request that had come when it was made.
+
+        What has come waits to be gone through by the loop, in one pass; a request that comes later is looked at anew.
+        """
+        loop = asyncio.get_running_loop()
+        of, looked = self._looked
+        if of is not loop:
+            self._looked = of, looked = loop, {}
+        key = looked.get(authorization)
         if key is None:
-            raise Unauthorised("send a key in force as `Authorization: Bearer <key>`; `recsys keys create` makes one")
+            key = self._bearer(authorization)
+            if not looked:
+                loop.call_soon(looked.clear)  # behind all that is ready now, before whatever comes
+            looked[authorization] = key
         return _allowed(key, scope)
 
     def visitor(self, authorization: str, *, cookies: Mapping[str, str], scope: Scope) -> Caller:
@@ -92,6 +107,13 @@ class Gate:
         """A cookie for a one-time token, None where it was used, is unknown or too old."""
         name = consume_once(self._database, token=token, now=int(time.time()))
         return None if name is None else self.session(name)
+
+    def _bearer(self, authorization: str) -> Key:
+        kind, _, secret = authorization.partition(" ")
+        key = self._key(secret.strip()) if kind.lower() == "bearer" and secret.strip() else None
+        if key is None:
+            raise Unauthorised("send a key in force as `Authorization: Bearer <key>`; `recsys keys create` makes one")
+        return key
 
     def _key(self, secret: str) -> Key | None:
         """The key in force behind a secret.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ from recsys.database import Database, sqlite_url
 from recsys.errors import Conflict, InvalidConfiguration, NotFound
 from recsys.keys import Keys, Scope
 from recsys.secrets_of_home import consume_once, home_secret, remember_once
+from serving.security import Forbidden, Gate, Unauthorised
+from serving.seen_keys import SeenKeys
 
 
 @pytest.fixture
@@ -62,6 +65,27 @@ def test_a_revoked_key_stops_at_once_everywhere(keys: Keys, database: Database) 
     keys.revoke("app")
     assert keys.all() == [key]  # when it ended is not rewritten
     elsewhere.close()
+
+
+def test_one_look_at_a_key_answers_what_had_come_and_nothing_that_comes_later(
+    keys: Keys, database: Database, tmp_path: Path
+) -> None:
+    secret = keys.create("app", scopes=["recommend"])
+    gate = Gate(database, seen=SeenKeys(tmp_path / "keys.json"))
+
+    def ask() -> str:
+        return gate.caller_at_once(f"Bearer {secret}", scope=Scope.RECOMMEND).name
+
+    async def revoked_meanwhile() -> None:
+        assert ask() == "app"
+        with pytest.raises(Forbidden):
+            gate.caller_at_once(f"Bearer {secret}", scope=Scope.AUDIT)
+        keys.revoke("app")
+        await asyncio.sleep(0)  # the loop has gone through what was ready
+        ask()
+
+    with pytest.raises(Unauthorised):
+        asyncio.run(revoked_meanwhile())
 
 
 def test_an_expired_key_opens_nothing(keys: Keys) -> None:
