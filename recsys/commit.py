@@ -61,7 +61,7 @@ class GroupCommit:
     def __init__(self, log: EventLog, *, capacity: int = 10_000) -> None:
         self._log = log
         self._capacity = capacity
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()  # each as it was handed over
         self._gathering: dict[asyncio.AbstractEventLoop, _Gathering] = {}
         self._closed = False
         self._door = threading.Lock()  # nothing is queued behind the end
@@ -76,7 +76,7 @@ class GroupCommit:
         if job is not None:
             with self._door:
                 self._check_open(waiting=0)
-                self._jobs.put(job)
+                self._jobs.put([job])
         return answer
 
     async def durable(self, entries: Sequence[Entry]) -> list[Receipt]:
@@ -117,8 +117,7 @@ class GroupCommit:
             return
         with self._door:
             if not self._closed:
-                for job in gathering.jobs:
-                    self._jobs.put(job)
+                self._jobs.put(gathering.jobs)
                 return
         _wake([(job.answer, StoreUnavailable(_CLOSING)) for job in gathering.jobs])
 
@@ -131,28 +130,29 @@ class GroupCommit:
 
     def _work(self) -> None:
         crowded = False
-        while (job := self._jobs.get()) is not None:
+        while (jobs := self._jobs.get()) is not None:
             if crowded:  # a moment's patience when others are about: a commit costs far more than a row
                 time.sleep(_GATHER_SECONDS)
-            batch, ending = self._gathered(job)
-            crowded = len(batch) > 1
+            batch, n, ending = self._gathered(jobs)
+            crowded = n > 1
             self._commit(batch)
             if ending:
                 return
 
-    def _gathered(self, first: _Job) -> tuple[list[_Job], bool]:
-        """Whatever has queued up behind `first`, and whether the end was among it."""
-        batch, size = [first], len(first.encoded)
+    def _gathered(self, first: list[_Job]) -> tuple[list[_Job], int, bool]:
+        """Whatever has queued up behind `first`, in how many parts, and whether the end was among it."""
+        batch, n, size = list(first), 1, _size(first)
         while size < _LARGEST:
             try:
                 more = self._jobs.get_nowait()
             except queue.Empty:
                 break
             if more is None:
-                return batch, True
-            batch.append(more)
-            size += len(more.encoded)
-        return batch, False
+                return batch, n, True
+            batch += more
+            n += 1
+            size += _size(more)
+        return batch, n, False
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
         batch = [job for job in jobs if job.begin()]
@@ -171,6 +171,10 @@ class GroupCommit:
             _tell((job.answer, error) for job in batch)
             return
         _tell((job.answer, [next(receipts) for _ in job.encoded]) for job in batch)
+
+
+def _size(jobs: Sequence[_Job]) -> int:
+    return sum(len(job.encoded) for job in jobs)
 
 
 def _job(entries: Sequence[Entry], answer: _Answer) -> _Job | None:

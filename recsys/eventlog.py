@@ -91,7 +91,9 @@ class EventLog:
         """
         with self._database.writing() as connection:
             receipts = self.append_in(connection, encoded)
-        self._stored.update(ref for _, record in encoded for ref in record.parts)
+        for _, record in encoded:
+            if not record.parts.keys() <= self._stored:
+                self._stored.update(record.parts)
         return receipts
 
     def append_in(self, connection: Connection, encoded: Sequence[tuple[Entry, records.Record]]) -> list[Receipt]:
@@ -330,7 +332,8 @@ class EventLog:
         return list(connection.execute(query))
 
     def _store_parts(self, connection: Connection, encoded: Sequence[records.Record]) -> None:
-        fresh = {ref: text for record in encoded for ref, text in record.parts.items() if ref not in self._stored}
+        some = [record.parts for record in encoded if not record.parts.keys() <= self._stored]  # seldom any
+        fresh = {ref: text for parts in some for ref, text in parts.items() if ref not in self._stored}
         if not fresh:
             return
         dialect = postgresql if self._database.dialect == "postgresql" else sqlite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import threading
 import time
@@ -253,6 +254,32 @@ def test_appends_that_arrive_together_share_commits_and_are_visible_when_answere
     assert positions == list(range(1, 201))
     assert visible == [True] * 200
     assert commit.commits <= 50
+
+
+def test_what_the_coroutines_of_a_loop_bring_together_shares_a_commit(log: EventLog) -> None:
+    commit = GroupCommit(log)
+
+    async def together() -> list[list[Receipt]]:
+        return await asyncio.gather(*(commit.durable(taps(1, prefix=f"c{n}")) for n in range(20)))
+
+    receipts = asyncio.run(together())
+    commit.close()
+    assert [receipt.position for [receipt] in receipts] == list(range(1, 21))
+    assert commit.commits <= 2  # the thread may have woken before the last was handed over
+
+
+def test_a_coroutine_hears_that_the_log_closed_before_it_was_handed_over(log: EventLog) -> None:
+    commit = GroupCommit(log)
+
+    async def late() -> None:
+        waiting = asyncio.ensure_future(commit.durable(taps(1)))
+        await asyncio.sleep(0)  # it waits, and is handed over in the next pass
+        commit.close()
+        await waiting
+
+    with pytest.raises(StoreUnavailable, match="closing"):
+        asyncio.run(late())
+    assert log.last_position() == 0
 
 
 def test_each_caller_gets_its_own_receipts(log: EventLog) -> None:
