@@ -25,6 +25,7 @@ from serving.app import create_app
 from serving.bootstrap import Installation, compose, patiently
 from serving.bootstrap import serve as composed
 from serving.leading import FOLLOWS_PARENT, Stop, calm_the_collector, orphaned
+from serving.one_write import OneWrite
 from serving.security import Gate
 from serving.seen_keys import SEEN, SeenKeys
 from serving.settings import LOOPBACK, Settings
@@ -79,7 +80,7 @@ def _serve(chosen: Settings, *, listening: socket.socket | None, first: bool) ->
         uvicorn.Config(
             create_app(service),
             loop="uvloop",
-            http="httptools",
+            http=OneWrite,
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=_GRACE_SECONDS,
