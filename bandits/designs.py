@@ -33,7 +33,8 @@ class Design:
         if self._settings.waves:
             rows[:, len(HEAD) : len(HEAD) + self._settings.waves] = self._waves.rows(names, told)
         if len(rows) < len(candidates):
-            rows = np.repeat(rows, len(candidates), axis=0)
+            one, rows = rows, np.empty((len(candidates), rows.shape[1]))
+            rows[:] = one
         rows[:, : len(HEAD)] = heads(candidates)
         return rows
 

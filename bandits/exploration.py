@@ -131,8 +131,7 @@ class Exploration:
 
 def epsilon_greedy(scores: Floats, *, open_: Bools, epsilon: float) -> Floats:
     """(n,) `epsilon / n_open` each, and the rest to the best, shared evenly among ties."""
-    rows = _open_rows(scores, open_)
-    inside = scores[rows]
+    rows, inside = _open_among(scores, open_)
     best = rows[inside == np.maximum.reduce(inside)]
     pmf = np.zeros(scores.size)
     pmf[rows] = even = epsilon / rows.size
@@ -142,16 +141,14 @@ def epsilon_greedy(scores: Floats, *, open_: Bools, epsilon: float) -> Floats:
 
 def softmax(scores: Floats, *, open_: Bools, temperature: float, epsilon: float) -> Floats:
     """(n,) proportional to exp(score / temperature), mixed with `epsilon` of the even choice."""
-    rows = _open_rows(scores, open_)
-    inside = scores[rows]
+    rows, inside = _open_among(scores, open_)
     weights = np.exp((inside - inside.max()) / temperature)
     return _spread(weights / math.fsum(weights), rows=rows, n=scores.size, epsilon=epsilon)
 
 
 def squarecb(scores: Floats, *, open_: Bools, gamma: float, epsilon: float) -> Floats:
     """(n,) 1 / (n_open + gamma × gap to the best), what is left to the best, mixed with `epsilon`."""
-    rows = _open_rows(scores, open_)
-    inside = scores[rows]
+    rows, inside = _open_among(scores, open_)
     top = inside.max()
     best = inside == top
     shares = 1.0 / (rows.size + gamma * (top - inside))
@@ -159,15 +156,16 @@ def squarecb(scores: Floats, *, open_: Bools, gamma: float, epsilon: float) -> F
     return _spread(shares, rows=rows, n=scores.size, epsilon=epsilon)
 
 
-def _open_rows(scores: Floats, open_: Bools) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Rows of the open candidates, after checking what came."""
+def _open_among(scores: Floats, open_: Bools) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], Floats]:
+    """Rows of the open candidates and their scores, after checking what came."""
     if scores.shape != open_.shape:
         raise InvalidPmf(f"{scores.shape} scores for {open_.shape} candidates", where="exploration")
-    rows = np.flatnonzero(open_)
+    (rows,) = open_.nonzero()
     if not rows.size:
         raise InvalidPmf("no candidate is open", where="exploration")
-    check_finite(scores[rows], where="exploration")
-    return rows
+    inside = scores[rows]
+    check_finite(inside, where="exploration")
+    return rows, inside
 
 
 def _spread(shares: Floats, *, rows: np.ndarray[tuple[int], np.dtype[np.intp]], n: int, epsilon: float) -> Floats:

@@ -54,8 +54,9 @@ from recsys.vocabulary import (
 SCHEMA = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MOST_CHOSEN = 1_000  # choices among a shelf's candidates whose refs are kept before starting afresh
 _PIECE = 2_047  # bytes: hashlib lets go of the interpreter for more
-_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, check_circular=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Record:
 
 
 Lookup = Callable[[str], Any]
+_Chosen = tuple[list[str], dict[str, str]]  # the refs of some rows of a shelf in order, and their texts
+_Interned = tuple[list[tuple[str, str]], dict[bytes, _Chosen]]  # (ref, text) of each row; what was chosen, by its rows
 
 
 def micros(at: datetime) -> int:
@@ -312,10 +315,16 @@ def _read_candidate(part: Any, affinity: float, seen: float) -> Candidate:
 
 def _shelf_fields(candidates: Candidates, parts: dict[str, str]) -> list[str]:
     """The refs of the candidates' own sides."""
-    own = _interned_shelf(candidates.shelf)
-    told = [own[row] for row in candidates.rows.tolist()]
-    parts.update(told)
-    return [ref for ref, _ in told]
+    own, chosen = _interned_shelf(candidates.shelf)
+    rows = candidates.rows.tobytes()
+    known = chosen.get(rows)
+    if known is None:
+        if len(chosen) >= _MOST_CHOSEN:
+            chosen.clear()
+        told = [own[row] for row in candidates.rows.tolist()]
+        known = chosen[rows] = ([ref for ref, _ in told], dict(told))
+    parts.update(known[1])
+    return known[0]
 
 
 def _fact_fields(facts: Mapping[str, Fact], parts: dict[str, str], *, made: int) -> list[Any]:
@@ -447,8 +456,8 @@ def _interned(value: Hashable) -> tuple[str, str]:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode().rstrip("="), text
 
 
-def _interned_candidates(shelf: Shelf) -> list[tuple[str, str]]:
-    return [_interned((c.product_id, c.creative_id, c.names, c.values)) for c in shelf.candidates]
+def _interned_candidates(shelf: Shelf) -> _Interned:
+    return [_interned((c.product_id, c.creative_id, c.names, c.values)) for c in shelf.candidates], {}
 
 
 _interned_shelf = Memo(_interned_candidates)

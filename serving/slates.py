@@ -10,6 +10,7 @@ import numpy as np
 
 from bandits.drawing import Drawn, MaskOf
 from recsys.catalogue import Surface
+from recsys.shelves import Candidates
 from recsys.vocabulary import (
     NOTHING,
     Bools,
@@ -113,10 +114,11 @@ def slots_of(
     drawn: Drawn, *, candidates: Sequence[Candidate], reasons: Sequence[tuple[Reason, ...]]
 ) -> tuple[Slot, ...]:
     """What was drawn, as slots with their reasons."""
-    slots = enumerate(zip(drawn.rows, drawn.propensities, reasons, strict=True), start=1)
+    found = Candidates.of(candidates)
+    own = [found.shelf.candidates[row] for row in found.rows[list(drawn.rows)].tolist()]
+    slots = enumerate(zip(own, drawn.propensities, reasons, strict=True), start=1)
     return tuple(
-        Slot(number, candidates[row].product_id, candidates[row].creative_id, propensity, why)
-        for number, (row, propensity, why) in slots
+        Slot(number, each.product_id, each.creative_id, propensity, why) for number, (each, propensity, why) in slots
     )
 
 
