@@ -21,8 +21,8 @@ setup: $(STAMP)  ## make a virtual environment and install everything
 demo: setup  ## the whole loop on a synthetic bank, then serve it (ARGS=--no-serve ends instead)
 	$(BIN)/recsys demo $(ARGS)
 
-test: setup  ## run the tests
-	$(BIN)/pytest $(ARGS)
+test: setup  ## run the tests, a file in one process
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup  ## style, types, that the API breaks no client, and dependencies (their vulnerabilities need pip-audit)
 	$(BIN)/ruff check .

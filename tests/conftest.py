@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from serving.cli import main
+from tests.databases import drop_databases
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `recsys` does, before any test imports numpy
 
@@ -55,3 +56,7 @@ def recsys(home: Path, capsys: pytest.CaptureFixture[str]) -> Recsys:
         return Done(int(ended.value.code or 0), captured.out, captured.err)
 
     return run
+
+
+def pytest_sessionfinish() -> None:
+    drop_databases()

@@ -73,7 +73,7 @@ def stalled_sqlite(home: Path) -> Iterator[None]:
             holder.kill()
 
 
-def soon(done: Callable[[], object], *, seconds: float = 5.0) -> None:
+def soon(done: Callable[[], object], *, seconds: float = 30.0) -> None:
     """Wait for something that another thread or process does."""
     end = time.monotonic() + seconds
     while not done():

@@ -10,14 +10,12 @@ import socket
 import sqlite3
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 
 from recsys.bank.truth import TRUTHS
@@ -36,11 +34,11 @@ from serving.learner_loop import LEASE
 from serving.settings import Settings
 from serving.traffic import Traffic
 from tests.builders import START
+from tests.databases import empty_database, gone
 from tests.learner_kills import CADENCE, learn_killed, until
 from tests.service import apply_products, copied, pointers, running, started
 
 pytestmark = pytest.mark.processes
-POSTGRES = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 
 # -- the API --------------------------------------------------------------------------------------
 
@@ -53,17 +51,8 @@ def sqlite(tmp_path: Path) -> str:
 @pytest.fixture
 def postgres() -> Iterator[str]:
     """A database of this test's own."""
-    name = f"recsys_{uuid.uuid4().hex[:12]}"
-    try:
-        server = psycopg.connect(POSTGRES, autocommit=True)
-    except psycopg.OperationalError:
-        if "postgres" in os.environ.get("RECSYS_TEST_REQUIRE", ""):
-            raise
-        pytest.skip("no PostgreSQL answers at RECSYS_TEST_POSTGRES")
-    with server:
-        server.execute(f"CREATE DATABASE {name}")
-        yield POSTGRES.rsplit("/", 1)[0] + f"/{name}"
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with empty_database() as url:
+        yield url
 
 
 @dataclass
@@ -153,16 +142,13 @@ def test_after_kill_9_under_load_everything_acknowledged_is_in_the_log_once(
 def test_with_postgresql_gone_the_static_list_answers_and_when_it_is_back_decisions_are_logged_again(
     tmp_path: Path, postgres: str
 ) -> None:
-    name = postgres.rsplit("/", 1)[1]
-    with running(tmp_path, database_url=postgres) as app, psycopg.connect(POSTGRES, autocommit=True) as server:
+    with running(tmp_path, database_url=postgres) as app:
         app.tell("ann")
         assert app.recommend("ann")["decision_id"]
-        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-        gone = [app.recommend(customer) for customer in ("ann", "ann", "nobody")]
-        assert {(each["decision_id"], each["mode"]) for each in gone} == {(None, "fallback:unlogged")}
+        with gone(postgres):
+            unlogged = [app.recommend(customer) for customer in ("ann", "ann", "nobody")]
+        assert {(each["decision_id"], each["mode"]) for each in unlogged} == {(None, "fallback:unlogged")}
         assert app.metric("recsys_unlogged_total") == 3
-        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         until(lambda: app.recommend("ann")["mode"] == "fallback:uniform")  # known again, within a moment
         assert {each.mode for each in app.decisions()} <= {"fallback:uniform", "fallback:static"}
 

@@ -140,7 +140,7 @@ def test_everybody_is_encoded_in_parts_as_in_one(spread: Spread, tmp_path: Path)
         publish_bundle(home.settings.artefacts, seed=1)
         assert encode_all(home, spread=spread, changes=15) == 40
         for each, profile in home.customers.profiles(ids).items():
-            np.testing.assert_allclose(profile.vector, one[each], rtol=1e-6)
+            np.testing.assert_allclose(profile.vector, one[each], rtol=1e-5, atol=1e-6)  # single precision
             assert not np.allclose(two[each], one[each])
 
 

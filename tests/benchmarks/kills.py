@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -26,7 +25,6 @@ from random import Random
 from typing import Any
 
 import httpx
-import psycopg
 
 from recsys.readmarks import ReadMark
 from recsys.vocabulary import Decision, Display, Outcome
@@ -36,11 +34,11 @@ from serving.commands.verify_log import verify_log
 from serving.learner_loop import LEASE
 from serving.settings import Settings
 from tests.benchmarks.rig import CALM, Home, home_of
+from tests.databases import drop_databases, empty_database, end_sessions
 from tests.service import Child, started
 
 ROUNDS = int(os.environ.get("ROUNDS", "100"))
 SEED = int(os.environ.get("SEED", "1"))
-POSTGRES = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 CALLERS, CUSTOMERS = 6, 500
 BEFORE, AFTER = (0.3, 2.0), 2.0  # seconds of load before the kill, and after everything is up again
 PARTS = ("serve", "learn", "encode", "database")
@@ -134,9 +132,7 @@ class Installed:
     def _cut(self) -> None:
         if not self._url:
             return
-        with psycopg.connect(POSTGRES, autocommit=True) as server:
-            name = self._url.rpartition("/")[2]
-            server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        end_sessions(self._url)
 
     def close(self) -> None:
         """Kill everything."""
@@ -284,14 +280,11 @@ def _database(store: str) -> Iterator[str]:
     if store == "sqlite":
         yield ""
         return
-    name = f"recsys_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(POSTGRES, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
     try:
-        yield POSTGRES.rsplit("/", 1)[0] + f"/{name}"
+        with empty_database() as url:
+            yield url
     finally:
-        with psycopg.connect(POSTGRES, autocommit=True) as server:
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        drop_databases()
 
 
 if __name__ == "__main__":

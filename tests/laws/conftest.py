@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.clocks import FixedClock
 from recsys.database import Database, sqlite_url
 from recsys.eventlog import EventLog
 from tests.builders import START
-
-SERVER = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
+from tests.databases import empty_database, gone
 
 
 @dataclass(frozen=True)
@@ -34,43 +29,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "sqlite":
         yield _sqlite_store(tmp_path / "home")
         return
-    try:
-        with _server() as connection:
-            name = f"recsys_{secrets.token_hex(6)}"
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    except SQLAlchemyError as error:
-        reason = f"no PostgreSQL answers at RECSYS_TEST_POSTGRES ({type(error).__name__})"
-        if "postgres" in os.environ.get("RECSYS_TEST_REQUIRE", ""):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    try:
-        url = make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-        yield Store(url, lambda: _postgres_gone(name))
-    finally:
-        with _server() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-@contextmanager
-def _server() -> Iterator[Connection]:
-    url = make_url(SERVER).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def _postgres_gone(name: str) -> Iterator[None]:
-    with _server() as connection:
-        connection.execute(text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))
-        connection.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
-        )
-        yield
-        connection.execute(text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true"))
+    with empty_database() as url:
+        yield Store(url, lambda: gone(url))
 
 
 def _sqlite_store(home: Path) -> Store:
