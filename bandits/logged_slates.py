@@ -20,6 +20,7 @@ from bandits.policy import Policy
 from bandits.targets import Target
 from bandits.unit_sums import UnitKeys, keys_of
 from recsys.errors import Misuse
+from recsys.shelves import ids_of
 from recsys.vocabulary import NOTHING, Bools, Decision, Floats, ProductId, Round
 
 
@@ -163,7 +164,7 @@ class _Slots:
     @classmethod
     def of(cls, each: Round, *, frame: Frame) -> _Slots:
         decision = each.decision
-        products = [candidate.product_id for candidate in decision.candidates]
+        products = ids_of(decision.candidates)
         if missing := [product for product in products if product not in frame.columns]:
             raise Misuse(f"decision {decision.decision_id} had the candidate {missing[0]}, which is no column")
         slots, rewards = decision.slots[: frame.places], iter(each.rewards.tolist())
@@ -216,7 +217,7 @@ def open_in(decision: Decision, *, places: int) -> Bools:
     again and again does not, and support is then what it is.
     """
     open_ = np.ones((places, len(decision.candidates)), dtype=np.bool_)
-    products = [candidate.product_id for candidate in decision.candidates]
+    products = ids_of(decision.candidates)
     for place in range(1, places):
         open_[place] = open_[place - 1]
         open_[place, products.index(decision.slots[place - 1].product_id)] = False

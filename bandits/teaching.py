@@ -7,7 +7,9 @@ lessons). What fails here raises `Misuse`; putting it in quarantine is the calle
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import repeat
+from operator import ge
 
 import numpy as np
 
@@ -76,7 +78,7 @@ def importance_of(propensity: float, *, n_open: int) -> float:
 
 
 def _told(lesson: Lesson, candidate: Candidate, *, chain: Chain, importance: float = 1.0) -> Taught:
-    values = checked_values(
+    return checked_values(
         lesson.decision.context,
         candidate,
         stage=lesson.stage,
@@ -84,8 +86,8 @@ def _told(lesson: Lesson, candidate: Candidate, *, chain: Chain, importance: flo
         weight=lesson.weight,
         importance=importance,
         chain=chain,
+        day=lesson.ripe_at.toordinal(),
     )
-    return replace(values, day=lesson.ripe_at.toordinal())
 
 
 def checked_values(
@@ -97,6 +99,7 @@ def checked_values(
     chain: Chain,
     weight: float = 1.0,
     importance: float = 1.0,
+    day: int | None = None,
 ) -> Taught:
     """The same for a lesson without a decision."""
     where = f"stage {stage}, product {candidate.product_id}"
@@ -114,7 +117,7 @@ def checked_values(
         raise Misuse(f"{where}: a feature is not finite or beyond ±{BOUND:g}")
     if advice_sensitive(candidate):  # what is learned of it is learned of everybody (ADV-2)
         context, candidate = impersonal_context(context), impersonal_candidate(candidate)
-    return Taught(context, candidate, chain.row(stage), label, weight, importance)
+    return Taught(context, candidate, chain.row(stage), label, weight, importance, day)
 
 
 def sound(decision: Decision) -> bool:
@@ -132,4 +135,4 @@ def _bounded_candidate(candidate: Candidate) -> bool:
 
 
 def _bounded(values: tuple[float, ...]) -> bool:
-    return all(-BOUND <= value <= BOUND for value in values)  # also refuses NaN
+    return all(map(ge, repeat(BOUND), map(abs, values)))  # also refuses NaN

@@ -35,7 +35,8 @@ from recsys import database as db
 from recsys.database import Database
 from recsys.moments import Moments
 from recsys.readmarks import ReadMark
-from recsys.vocabulary import Decision, Lesson, Round
+from recsys.vocabulary import Decision, Lesson
+from recsys.waiting import Closed
 
 NAME = "daily"
 PAGES = 20  # full pages of the log between two writings
@@ -103,13 +104,12 @@ class Daily:
         recipe = decision.policy.partition("@")[0]
         self._add((_day(decision.made_at), "stage", decision.surface, recipe, lesson.stage), 1, happened, happened)
 
-    def closed(self, done: Round, *, at: int) -> None:
+    def closed(self, done: Closed, *, at: int) -> None:
         """Count a round that closed when the event at a position came."""
         if at <= self._position:
             return
-        decision, points = done.decision, float(done.rewards.sum())
-        cell = (_day(decision.made_at), "value", decision.surface, decision.policy.partition("@")[0], decision.mode)
-        self._add(cell, 1, points, points * points)
+        points = float(done.rewards.sum())
+        self._add((_day(done.made_at), "value", done.surface, done.recipe, done.mode), 1, points, points * points)
 
     def save(self, position: int, *, open_from: int, full: bool) -> None:
         """Write the sums up to a position; while the log is still read page by full page, only now and then."""

@@ -37,6 +37,7 @@ __all__ = ["REQUEST_LIFE", "Entry", "EventLog", "Receipt", "Request", "Status"]
 REQUEST_LIFE = timedelta(days=7)
 A_QUARTER = Memory.of(dict.fromkeys(KINDS, 90 * DAY))
 _PAGE = 2_000
+_PLACES = 500  # in one query
 _DIGESTS = 50_000
 
 
@@ -262,8 +263,17 @@ class EventLog:
         """Those of the named decisions that exist."""
         keys = [records.decision_key(each) for each in decision_ids]
         with self._database.reading() as connection:
-            found = [self._event(row, connection) for row in self._keyed(connection, keys)]
+            found = [self._event(row, connection) for row in self._named(connection, "key", keys)]
         return {event.body.decision_id: event for event in found if isinstance(event.body, Decision)}
+
+    def at(self, positions: Sequence[int]) -> dict[int, Event]:
+        """Those events at the named positions that are there, as they stand now."""
+        found = dict[int, Event]()
+        with self._database.reading() as connection:
+            for start in range(0, len(positions), _PLACES):
+                for row in self._named(connection, "position", positions[start : start + _PLACES]):
+                    found[row.position] = self._event(row, connection)
+        return found
 
     def permissions_of(self, token: Token, *, before: int) -> PermissionChange | None:
         """A customer's last word on permissions before a position, None where there was none."""
@@ -279,7 +289,7 @@ class EventLog:
         table, shown = db.events, records.display_key(decision.decision_id)
         query = select(table).where(table.c.token == decision.token, table.c.kind == "outcome")
         with self._database.reading() as connection:
-            rows = [*self._keyed(connection, [shown]), *connection.execute(query)]
+            rows = [*self._named(connection, "key", [shown]), *connection.execute(query)]
             found = [self._event(row, connection) for row in rows]
         found.sort(key=lambda event: event.position)
         return [event for event in found if getattr(event.body, "decision_id", None) == decision.decision_id]
@@ -296,7 +306,7 @@ class EventLog:
         found = [self._event(row, connection) for row in rows]
         keys = [records.display_key(e.body.decision_id) for e in found if isinstance(e.body, Decision)]
         for start in range(0, len(keys), 500):
-            shown = self._keyed(connection, keys[start : start + 500])
+            shown = self._named(connection, "key", keys[start : start + 500])
             found += [self._event(row, connection) for row in shown]
         return sorted(found, key=lambda event: event.position)
 
@@ -319,12 +329,12 @@ class EventLog:
             open_day(connection, day_of(now))
         return (1, now) if last is None else (last.position + 1, max(now, last.recorded_at))
 
-    def _keyed(self, connection: Connection, keys: Sequence[str]) -> list[Row[Any]]:
-        """Rows by their keys; each is looked for in its own partition alone."""
+    def _named(self, connection: Connection, column: str, values: Sequence[Any]) -> list[Row[Any]]:
+        """Rows by their key or position; each is looked for in its own partition alone."""
         table = db.events
         if self._database.dialect != "postgresql":
-            return list(connection.execute(select(table).where(table.c.key.in_(keys))))
-        places = connection.execute(select(_OF.position, _OF.recorded_at).where(_OF.key.in_(keys))).all()
+            return list(connection.execute(select(table).where(table.c[column].in_(values))))
+        places = connection.execute(select(_OF.position, _OF.recorded_at).where(_OF[column].in_(values))).all()
         if not places:
             return []
         positions, times = {row.position for row in places}, {row.recorded_at for row in places}

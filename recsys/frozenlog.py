@@ -108,6 +108,11 @@ class FrozenLog(EventLog):
         found = self._told(self._events.filter(pl.col("key").is_in(keys)))
         return {event.body.decision_id: event for event in found if isinstance(event.body, Decision)}
 
+    def at(self, positions: Sequence[int]) -> dict[int, Event]:
+        """Those events at the named positions that were copied."""
+        found = self._told(self._events.filter(pl.col("position").is_in(list(positions))))
+        return {event.position: event for event in found}
+
     def permissions_of(self, token: Token, *, before: int) -> PermissionChange | None:
         """A customer's last word on permissions before a position, None where none was copied."""
         its = (pl.col("token") == token) & (pl.col("kind") == "permissions") & (pl.col("position") < before)

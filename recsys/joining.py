@@ -13,6 +13,9 @@ whether its customer came to it by themselves within the window. Where a card br
 nobody knows, and there is no lesson.
 
 Of a stage with a horizon a lesson also says which share of such outcomes is known by then (delays.py).
+
+Of an open decision a few hundred bytes are held (waiting.py). The decision itself is kept whole, or read again from
+the log when a lesson of it falls due: as it then stands there, so that who was forgotten since teaches no more.
 """
 
 from __future__ import annotations
@@ -23,14 +26,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import compress
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
 from recsys.delays import Delays
 from recsys.rewards import SEEN, UNSHOWN, Rewards, Stage
+from recsys.shelves import ids_of
 from recsys.vocabulary import (
     NOTHING,
+    Bools,
     Candidate,
     Decision,
     DecisionId,
@@ -42,27 +49,11 @@ from recsys.vocabulary import (
     ProductId,
     Round,
     Token,
-    without_person,
 )
+from recsys.waiting import AT_ONCE, Closed, Held, Waiting, Whole, waiting_of
 
-
-@dataclass(slots=True)
-class _Open:
-    """A decision still waiting: what is known of its slots so far."""
-
-    decision: Decision
-    position: int
-    happened: dict[tuple[ProductId, str], datetime] = field(default_factory=dict)  # (product, kind) → earliest
-    displayed: tuple[ProductId, ...] | None = None
-
-    def within(self, product_id: ProductId, kind: str, stage: Stage | None) -> bool:
-        at = self.happened.get((product_id, kind))
-        return at is not None and (stage is None or at <= self.decision.made_at + stage.window)
-
-    def as_shown(self, number: int, product_id: ProductId) -> bool:
-        """Whether the slot was displayed as decided (nobody said otherwise, or it stood there)."""
-        shown = self.displayed
-        return shown is None or (number <= len(shown) and shown[number - 1] == product_id)
+_Due: TypeAlias = tuple[datetime, int, int, Waiting]
+"""When something of a decision ripens, the decision's position, which of its steps, and what is held of it."""
 
 
 @dataclass(slots=True)
@@ -90,10 +81,13 @@ class _Comings:
     """What customers came to lately, by themselves or through a card: forgotten once no lesson can ask for it."""
 
     kept_for: timedelta
+    kinds: frozenset[str]
     at: dict[tuple[Token, ProductId, str], list[tuple[datetime, bool]]] = field(default_factory=dict)
     known: deque[tuple[datetime, tuple[Token, ProductId, str]]] = field(default_factory=deque)
 
     def take(self, outcome: Outcome, *, now: datetime) -> None:
+        if outcome.kind not in self.kinds:
+            return
         key = (outcome.token, outcome.product_id, outcome.kind)
         self.at.setdefault(key, []).append((outcome.happened_at, outcome.decision_id is None))
         self.known.append((now, key))
@@ -143,22 +137,38 @@ _PATIENCE = timedelta(days=3)  # for late delivery of what came just within a ho
 class Joiner:
     """Feed it events in position order; it tells lessons as they ripen and rounds as they close."""
 
-    def __init__(self, rewards: Rewards) -> None:
+    def __init__(self, rewards: Rewards, *, whole: Whole | None = None) -> None:
         self._rewards = rewards
-        self._open: dict[str, _Open] = {}
-        self._due: list[tuple[datetime, int, int, str]] = []  # ripe_at, position, stage number (last: close), id
+        self._whole: Whole = Held() if whole is None else whole
+        self._open: dict[DecisionId, Waiting] = {}  # oldest first
+        self._due: list[_Due] = []  # of each open decision what is due next
         self._last = len(rewards.stages)
+        self._steps = sorted(  # from the decision until each stage, by number, is taught; last of all it closes
+            [*((stage.taught_after, n) for n, stage in enumerate(rewards.stages)), (rewards.longest, self._last)]
+        )
+        kinds = dict.fromkeys((SEEN, *(stage.kind for stage in rewards.stages)))
+        self._mark_of = {kind: mark for mark, kind in enumerate(kinds)}
+        self._before = {stage.name: stage for stage in rewards.stages}
+        self._follows: datetime | None = None
         self.watermark: datetime | None = None
         self.misfits: list[tuple[int, str]] = []  # (position, reason): the caller takes them into quarantine
         self.counters = Counters()
-        asks = any(stage.given == UNSHOWN for stage in rewards.stages)
-        self._comings = _Comings(rewards.longest + _PATIENCE) if asks else None
+        asked = frozenset(stage.kind for stage in rewards.stages if stage.given == UNSHOWN)
+        self._comings = _Comings(rewards.longest + _PATIENCE, asked) if asked else None
         self._followed = {
             stage.name: _Followed(Delays(stage.horizon)) for stage in rewards.stages if stage.horizon is not None
         }
 
     def feed(self, event: Event) -> Iterator[Lesson | Round]:
         """Everything that ripened by the event's `recorded_at`; then take the event in."""
+        for each in self.ripen(event):
+            if isinstance(each, Lesson):
+                yield each
+            elif (decision := self._whole.give(each.position, ahead=self._ahead)) is not None:
+                yield each.round(decision)
+
+    def ripen(self, event: Event) -> Iterator[Lesson | Closed]:
+        """The same, for whoever needs no decision of a round: where decisions are read again, a reading less."""
         if self.watermark is None or event.recorded_at > self.watermark:
             self.watermark = event.recorded_at
         yield from self._ripe(self.watermark)
@@ -171,9 +181,13 @@ class Joiner:
                 if (waiting := self._open.get(event.body.decision_id)) is not None:
                     waiting.displayed = event.body.product_ids
             case Erasure():
-                self._forget(event.body.token)
+                self._whole.forget(event.body.token)
             case _:
                 pass
+
+    def expect(self, until: datetime) -> None:
+        """Events up to a moment follow: what ripens by then may be read together. Changes nothing that is told."""
+        self._follows = until
 
     def open_from(self, position: int) -> int:
         """The position before the oldest open decision: where a restart at `position` must begin to read.
@@ -182,22 +196,19 @@ class Joiner:
         """
         if self._followed:
             return 0
-        return min((waiting.position for waiting in self._open.values()), default=position + 1) - 1
-
-    def _forget(self, token: Token) -> None:
-        """What is still open of somebody who was forgotten teaches no more; its round is told as the log has it."""
-        for waiting in self._open.values():
-            if waiting.decision.token == token:
-                waiting.decision = without_person(waiting.decision)
+        oldest = next(iter(self._open.values()), None)
+        return position if oldest is None else oldest.position - 1
 
     def _take_decision(self, decision: Decision, position: int) -> None:
         self.counters.decisions += 1
         self.counters.waiting += 1
-        self._open[decision.decision_id] = _Open(decision, position)
-        for number, stage in enumerate(self._rewards.stages):
-            heapq.heappush(self._due, (decision.made_at + stage.taught_after, position, number, decision.decision_id))
-        end = decision.made_at + self._rewards.longest
-        heapq.heappush(self._due, (end, position, self._last, decision.decision_id))
+        waiting = self._open[decision.decision_id] = waiting_of(decision, position=position)
+        self._whole.take(decision, position=position)
+        self._await(waiting, step=0)
+
+    def _await(self, waiting: Waiting, *, step: int) -> None:
+        after, _ = self._steps[step]
+        heapq.heappush(self._due, (waiting.made_at + after, waiting.position, step, waiting))
 
     def _take_outcome(self, outcome: Outcome, position: int) -> None:
         self.counters.outcomes += 1
@@ -213,53 +224,83 @@ class Joiner:
         if waiting is None:
             self.counters.late += 1
             return
-        if all(slot.product_id != outcome.product_id for slot in waiting.decision.shown):
+        if outcome.product_id not in waiting.shown:
             self.counters.quarantined += 1
             self.misfits.append((position, "the outcome names a product that its decision never showed"))
             return
         self.counters.joined += 1
-        key = (outcome.product_id, outcome.kind)
-        known = waiting.happened.get(key)
-        waiting.happened[key] = outcome.happened_at if known is None else min(known, outcome.happened_at)
+        if outcome.kind in self._mark_of:
+            waiting.note(self._mark(waiting, outcome.product_id, outcome.kind), outcome.happened_at)
 
-    def _ripe(self, watermark: datetime) -> Iterator[Lesson | Round]:
+    def _mark(self, waiting: Waiting, product_id: ProductId, kind: str) -> int:
+        return waiting.shown.index(product_id) * len(self._mark_of) + self._mark_of[kind]
+
+    def _ripe(self, watermark: datetime) -> Iterator[Lesson | Closed]:
         while self._due and self._due[0][0] <= watermark:
-            ripe_at, _, number, decision_id = heapq.heappop(self._due)
-            waiting = self._open[decision_id]
+            ripe_at, _, step, waiting = heapq.heappop(self._due)
+            number = self._steps[step][1]
             if number < self._last:
+                self._await(waiting, step=step + 1)
                 for lesson in self._lessons(waiting, self._rewards.stages[number], ripe_at):
                     self.counters.lessons += 1
                     yield lesson
+                if waiting.made_at + self._steps[step + 1][0] > watermark:
+                    self._whole.rest(waiting.position)
             else:
-                del self._open[decision_id]
+                del self._open[waiting.decision_id]
                 self.counters.waiting -= 1
                 self.counters.closed += 1
-                yield self._round(waiting)
+                yield self._closed(waiting)
+                self._whole.close(waiting.position)
 
-    def _lessons(self, waiting: _Open, stage: Stage, ripe_at: datetime) -> Iterator[Lesson]:
-        decision = waiting.decision
-        if decision.erased:
+    def _ahead(self) -> Iterator[int]:
+        """Positions of decisions that may be asked for soon, those that are due first in front."""
+        until = max(each for each in (self.watermark, self._follows) if each is not None)
+        soonest, found = [(self._due[0], 0)] if self._due else [], 0
+        while soonest and found < AT_ONCE:
+            (ripe_at, position, step, waiting), row = heapq.heappop(soonest)
+            if ripe_at > until:
+                return
+            number = self._steps[step][1]
+            if number < self._last and any(self._telling(waiting, self._rewards.stages[number])):
+                found += 1
+                yield position
+            for below in (2 * row + 1, 2 * row + 2):  # what a heap holds below a row is due later
+                if below < len(self._due):
+                    heapq.heappush(soonest, (self._due[below], below))
+
+    def _telling(self, waiting: Waiting, stage: Stage) -> Iterator[bool]:
+        """Of each shown product, whether the stage teaches of it; of what was not shown, True."""
+        if stage.given == UNSHOWN:
+            yield True
+            return
+        for place, product_id in enumerate(waiting.shown):
+            yield waiting.as_shown(place) and self._reached(waiting, product_id, stage)
+
+    def _lessons(self, waiting: Waiting, stage: Stage, ripe_at: datetime) -> Iterator[Lesson]:
+        if not any(telling := list(self._telling(waiting, stage))):
+            return
+        decision = self._whole.give(waiting.position, ahead=self._ahead)
+        if decision is None or decision.erased:
             return
         if stage.given == UNSHOWN:
             yield from self._unshown(decision, stage, ripe_at, position=waiting.position)
             return
-        rows = {candidate.product_id: row for row, candidate in enumerate(decision.candidates)}
-        for slot in decision.shown:
-            if not self._reached(waiting, slot.product_id, stage) or not waiting.as_shown(slot.number, slot.product_id):
-                continue
-            happened = waiting.within(slot.product_id, stage.kind, stage)
+        rows = {product_id: row for row, product_id in enumerate(ids_of(decision.candidates))}
+        for slot in compress(decision.shown, telling):
+            happened = waiting.within(self._mark(waiting, slot.product_id, stage.kind), stage)
             row = rows.get(slot.product_id)
             if row is not None:
-                share = self._share(waiting, decision.candidates[row], stage, ripe_at)
+                share = self._share(waiting, decision, row, stage=stage, now=ripe_at)
                 yield Lesson(decision, slot, row, stage.name, happened, ripe_at, waiting.position, share)
 
-    def _share(self, waiting: _Open, candidate: Candidate, stage: Stage, now: datetime) -> float:
+    def _share(self, waiting: Waiting, decision: Decision, row: int, *, stage: Stage, now: datetime) -> float:
         """Of the stage's outcomes within its horizon, the share that is known now; then follow the slot further."""
         if stage.horizon is None:
             return 1.0
-        followed, decision = self._followed[stage.name], waiting.decision
+        followed, candidate = self._followed[stage.name], decision.candidates[row]
         share = followed.delays.share(family_of(candidate), min(stage.window, stage.taught_after), now=now)
-        came_at = waiting.happened.get((candidate.product_id, stage.kind))
+        came_at = waiting.came_at(self._mark(waiting, candidate.product_id, stage.kind))
         followed.taught(decision, candidate, came_at=came_at, horizon=stage.horizon, now=now)
         return share
 
@@ -273,44 +314,40 @@ class Joiner:
         if happened is not None:
             yield Lesson(decision, None, row, stage.name, happened, ripe_at, position)
 
-    def _reached(self, waiting: _Open, product_id: ProductId, stage: Stage) -> bool:
+    def _reached(self, waiting: Waiting, product_id: ProductId, stage: Stage) -> bool:
         """Whether every stage that `stage` is given happened; unseen slots do not teach."""
-        if not waiting.within(product_id, SEEN, None):
+        if not waiting.within(self._mark(waiting, product_id, SEEN), None):
             return False
-        before = {each.name: each for each in self._rewards.stages}
         given = stage.given
         while given != SEEN:
-            if not waiting.within(product_id, before[given].kind, before[given]):
+            before = self._before[given]
+            if not waiting.within(self._mark(waiting, product_id, before.kind), before):
                 return False
-            given = before[given].given
+            given = before.given
         return True
 
-    def _round(self, waiting: _Open) -> Round:
-        shown = waiting.decision.shown
-        seen = np.array([waiting.within(slot.product_id, SEEN, None) for slot in shown], dtype=np.bool_)
+    def _closed(self, waiting: Waiting) -> Closed:
+        shown, stages = waiting.shown, dict[str, Bools]()
+        seen = [waiting.within(self._mark(waiting, product_id, SEEN), None) for product_id in shown]
         points = np.zeros(len(shown))
-        stages: dict[str, np.ndarray] = {}
         for stage in self._rewards.stages:
             if stage.given == UNSHOWN:
                 continue
-            happened = np.array(
-                [
-                    self._reached(waiting, slot.product_id, stage)
-                    and waiting.within(slot.product_id, stage.kind, stage)
-                    for slot in shown
-                ],
-                dtype=np.bool_,
-            )
-            stages[stage.name] = happened
-            points += happened * np.array([self._rewards.worth(stage, slot.product_id) for slot in shown])
+            happened = [
+                self._reached(waiting, product_id, stage)
+                and waiting.within(self._mark(waiting, product_id, stage.kind), stage)
+                for product_id in shown
+            ]
+            stages[stage.name] = np.array(happened, dtype=np.bool_)
+            points += stages[stage.name] * np.array([self._rewards.worth(stage, product_id) for product_id in shown])
         rewards = np.clip(points, self._rewards.low, self._rewards.high)
-        return Round(waiting.decision, waiting.position, rewards, seen, MappingProxyType(stages), waiting.displayed)
+        return waiting.closed(rewards, seen=np.array(seen, dtype=np.bool_), stages=MappingProxyType(stages))
 
 
 def unshown_row(decision: Decision, *, stage: str) -> int | None:
     """The row of the candidate, of those the slate did not show, that the decision's own dice draw; None for none."""
     shown = {slot.product_id for slot in decision.slots}
-    rows = [row for row, each in enumerate(decision.candidates) if each.product_id not in {*shown, NOTHING}]
+    rows = [row for row, each in enumerate(ids_of(decision.candidates)) if each not in {*shown, NOTHING}]
     head = sha256(f"{decision.decision_id}:{stage}".encode()).digest()[:8]
     return rows[int.from_bytes(head) % len(rows)] if rows else None
 

@@ -15,12 +15,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -246,10 +247,7 @@ def _read_decision(f: Mapping[str, Any], token: Token, lookup: Lookup) -> Decisi
         facts=_read_facts(personal.get("facts"), lookup, made=f["made"]),
         context=Context(lookup(names) if names else (), tuple(_unpacked(values).tolist())),
         verdicts=_read_verdicts(f["rules"], lookup),
-        candidates=tuple(
-            _read_candidate(lookup(ref), affinity, times)
-            for ref, affinity, times in zip(f["candidates"], affinities.tolist(), seen.tolist(), strict=True)
-        ),
+        candidates=Candidates(_read_shelf(f["candidates"], lookup), np.arange(n), affinities=affinities, seen=seen),
         scores=_unpacked(f["scores"]),
         pmfs=_unpacked(f["pmfs"]).reshape(-1, n) if n else np.zeros((0, 0)),
         slots=tuple(
@@ -308,9 +306,18 @@ def _read_verdicts(fields: list[Any], lookup: Lookup) -> Verdicts:
     )
 
 
-def _read_candidate(part: Any, affinity: float, seen: float) -> Candidate:
-    product, creative, names, values = part
-    return Candidate(product, creative, names, values, None if affinity != affinity else affinity, seen)
+def _read_shelf(refs: Sequence[str], lookup: Lookup) -> Shelf:
+    """The candidates' own sides; decisions that chose among the same share a shelf, as long as one of them is held."""
+    own = [lookup(ref) for ref in refs]  # each must be there, whoever read it before
+    known_as = tuple(refs)
+    shelf = _SHELVES.get(known_as)
+    if shelf is None:
+        shelf = _SHELVES[known_as] = Shelf([Candidate(*part) for part in own])
+    return shelf
+
+
+_SHELVES: WeakValueDictionary[tuple[str, ...], Shelf] = WeakValueDictionary()
+"""By the digests of what stands on them."""
 
 
 def _shelf_fields(candidates: Candidates, parts: dict[str, str]) -> list[str]:
@@ -340,12 +347,9 @@ def _read_facts(fields: list[Any] | None, lookup: Lookup, *, made: int) -> Mappi
     named, values, ages = lookup(fields[0]), fields[1], fields[2]
     each = ages if isinstance(ages, list) else [ages] * len(values)
     times = {age: moment(made - age) for age in set(each)}
-    return MappingProxyType(
-        {
-            name: Fact(tuple(value) if isinstance(value, list) else value, times[age], source)
-            for (name, source), value, age in zip(named, values, each, strict=True)
-        }
-    )
+    told = [tuple(value) if isinstance(value, list) else value for value in values]
+    facts = zip(told, [times[age] for age in each], [source for _, source in named], strict=True)
+    return MappingProxyType(dict(zip([name for name, _ in named], map(Fact._make, facts), strict=True)))
 
 
 # -- the other bodies --------------------------------------------------------------------------

@@ -121,9 +121,23 @@ class Candidates(Sequence[Candidate]):
 
     @cached_property
     def _whole(self) -> tuple[Candidate, ...]:
-        return tuple(map(self._one, range(len(self))))
+        own = self.shelf.candidates
+        columns = zip(self.rows.tolist(), self.affinities.tolist(), self.seen.tolist(), strict=True)
+        return tuple([_beside(own[row], affinity, seen) for row, affinity, seen in columns])
 
     def _one(self, at: int) -> Candidate:
-        own, affinity = self.shelf.candidates[self.rows[at]], float(self.affinities[at])
-        told = None if affinity != affinity else affinity
-        return Candidate(own.product_id, own.creative_id, own.names, own.values, told, float(self.seen[at]))
+        return _beside(self.shelf.candidates[self.rows[at]], float(self.affinities[at]), float(self.seen[at]))
+
+
+def _beside(own: Candidate, affinity: float, seen: float) -> Candidate:
+    told = None if affinity != affinity else affinity
+    return Candidate(own.product_id, own.creative_id, own.names, own.values, told, seen)
+
+
+def ids_of(candidates: Sequence[Candidate]) -> tuple[ProductId, ...]:
+    """The products of some candidates, in order.
+
+    >>> ids_of([Candidate("pot"), Candidate("isa")])
+    ('pot', 'isa')
+    """
+    return candidates.ids if isinstance(candidates, Candidates) else tuple([each.product_id for each in candidates])

@@ -21,15 +21,19 @@ from recsys.errors import Misuse
 from recsys.features import KNOWN_VERSIONS
 from recsys.joining import Joiner, unshown_row
 from recsys.rewards import UNSHOWN, Rewards
-from recsys.vocabulary import Decision, DecisionId, Event, Lesson, Outcome, PermissionChange, Release, Round, Token
+from recsys.vocabulary import Decision, DecisionId, Event, Lesson, Outcome, PermissionChange, Release, Token
+from recsys.waiting import Closed, InLog
 from serving.flooding import Bounds, Flood
 
 
 class Past(Protocol):
-    """What a release needs to know of the log behind it (`EventLog`)."""
+    """What is asked again of the log behind it (`EventLog`)."""
 
     def decisions(self, decision_ids: Sequence[str]) -> dict[str, Event]:
         """Those of the named decisions that exist."""
+
+    def at(self, positions: Sequence[int]) -> dict[int, Event]:
+        """Those events at the named positions that exist."""
 
     def permissions_of(self, token: Token, *, before: int) -> PermissionChange | None:
         """The customer's last word before a position."""
@@ -54,7 +58,7 @@ class Curriculum:
 
     def __init__(self, rewards: Rewards, *, bounds: Bounds, past: Past, forms: Iterable[str] = ()) -> None:
         teaching = rewards.teaching(forms)  # every stage that a recipe of these forms is taught
-        self.joiner = Joiner(teaching)
+        self.joiner = Joiner(teaching, whole=InLog(past.at))
         self.promised: Counter[DecisionId] = Counter()  # lessons that each open decision may still tell
         self._n_unshown = sum(stage.given == UNSHOWN for stage in teaching.stages)
         self._n_stages = len(teaching.stages) - self._n_unshown
@@ -65,13 +69,13 @@ class Curriculum:
         self._came: dict[Token, tuple[int, str]] = {}  # by whom nobody believes, where, why
         self._objected: set[Token] = set()
 
-    def feed(self, event: Event) -> Iterator[Told | Round]:
+    def feed(self, event: Event) -> Iterator[Told | Closed]:
         """What the event makes known: lessons with their fate, and rounds as they close."""
-        for each in self.joiner.feed(event):
-            if isinstance(each, Round):
+        for each in self.joiner.ripen(event):
+            if isinstance(each, Closed):
                 yield each
-                self.promised.pop(each.decision.decision_id, None)
-                self._doubted.pop(each.decision.decision_id, None)
+                self.promised.pop(each.decision_id, None)
+                self._doubted.pop(each.decision_id, None)
                 continue
             if self.may_teach(each.decision):
                 self.promised[each.decision.decision_id] -= 1

@@ -11,6 +11,7 @@ from bandits.logged_slates import Frame
 from recsys.eventlog import EventLog
 from recsys.joining import Joiner
 from recsys.rewards import Rewards
+from recsys.shelves import ids_of
 from recsys.vocabulary import NOTHING, Decision, ProductId, Round
 
 _NOT_CHOSEN = {
@@ -96,7 +97,7 @@ def surveyed(log: EventLog, *, scope: Scope, told: Told, also: Callable[[Decisio
         if (why := scope.why_left_out(decision)) is not None:
             found.left_out[why] += 1
             continue
-        found.products.update((c.product_id, None) for c in decision.candidates if c.product_id != NOTHING)
+        found.products.update((each, None) for each in ids_of(decision.candidates) if each != NOTHING)
         found.features.update(dict.fromkeys(decision.context.names))
         found.places = max(found.places, len(decision.slots))
         found.first_at = min(found.first_at or decision.made_at, decision.made_at)

@@ -38,7 +38,8 @@ from recsys.quarantine import PASSED, Quarantine, Refused, refused
 from recsys.readmarks import ReadMark
 from recsys.records import micros, moment
 from recsys.rewards import Rewards
-from recsys.vocabulary import Decision, Event, Release, Round
+from recsys.vocabulary import Decision, Event, Release
+from recsys.waiting import Closed
 from serving import tallies
 from serving.curriculum import STILL, Curriculum, Told, learns_from, stages_of, teaches
 from serving.flooding import Bounds
@@ -142,6 +143,8 @@ class LearnerLoop:
     def step(self) -> bool:
         """Take in the next page of the log; returns whether it was full, so that more may be waiting."""
         page = self._log.page(after=self._position, limit=_PAGE)
+        if page:
+            self._joiner.expect(page[-1].recorded_at)
         for event in page:
             self._take(event)
             self._position = event.position
@@ -187,7 +190,7 @@ class LearnerLoop:
 
     def _take(self, event: Event) -> None:
         for told in self._curriculum.feed(event):
-            if isinstance(told, Round):
+            if isinstance(told, Closed):
                 self._close(told)
                 if self._daily is not None:
                     self._daily.closed(told, at=event.position)
@@ -247,9 +250,9 @@ class LearnerLoop:
         for _, taught in self._learning():
             taught.tally.promise(self._curriculum.promised[decision.decision_id])
 
-    def _close(self, told: Round) -> None:
+    def _close(self, told: Closed) -> None:
         """What a decision promised and did not tell will not come any more."""
-        if left := self._curriculum.promised.get(told.decision.decision_id, 0):
+        if left := self._curriculum.promised.get(told.decision_id, 0):
             for _, taught in self._learning():
                 taught.tally.end("superseded", left)
 

@@ -13,7 +13,7 @@ from bandits.learner import make_learner
 from bandits.policy import Policy
 from bandits.recipe import Recipe
 from recsys.errors import Misuse
-from recsys.vocabulary import Round
+from recsys.waiting import Closed
 from serving.bootstrap import Installation
 from serving.curriculum import STILL, Curriculum, learns_from, stages_of
 
@@ -31,7 +31,7 @@ def relearned(
     curriculum = Curriculum(home.rewards, forms=forms, bounds=home.settings.bounds, past=home.log)
     for event in home.log.read(until=home.log.position_before(until)):
         for each in curriculum.feed(event):
-            if isinstance(each, Round) or each.kind:
+            if isinstance(each, Closed) or each.kind:
                 continue
             for recipe in recipes:
                 if learns_from(recipe, each, stages=stages[recipe.name]):

@@ -15,6 +15,7 @@ from recsys.database import Database, sqlite_url
 from recsys.joining import Joiner
 from recsys.rewards import Rewards, load
 from recsys.vocabulary import Decision, Event, Round, Verdicts
+from recsys.waiting import Closed
 from tests.builders import START, at, decision, events, outcome
 
 REWARDS = load(Path(daily.__file__).with_name("default_rewards.toml"))
@@ -43,8 +44,8 @@ def fed(database: Database, log: list[Event], *, upto: int, rewards: Rewards = R
     joiner = Joiner(rewards)
     for event in log:
         if sums.open_from < event.position <= upto:
-            for told in joiner.feed(event):
-                if isinstance(told, Round):
+            for told in joiner.ripen(event):
+                if isinstance(told, Closed):
                     sums.closed(told, at=event.position)
                 else:
                     sums.told(told, at=event.position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,7 +13,20 @@ from hypothesis import strategies as st
 
 from recsys.joining import Joiner, join, lessons, rounds
 from recsys.rewards import Rewards, parse
-from recsys.vocabulary import NOTHING, Body, Display, Event, Lesson, Outcome, Round, Switch
+from recsys.vocabulary import (
+    NOTHING,
+    Body,
+    Display,
+    Erasure,
+    Event,
+    Lesson,
+    Outcome,
+    Round,
+    Switch,
+    Token,
+    without_person,
+)
+from recsys.waiting import AT_ONCE, Closed, InLog
 from tests.builders import START, at, decision, events, outcome
 
 REWARDS = parse(
@@ -304,6 +317,89 @@ def test_a_recorded_time_that_runs_back_does_not_move_the_watermark_back() -> No
     list(joiner.feed(Event(1, at(5), END)))
     list(joiner.feed(Event(2, at(1), END)))
     assert joiner.watermark == at(5)
+
+
+# -- decisions that are read again -------------------------------------------------------------
+
+
+class Reread:
+    """A log that decisions are read from again, and how often it was asked for how many."""
+
+    def __init__(self, log: Iterable[Event]) -> None:
+        self.events = {event.position: event for event in log}
+        self.asked: list[int] = []
+
+    def __call__(self, positions: Sequence[int]) -> Mapping[int, Event]:
+        self.asked.append(len(positions))
+        return {each: self.events[each] for each in positions if each in self.events}
+
+
+def told_again(again: Reread, *, pages: Sequence[Sequence[Event]]) -> tuple[list[Lesson | Closed], Joiner]:
+    joiner, told = Joiner(REWARDS, whole=InLog(again)), list[Lesson | Closed]()
+    for page in pages:
+        joiner.expect(page[-1].recorded_at)
+        told += [each for event in page for each in joiner.ripen(event)]
+    return told, joiner
+
+
+@pytest.mark.parametrize("page", [1, 7, 60, len(WEEK)])
+def test_what_is_read_again_tells_the_same_as_what_is_held(page: int) -> None:
+    again, held = Reread(WEEK), Joiner(REWARDS)
+    wanted = [each for event in WEEK for each in held.feed(event)]
+    told, joiner = told_again(again, pages=[WEEK[start : start + page] for start in range(0, len(WEEK), page)])
+    assert joiner.counters == held.counters
+    assert [key for key in digest(wanted) if len(key) == 5] == digest(e for e in told if isinstance(e, Lesson))
+    rounds_ = [each for each in wanted if isinstance(each, Round)]
+    closed = [each for each in told if isinstance(each, Closed)]
+    for one, other in zip(rounds_, closed, strict=True):
+        assert (one.position, one.displayed) == (other.position, other.displayed)
+        np.testing.assert_array_equal(one.rewards, other.rewards)
+    assert len(again.asked) < (12 if page >= 60 else 60)  # together, where they ripen together
+
+
+def test_of_many_that_ripen_at_once_only_some_are_read_together() -> None:
+    bodies = [b for n in range(AT_ONCE + 50) for b in (decision(f"d{n}"), happened("seen", START, decision_id=f"d{n}"))]
+    log = [*events(bodies, recorded_at=START), Event(9_999, at(30), END)]
+    again = Reread(log)
+    told, _ = told_again(again, pages=[log])
+    assert sum(isinstance(each, Lesson) for each in told) == 2 * (AT_ONCE + 50)
+    assert max(again.asked) <= AT_ONCE + 1
+    assert len(again.asked) == 2
+
+
+def test_ers_1_of_an_open_decision_the_log_says_whether_it_may_teach() -> None:
+    """Scrubbed before its lesson, or gone: it tells none, its round closes, and the books are right."""
+    log = [*events([decision(), SEEN]), Event(9, at(30), END)]
+    for fate in ("kept", "scrubbed", "gone"):
+        again = Reread(log)
+        if fate == "scrubbed":
+            again.events[1] = replace(log[0], body=without_person(decision()))
+        if fate == "gone":
+            del again.events[1]
+        told, joiner = told_again(again, pages=[log])
+        assert [isinstance(each, Lesson) for each in told] == ([True, True, False] if fate == "kept" else [False])
+        assert joiner.counters.reconciles()
+        assert joiner.counters.closed == 1
+
+
+def test_ers_1_what_was_read_ahead_of_an_erasure_is_read_again_after_it() -> None:
+    other = decision("d-2", made_at=at(hours=1), token="t-2")
+    log = [
+        *events([decision(), other, SEEN, happened("seen", at(hours=2), decision_id="d-2")]),
+        Event(7, at(2), END),
+        Event(8, at(2), Erasure("e-1", Token("t-2"), ())),
+        Event(9, at(30), END),
+    ]
+    again = Reread(log)
+    joiner = Joiner(REWARDS, whole=InLog(again))
+    joiner.expect(at(30))
+    told = []
+    for event in log:
+        told += [each.decision.decision_id for each in joiner.ripen(event) if isinstance(each, Lesson)]
+        if event.position == 7:
+            again.events[2] = replace(log[1], body=without_person(other))
+    assert again.asked == [2, 1]
+    assert told == ["d-1", "d-1"]
 
 
 # -- the books ---------------------------------------------------------------------------------

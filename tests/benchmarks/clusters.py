@@ -1,7 +1,8 @@
 """Judging a log on a Ray cluster of two workers against one process: the same numbers, and what the cluster costs.
 
-A Parquet file of a million rounds of 200,000 units is read again and again, a part at a time, so memory stays however
-many rounds there are. Both are timed in processes of their own; starting the cluster is not counted.
+Files of a million rounds each, no two alike, of the same 200,000 units: written one after another, 25 MB each (FULL:
+180 MB), in TMPDIR, and removed at the end. They are read a part at a time, so memory stays however many rounds there
+are. Both are timed in processes of their own; starting the cluster is not counted.
 Run: python -m tests.benchmarks ray; other lengths with MILLIONS=1,10,100; FULL=1 judges full distributions, with a
 reward model in a first pass.
 """
@@ -13,10 +14,12 @@ import multiprocessing
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from serving.judged_table import judge_table
 from serving.judging import Judged
@@ -26,6 +29,7 @@ from tests.benchmarks.judging import ROUNDS, write
 from tests.rays import nodes
 
 WORKERS = 2
+MOST_APART = 1e-9  # relative
 
 
 def main() -> None:
@@ -34,34 +38,42 @@ def main() -> None:
     print(f"{'rounds':>12} {'one process s':>14} {'peak MiB':>9} {f'Ray, {WORKERS} workers s':>18} {'peak MiB':>9} "
           f"{'Ray / one':>10} {'largest difference':>19}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        plain, full = Path(folder) / "plain.parquet", Path(folder) / "full.parquet"
-        write(np.random.default_rng(2), plain=plain, full=full)
-        path = full if os.environ.get("FULL") else plain
-        for millions in sizes:
-            alone, one, one_peak = _aside(_one, path, millions)
-            shared, ray, ray_peak = _aside(_on_ray, path, millions)
+        files = list[Path]()
+        for millions in sorted(sizes):
+            files += _written(Path(folder), range(len(files), millions))
+            alone, one, one_peak = _aside(_one, files)
+            shared, ray, ray_peak = _aside(_on_ray, files)
             assert alone.rounds == shared.rounds == millions * ROUNDS
+            assert _apart(alone, shared) <= MOST_APART
             print(f"{millions * ROUNDS:>12,} {one:>14.1f} {one_peak:>9,.0f} {ray:>18.1f} {ray_peak:>9,.0f} "
                   f"{ray / one:>10.2f} {_apart(alone, shared):>19.1e}", flush=True)  # fmt: skip
 
 
-def _aside(work: object, path: Path, millions: int) -> tuple[Judged, float, float]:
+def _written(folder: Path, numbers: range) -> list[Path]:
+    """The files of these numbers; the same number is the same file."""
+    files = [folder / f"{number:05}.parquet" for number in numbers]
+    for number, path in zip(tqdm(numbers, unit="files", desc="writing", leave=False), files, strict=True):
+        write(np.random.default_rng([2, number]), **{"full" if os.environ.get("FULL") else "plain": path})
+    return files
+
+
+def _aside(work: object, files: Sequence[Path]) -> tuple[Judged, float, float]:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as aside:
-        return aside.submit(work, path, millions).result()  # type: ignore[arg-type]
+        return aside.submit(work, files).result()  # type: ignore[arg-type]
 
 
-def _one(path: Path, millions: int) -> tuple[Judged, float, float]:
+def _one(files: Sequence[Path]) -> tuple[Judged, float, float]:
     started = time.perf_counter()
-    found = judge_table([path] * millions, policies=["new"])
+    found = judge_table(files, policies=["new"])
     return found, time.perf_counter() - started, _peak()
 
 
-def _on_ray(path: Path, millions: int) -> tuple[Judged, float, float]:
+def _on_ray(files: Sequence[Path]) -> tuple[Judged, float, float]:
     with nodes(WORKERS) as cluster:
         spread = spread_of(Settings(ray=cluster.address))
         list(spread.over(range(WORKERS), abs))  # workers import what they need
         started = time.perf_counter()
-        found = judge_table([path] * millions, policies=["new"], spread=spread)
+        found = judge_table(files, policies=["new"], spread=spread)
         return found, time.perf_counter() - started, max(_peak(), _workers())
 
 

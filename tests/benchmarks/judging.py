@@ -114,11 +114,14 @@ def _streamed(path: Path, millions: int) -> tuple[float, float]:
     return took, _peak()
 
 
-def write(rng: np.random.Generator, *, plain: Path, full: Path) -> None:
-    """A million rounds, with weights alone and with full distributions."""
+def write(rng: np.random.Generator, *, plain: Path | None = None, full: Path | None = None) -> None:
+    """A million rounds, with weights alone and with full distributions, to whichever file is named."""
     batch, _ = _batch(rng, n=ROUNDS)
     columns = {"unit": batch.unit, "reward": batch.reward, "propensity": batch.propensity}
-    pl.DataFrame(columns | {"new": batch.target}).write_parquet(plain)
+    if plain is not None:
+        pl.DataFrame(columns | {"new": batch.target}).write_parquet(plain)
+    if full is None:
+        return
     start = datetime(2026, 3, 2, tzinfo=UTC)
     made = pl.datetime_range(start, start + timedelta(days=60), interval="5s", eager=True)[:ROUNDS]
     more = {"made_at": made, "shown": batch.shown, "logged_pmf": batch.logged_pmf, "new": batch.target_pmf}

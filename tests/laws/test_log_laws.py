@@ -54,6 +54,19 @@ def test_positions_count_from_one_without_a_gap(log: EventLog) -> None:
     assert log.counts() == {"outcome": 5, "decision": 1}
 
 
+def test_events_are_had_again_by_their_positions(store: Store) -> None:
+    """On whichever day they were recorded; those that there are not are left out."""
+    opened = Database(store.url).create()
+    for day in range(3):
+        EventLog(opened, clock=FixedClock(at(day))).append([Entry(decision(f"d-{day}")), *taps(1, prefix=f"{day}")])
+    log = EventLog(opened, clock=FixedClock(at(3)))
+    found = log.at([5, 1, 4, 99])
+    assert {position: event.body for position, event in found.items()}.keys() == {1, 4, 5}
+    assert [encode(found[each].body).key for each in (1, 4, 5)] == ["decision:d-0", "outcome:1-0", "decision:d-2"]
+    assert log.at([]) == {}
+    opened.close()
+
+
 @pytest.mark.processes
 def test_a_tail_never_skips_or_repeats_what_several_processes_write(store: Store, log: EventLog) -> None:
     spawn = multiprocessing.get_context("spawn")
