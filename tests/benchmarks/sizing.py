@@ -39,7 +39,7 @@ from tests.benchmarks.callers import open_loop, post
 from tests.benchmarks.capacity import Costs, Habits, Machine, limits, need
 from tests.benchmarks.million import made
 from tests.benchmarks.rig import SHOWN, SURFACE, Home, cpu_seconds, fill, resident_mib, served
-from tests.benchmarks.sizing_learner import learned, opened, spent
+from tests.benchmarks.sizing_learner import learned, opened, spent, waited
 
 SIZES = tuple(int(each) for each in os.environ.get("SIZES", "500,2000,8000").split(","))
 VOLUMES = (1e6, 10e6, 50e6)
@@ -139,7 +139,8 @@ def measured(size: int) -> Measured:
             note = spent(lambda: _in_lots(installed, outcomes))
         heard = _bytes(home)
         decision_us, outcome_us, api_mib = _over_http(home)
-        learn, judged, learner_mib, waiting_mib = aside(learned, home.folder)
+        [open_bytes] = aside(waited, home.folder)
+        learn, judged, learner_mib = aside(learned, home.folder)
         encode_us, train_us, interaction_bytes = aside(_trained, home.folder, size)
         with opened(home.folder) as installed:
             shrink(installed.database)
@@ -166,7 +167,7 @@ def measured(size: int) -> Measured:
             compacted_bytes=decision_bytes - gone,
             customer_bytes=customer_bytes,
             interaction_bytes=interaction_bytes,
-            open_bytes=(waiting_mib - learner_mib) * (1 << 20) / every,
+            open_bytes=open_bytes,
         ),
         decide_us=decide / size * micro,
         tell_us=taken / ASKED * micro,
