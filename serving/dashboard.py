@@ -7,6 +7,7 @@ content security policy of every page says so. Who may see a page is decided aro
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,6 @@ from recsys.errors import NotFound
 from recsys.experiments import Experiment
 from recsys.scorecards import Scorecard
 from recsys.vocabulary import Switch
-from serving.charts import charts_of, charts_of_policies, png
 from serving.exports import csv_of
 from serving.formats import FILTERS
 from serving.forms import visitor_of
@@ -126,19 +126,19 @@ def pages(service: DashboardSource) -> APIRouter:
     @router.get("/experiments/{experiment_id}/{chart}.png")
     def picture(experiment_id: str, chart: str) -> Response:
         try:
-            drawn = charts_of(service.scorecard(experiment_id).to_json())
+            drawn = _charts().charts_of(service.scorecard(experiment_id).to_json())
         except NotFound as error:
             return page("missing.html", code=404, title="Not found", sentence=str(error))
         if chart not in drawn:
             said = f"{experiment_id} has no chart {chart}: there are {', '.join(drawn) or 'none yet'}"
             return page("missing.html", code=404, title="Not found", sentence=said)
         name = f"{experiment_id}-{chart}.png"
-        return Response(png(drawn[chart], width=900), media_type="image/png", headers=_attached(name))
+        return Response(_charts().png(drawn[chart], width=900), media_type="image/png", headers=_attached(name))
 
     @router.get("/policies")
     def policies() -> HTMLResponse:
         told = service.policies()
-        return page("policies.html", told=told, charts=charts_of_policies(told))
+        return page("policies.html", told=told, charts=_charts().charts_of_policies(told))
 
     @router.get("/system")
     def system(request: Request, done: str = "") -> HTMLResponse:
@@ -196,9 +196,14 @@ def experiment_page(
     except NotFound as error:
         return page("missing.html", code=404, title="Not found", sentence=str(error))
     return page(
-        "experiment.html", code=code, card=card, charts=charts_of(card), history=history, visitor=visitor_of(request),
-        trouble=trouble or {"form": "", "sentence": ""}, typed=typed or {}, checklist=checklist,
+        "experiment.html", code=code, card=card, charts=_charts().charts_of(card), history=history,
+        visitor=visitor_of(request), trouble=trouble or {"form": "", "sentence": ""}, typed=typed or {},
+        checklist=checklist,
     )  # fmt: skip
+
+
+def _charts() -> Any:
+    return importlib.import_module("serving.charts")  # heavy, and the API must start fast
 
 
 def _attached(name: str) -> dict[str, str]:

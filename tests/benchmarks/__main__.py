@@ -35,6 +35,7 @@ from tests.benchmarks import (
     search,
     simulate,
     sizing,
+    starting,
     states,
     throughput,
 )
@@ -67,6 +68,7 @@ ALL = {
     "search": search.main,
     "simulate": simulate.main,
     "sizing": sizing.main,
+    "start": starting.main,
     "states": states.main,
     "throughput": throughput.main,
 }

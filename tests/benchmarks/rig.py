@@ -1,7 +1,6 @@
 """A home under load: a rich profile, the whole rule pack, 50 products that may be shown, recipes with snapshots.
 
-And the endpoint that everything is compared with: FastAPI alone, which validates the same request and returns the
-same JSON, with or without a bare durable append (`python -m tests.benchmarks.rig PORT ANSWER [DATABASE]`).
+And what it is compared with, the bare endpoint (bare.py), as a process.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -24,9 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvicorn
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 
 from embeddings import bundle as bundles
 from embeddings.bundle import Blueprint, Reference
@@ -42,7 +37,6 @@ from recsys.vocabulary import CustomerId, Permissions
 from serving.bootstrap import Installation, compose
 from serving.commands.learn import learner_of
 from serving.offer import apply_catalogue
-from serving.schemas import RecommendationRequest, RecommendationResponse
 from serving.settings import Settings
 from tests.service import ADULT, Child, started
 
@@ -165,12 +159,12 @@ def bare(answer: dict[str, Any], *, folder: Path, durable: bool) -> Iterator[tup
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     given = [str(port), str(folder / "answer.json"), *([str(folder / "bare.db")] if durable else [])]
-    process = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.rig", *given], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.bare", *given], start_new_session=True)
     try:
-        for _ in range(300):
+        for _ in range(1_500):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
-            time.sleep(0.1)
+            time.sleep(0.02)
         yield f"http://127.0.0.1:{port}", process
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -185,36 +179,3 @@ def cpu_seconds(pid: int) -> float:
 def resident_mib(pid: int) -> float:
     """Memory of a process that is in use."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
-
-
-def _bare_app(answer: dict[str, Any], database: str) -> FastAPI:
-    app = FastAPI()
-    connection = None
-    if database:
-        connection = sqlite3.connect(database, isolation_level=None)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute("CREATE TABLE events (position INTEGER PRIMARY KEY, text TEXT)")
-    text = json.dumps(answer) * 2  # about what a decision's record takes
-
-    @app.post("/v1/recommendations", response_model=RecommendationResponse)
-    async def recommend(body: RecommendationRequest) -> JSONResponse:
-        if connection is not None:
-            connection.execute("INSERT INTO events (text) VALUES (?)", [text])
-        return JSONResponse(answer)
-
-    @app.post("/v1/outcomes", status_code=202)
-    async def outcomes(body: dict[str, Any]) -> JSONResponse:
-        if connection is not None:
-            connection.execute("INSERT INTO events (text) VALUES (?)", [json.dumps(body)])
-        return JSONResponse({"accepted": 1, "duplicates": 0, "rejected": []}, status_code=202)
-
-    return app
-
-
-if __name__ == "__main__":
-    port, answer_file, *database_file = sys.argv[1:]
-    uvicorn.run(
-        _bare_app(json.loads(Path(answer_file).read_text()), database_file[0] if database_file else ""),
-        port=int(port), loop="uvloop", http="httptools", access_log=False, log_level="warning",
-    )  # fmt: skip
