@@ -12,8 +12,8 @@ help:  ## this list
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install -q --no-compile --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install -q --no-compile --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
 
 setup: $(STAMP)  ## make a virtual environment and install everything
