@@ -17,6 +17,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from recsys.errors import RecsysError
 from serving.around import Admitted, Bounded, Measured, problem_answer
@@ -57,6 +58,7 @@ def create_app(service: Service) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to where the Host header says: 404 is safer
         separate_input_output_schemas=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},  # ours is enough
     )
@@ -191,11 +193,16 @@ async def _told_accident(request: Request, error: Exception) -> Response:
     return problem_answer(500, "this request met a fault of ours; it was counted")
 
 
+async def _told_nobody(request: Request, error: Exception) -> Response:
+    return problem_answer(400, "the caller left before the request was whole")
+
+
 _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     RecsysError: _told_error,
     RequestValidationError: _told_misfit,
     HTTPException: _told_http,
     SignInFirst: _to_sign_in,
+    ClientDisconnect: _told_nobody,
 }
 
 

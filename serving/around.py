@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -14,6 +15,9 @@ from serving.problems import MEDIA_TYPE, problem
 from serving.tracing import Asked
 
 LARGEST_BODY = 1 << 20  # 1 MiB
+BODY_SECONDS = 10.0
+"""A body that takes longer to come is not waited for."""
+_CROWD = "too many requests are in flight: come back in a second"
 _ALWAYS = ("/healthz", "/readyz", "/metrics")  # what tells of a crowd must get through it
 _SAFE = (
     (b"x-content-type-options", b"nosniff"),
@@ -31,8 +35,9 @@ def problem_answer(status: int, detail: str, **given: Any) -> Response:
 class Admitted:
     """Lets only so many requests in at once; the others are told to come back, at once and cheaply.
 
-    A queue that grows makes everybody late and then everybody fail. Answers of the API also say here that
-    nobody may keep them or guess their type.
+    A queue that grows makes everybody late and then everybody fail. Whose body is still on its way is not in: it
+    costs next to nothing, and whoever sends slowly, with a key or without, would shut out everybody else. Answers of
+    the API also say here that nobody may keep them or guess their type.
     """
 
     def __init__(self, app: ASGIApp, *, most: int) -> None:
@@ -45,14 +50,39 @@ class Admitted:
         if scope["type"] != "http" or scope["path"] in _ALWAYS:
             await self._app(scope, receive, send)
             return
+        send = _safely(send) if scope["path"].startswith("/v1/") else send
         if self._in_flight >= self._most:
-            await problem_answer(503, "too many requests are in flight: come back in a second")(scope, receive, send)
+            await problem_answer(503, _CROWD)(scope, receive, send)
             return
         self._in_flight += 1
         try:
-            await self._app(scope, receive, _safely(send) if scope["path"].startswith("/v1/") else send)
+            await self._app(scope, self._arriving(receive), send)
         finally:
             self._in_flight -= 1
+
+    def _arriving(self, receive: Receive) -> Receive:
+        """The messages of a request, which is out while it waits for its body; raises `HTTPException` 408 and 503."""
+        until, whole = asyncio.get_running_loop().time() + BODY_SECONDS, False
+
+        async def arrived() -> Message:
+            nonlocal whole
+            if whole:
+                return await receive()
+            self._in_flight -= 1
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                told = f"the body did not come within {BODY_SECONDS:.0f} seconds"
+                raise HTTPException(408, told, headers={"Connection": "close"}) from None
+            finally:
+                self._in_flight += 1
+            whole = not message.get("more_body", False)
+            if whole and self._in_flight > self._most:
+                raise HTTPException(503, _CROWD, headers={"Retry-After": "1"})
+            return message
+
+        return arrived
 
 
 def _safely(send: Send) -> Send:
@@ -76,6 +106,7 @@ class Bounded:
             await self._app(scope, receive, send)
             return
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        declared = declared.strip()
         if not declared.isdigit():
             await problem_answer(400, "Content-Length is not a whole number")(scope, receive, send)
             return

@@ -34,8 +34,10 @@ class _Holding:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write in order, a head with what follows."""
-        if self._head:
+        """Write in order, a head with what follows; to whoever left already, nothing."""
+        if self._transport.is_closing():
+            self._head = b""
+        elif self._head:
             head, self._head = self._head, b""
             self._transport.write(head + data)
         elif data.startswith(_HEAD):

@@ -24,6 +24,7 @@ TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "No such method here",
+    408: "Too slow",
     409: "In conflict with what was said before",
     413: "Too large",
     422: "The request does not fit",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from serving import around
 from serving.around import Admitted
-from tests.service import running
+from tests.service import assert_problem, running
 
 
 def test_a_crowd_is_told_to_come_back_and_those_inside_are_answered() -> None:
@@ -45,6 +48,55 @@ def test_a_crowd_is_told_to_come_back_and_those_inside_are_answered() -> None:
 
     asyncio.run(crowd())
     assert [status for status, _ in statuses] == [503, 200, 200, 200, 200]
+
+
+def test_whoever_sends_slowly_shuts_nobody_out_and_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(around, "BODY_SECONDS", 0.05)
+
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await asyncio.sleep(0)
+        await PlainTextResponse("done")(scope, receive, send)
+
+    app, told = Admitted(reading, most=2), list[object]()
+
+    async def caller(whole: asyncio.Event) -> None:
+        async def receive() -> Message:
+            await whole.wait()
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told.append(message["status"])
+
+        try:
+            await app({"type": "http", "path": "/v1/outcomes", "headers": []}, receive, send)
+        except HTTPException as error:
+            told.append((error.status_code, dict(error.headers or {})))
+
+    async def crowd() -> None:
+        never, now, together = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        now.set()
+        slow = [asyncio.create_task(caller(never)) for _ in range(10)]
+        await asyncio.sleep(0)
+        await caller(now)
+        assert told == [200]
+        await asyncio.gather(*slow)
+        assert told[1:] == [(408, {"Connection": "close"})] * 10
+        many = [asyncio.create_task(caller(together)) for _ in range(5)]
+        await asyncio.sleep(0)
+        together.set()
+        await asyncio.gather(*many)
+        assert sorted(told[11:], key=str) == [(503, {"Retry-After": "1"})] * 3 + [200] * 2
+
+    asyncio.run(crowd())
+
+
+def test_nobody_is_sent_to_where_a_header_says(tmp_path: Path) -> None:
+    with running(tmp_path) as app:
+        answer = app.post("/v1/recommendations/", {}, headers={"Host": "evil.example"})
+        assert_problem(answer, 404)
 
 
 def test_an_answer_of_the_api_is_kept_by_nobody(tmp_path: Path) -> None:

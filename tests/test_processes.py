@@ -302,7 +302,7 @@ def test_serve_all_runs_three_processes_and_leaves_none_behind(tmp_path: Path, e
         else:
             child.process.kill()
         child.process.wait(30)
-        until(lambda: not _alive(child.process.pid), seconds=20)
+        until(lambda: not _alive(child.process.pid))
 
 
 def _alive(group: int) -> list[int]:

@@ -232,7 +232,7 @@ def test_replicas_answer_with_the_app_of_the_house(cluster: Nodes, tmp_path: Pat
 
 
 def test_the_config_names_what_is_there() -> None:
-    config = (Path(__file__).parent.parent / "serving" / "deploy" / "ray.yaml").read_text()
+    config = (Path(__file__).parents[2] / "serving" / "deploy" / "ray.yaml").read_text()
     schema = needed("ray.serve.schema", extra="ray")
     found = schema.ServeDeploySchema.model_validate(needed("yaml", extra="ray").safe_load(config))
     [one] = found.applications
