@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +23,26 @@ import polars as pl
 
 from recsys import catalogue as catalogues
 from recsys.catalogue import Catalogue
-from recsys.customers import Told
 from recsys.entries import Entry
 from recsys.errors import InvalidCatalogue, InvalidTable, Misuse
-from recsys.facts import FACTS, checked_fact
 from recsys.imports import ImportMap, Staged, stage
 from recsys.rewards import Rewards
 from recsys.tables import ACTIVITY, CREATIVES, CUSTOMERS, DECISIONS, OUTCOMES, PRODUCTS
 from recsys.tomltext import written
 from recsys.vocabulary import (
-    Activity,
     CustomerId,
-    Fact,
     Outcome,
-    Permissions,
-    ProductId,
-    Profile,
-    Token,
 )
-from serving import inventory
 from serving.bootstrap import Installation
-from serving.finding import SURFACE
 from serving.housekeeping import STAGED, sweep
+from serving.import_notes import HISTORY, kept_since, notes
+from serving.import_rows import activity_of, told_of
 from serving.imported import SOURCE
 from serving.intake import ALWAYS_KNOWN
 from serving.nightly import POSITIVE
 from serving.offer import apply_catalogue
-from serving.permitted import path_of
 
-HISTORY = 64  # of a customer's latest activities, that encoders and rules can look back on
 _CHUNK = 2_000
-_ASKED = 500  # customers whose verdicts are asked for the report
 Progress = Callable[[str, int], None]
 
 
@@ -111,7 +100,7 @@ def take(home: Installation, checked: Checked, *, rounds: Path | None, told: Pro
             taken.counts["customers changed"] += home.customers.tell([told_of(row) for row in frame], log=home.log)
             told("customers", len(frame))
     if (activity := checked.tables.get(ACTIVITY.name)) is not None:
-        for each in _latest(activity, told=told):
+        for each in _latest(activity, told=told, since=kept_since(home)):
             said = home.customers.add_activities([activity_of(row) for row in each], told_at=home.clock.now())
             taken.counts.update(f"activities {verdict}" for verdict in said.values())
     if (outcomes := checked.tables.get(OUTCOMES.name)) is not None:
@@ -153,7 +142,7 @@ def _checked(home: Installation, plan: ImportMap, *, folder: Path, told: Progres
                 tables[CREATIVES.name] = stage(creatives, folder=folder)
             text = catalogue_text(tables[name], creatives=tables.get(CREATIVES.name), plan=plan)
             catalogue = catalogues.parse(text, where=mapped.source.name)
-    return Checked(tables, catalogue, text, tuple(_notes(home, tables, catalogue=catalogue)))
+    return Checked(tables, catalogue, text, tuple(notes(home, tables, catalogue=catalogue)))
 
 
 def _refuse(bad: pl.Series, why: str, where: str) -> None:
@@ -197,94 +186,6 @@ def catalogue_text(products: Staged, *, creatives: Staged | None, plan: ImportMa
     return written({"version": f"import of {plan.name}"}, tables)
 
 
-def _notes(home: Installation, tables: Mapping[str, Staged], *, catalogue: Catalogue) -> Iterator[str]:
-    """What is missing, and what that costs."""
-    for name, staged in tables.items():
-        for column, cost in staged.left_out:
-            if cost:
-                yield f"{name}: no {column}: {cost}"
-    entry = inventory.load(home.settings.inventory).get(home.champion())
-    if entry and (strange := [each for each in catalogue.surfaces if each not in (*entry.surfaces, SURFACE)]):
-        yield (
-            f"products: {home.settings.inventory.name} does not mean {entry.recipe} for {', '.join(strange)}: there "
-            "the approved list answers (MRM-2)"
-        )
-    customers = tables.get(CUSTOMERS.name)
-    if customers is not None and customers.rows and catalogue.products:
-        yield from _reachable(home, customers, catalogue=catalogue)
-    decisions = tables.get(DECISIONS.name)
-    if decisions is not None:
-        unknown = decisions.scan().filter(pl.col("propensities").list.eval(pl.element().is_null()).list.any())
-        n = unknown.select(pl.len()).collect().item()
-        if n:
-            yield f"decisions: {n:,} of {decisions.rows:,} have no propensities: kept, and no use to importance weights"
-
-
-def _reachable(home: Installation, customers: Staged, *, catalogue: Catalogue) -> Iterator[str]:
-    """How many could be shown something under the rules with the facts as told, and which products nobody could."""
-    step = max(1, customers.rows // _ASKED)
-    rows = customers.scan().gather_every(step).head(_ASKED).collect().iter_rows(named=True)
-    profiles, now = [_profile(told_of(row)) for row in rows], home.clock.now()
-    reached, blocked, someone = set[ProductId](), dict[ProductId, Counter[str]](), 0
-    for profile in profiles:
-        found = False
-        for surface in catalogue.surfaces:
-            if not (products := catalogue.offered(surface, now)):
-                continue
-            said = home.offers.current.rules.of(profile).verdicts(
-                profile, products=products, surface=surface, at=now, path=path_of(profile)
-            )
-            fine = said.eligible()
-            reached.update(fine)
-            found = found or bool(fine)
-            for verdict in said.expanded():
-                if not verdict.allowed:
-                    blocked.setdefault(verdict.product_id, Counter())[verdict.rule_id] += 1
-        someone += found
-    yield f"customers: of {len(profiles):,} asked, {someone / len(profiles):.0%} could be shown something today"
-    never = [product for product in blocked if product not in reached]
-    if never:
-        worst = ", ".join(rule for rule, _ in sum((blocked[each] for each in never), Counter()).most_common(3))
-        yield (
-            f"customers: {len(never)} of {len(catalogue.products)} products could be shown to none of them "
-            f"({', '.join(never[:5])}{', …' if len(never) > 5 else ''}), mostly by {worst}"
-        )
-        packs = home.offers.current.rules.packs
-        refusing = {rule for each in never for rule in blocked[each]}
-        read = {fact for pack in packs for rule in pack.rules if rule.name in refusing for fact in rule.reads}
-        if missing := [column for column, _ in customers.left_out if column in read]:
-            yield f"customers: those rules refuse for want of facts that nobody mapped: {', '.join(missing)}"
-
-
-# -- rows of ours as the house's own values ------------------------------------------------------
-
-
-def told_of(row: Mapping[str, Any]) -> Told:
-    """A row of customers: a null is not known, a name in `known_none` is known to be none."""
-    none = set(row["known_none"])
-    plain = {name: row[name] for name in FACTS if row[name] is not None}
-    told = {name: each.isoformat() if isinstance(each, date) else each for name, each in plain.items()}
-    facts = {name: checked_fact(name, each) for name, each in {**told, **dict.fromkeys(sorted(none))}.items()}
-    permissions = Permissions(
-        in_app=row["in_app"], push=row["push"], email=row["email"], targeted_support=row["targeted_support"],
-        objected_at=row["objected_at"],
-    )  # fmt: skip
-    return Told(CustomerId(row["customer_id"]), row["as_of"], facts, permissions)
-
-
-def activity_of(row: Mapping[str, Any]) -> Activity:
-    """A row of activity."""
-    return Activity(
-        row["activity_id"], CustomerId(row["customer_id"]), row["kind"], row["subject"], row["happened_at"],
-        row["amount_pence"],
-    )  # fmt: skip
-
-
-def _profile(told: Told) -> Profile:
-    facts = {name: Fact(value, told.as_of) for name, value in told.facts.items()}
-    return Profile(told.customer_id, Token(""), facts, told.permissions or Permissions())
-
-
 # -- taking in -----------------------------------------------------------------------------------
 
 
@@ -294,11 +195,12 @@ def _chunks(rows: pl.LazyFrame, size: int = _CHUNK) -> Iterator[list[dict[str, A
             yield list(frame.slice(start, size).iter_rows(named=True))
 
 
-def _latest(activity: Staged, *, told: Progress) -> Iterator[list[dict[str, Any]]]:
+def _latest(activity: Staged, *, told: Progress, since: datetime) -> Iterator[list[dict[str, Any]]]:
     """The latest activities of each customer, in chunks; the whole history is read in batches."""
     kept = ACTIVITY.schema.to_frame()
     for frame in activity.scan().collect_batches(maintain_order=True):
         told("activity", frame.height)
+        frame = frame.filter(pl.col("happened_at") >= since)
         kept = pl.concat([kept, frame]).unique("activity_id", keep="first", maintain_order=True)
         kept = kept.sort("happened_at", maintain_order=True).group_by("customer_id", maintain_order=True).tail(HISTORY)
         kept = kept.select(list(ACTIVITY.schema))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from serving.cli import main
+from serving.settings import Settings
 from tests.databases import drop_databases
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `recsys` does, before any test imports numpy
@@ -42,6 +43,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def kept_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of these tests tell of days that grow older: their activities are not too old to keep."""
+    terms = home.with_name("terms.toml")
+    standard = Settings().retention.read_text(encoding="utf-8")
+    terms.write_text(standard.replace('activities = "13mo"', 'activities = "indefinite"'), encoding="utf-8")
+    monkeypatch.setenv("RECSYS_RETENTION", str(terms))
 
 
 @pytest.fixture

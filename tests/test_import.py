@@ -18,12 +18,16 @@ from serving import importing, settings
 from serving.bootstrap import Installation, compose
 from serving.commands import evaluate
 from serving.housekeeping import keep_house
+from serving.import_notes import HISTORY
 from tests.bank_files import MAP, local, spending, state, written
 from tests.conftest import Recsys
 from tests.service import running
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 POSTGRES = os.environ.get("RECSYS_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1:5432/test")
+
+
+pytestmark = pytest.mark.usefixtures("kept_for_ever")
 
 
 def installed(home: Path) -> Installation:
@@ -299,16 +303,31 @@ def test_of_a_long_history_the_latest_is_kept_for_each_customer(home: Path, tmp_
         }
     )  # fmt: skip
     rows.write_parquet(path.parent / "days" / "0.parquet", row_group_size=n)
-    recsys("import", "--map", path)
+    told = recsys("import", "--map", path)
+    assert f"{n + 4 - HISTORY} of {n + 6} lie beyond a customer's latest {HISTORY}: not taken in" in told.out
     made = installed(home)
     ann = made.customers.profile(CustomerId("ann"))
     assert ann is not None
     kept = made.customers.activities_of(ann.token)
-    assert len(kept) == importing.HISTORY
-    wanted = rows.sort("at")["shop"].to_list()[
-        4 - importing.HISTORY :
-    ]  # ann's four later ones stand in the other files
+    assert len(kept) == HISTORY
+    wanted = rows.sort("at")["shop"].to_list()[4 - HISTORY :]  # ann's four later ones stand in the other files
     assert [each["subject"] for each in kept][:-4] == wanted
+    made.database.close()
+
+
+def test_ret_1_what_may_not_be_kept_is_not_taken_in_and_that_is_said(
+    home: Path, tmp_path: Path, recsys: Recsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RECSYS_RETENTION")
+    path = written(tmp_path / "bank")
+    days = [local("2019-06-01"), local("2019-06-01 11:00"), datetime.now(UTC).replace(tzinfo=None) - timedelta(days=9)]
+    spending(path.parent, day=1, at=days)
+    spending(path.parent, day=2, at=days)
+    told = recsys("import", "--map", path)
+    assert "4 of 6 are older than such records are kept: not taken in (RET-1)" in told.out
+    made = installed(home)
+    profiles = made.customers.profiles([CustomerId("ann"), CustomerId("bob")])
+    assert [len(made.customers.activities_of(each.token)) for each in profiles.values()] == [0, 2]
     made.database.close()
 
 

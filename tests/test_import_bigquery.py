@@ -17,6 +17,8 @@ from recsys.imports import bigquery as source
 from tests.bank_files import MAP, state, written
 from tests.conftest import Recsys
 
+pytestmark = pytest.mark.usefixtures("kept_for_ever")
+
 SCHEMA = [
     {"name": "tx", "type": "INTEGER", "mode": "NULLABLE"},
     {"name": "who", "type": "STRING", "mode": "NULLABLE"},

@@ -20,6 +20,8 @@ from tests.bank_files import MAP, local, spending, written
 from tests.conftest import Recsys
 from tests.service import running
 
+pytestmark = pytest.mark.usefixtures("kept_for_ever")
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 LONDON = ZoneInfo("Europe/London")
 OPENED = datetime(2025, 6, 1, 13, 30, tzinfo=LONDON)

@@ -193,7 +193,7 @@ def _placed(series: pl.Series, reading: Reading, *, said: str, where: str) -> pl
     _refuse(
         placed.is_null() & series.is_not_null(),
         f"{said} falls into the hour of a clock change in {reading.zone}, which comes twice or never: "
-        'say clock_change = "earliest" or "latest" in the map, or give it in UTC',
+        'say so in its column, as { from = "…", clock_change = "earliest" } or "latest", or give it in UTC',
         where=where,
     )
     return placed.dt.convert_time_zone("UTC")

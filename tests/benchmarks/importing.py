@@ -115,7 +115,7 @@ def write(n: int, folder: str) -> None:
     for number, start in enumerate(range(0, n, 1_000_000)):
         size = min(1_000_000, n - start)
         shops = np.array(["groceries", "eating_out", "transport", "bills"])
-        at = np.datetime64("2024-01-01", "us") + rng.integers(0, 700 * 86_400_000_000, size).astype("timedelta64[us]")
+        at = np.datetime64("now", "us") - rng.integers(0, 300 * 86_400_000_000, size).astype("timedelta64[us]")
         path = Path(folder) / f"part-{number}.parquet"
         pl.DataFrame(
             {
