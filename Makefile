@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test check bench notebooks clean
+.PHONY: help setup demo test clusters check bench notebooks clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ demo: setup  ## the whole loop on a synthetic bank, then serve it (ARGS=--no-ser
 
 test: setup  ## run the tests, a file in one process
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+clusters: setup  ## run the tests on a Ray cluster of several machines in processes, some of which are killed
+	RECSYS_TEST_CLUSTER=1 $(BIN)/pytest tests/test_spread.py $(ARGS)
 
 check: setup  ## style, types, that the API breaks no client, and dependencies (their vulnerabilities need pip-audit)
 	$(BIN)/ruff check .

@@ -200,13 +200,13 @@ def test_memory_is_flat_in_days_and_customers(tmp_path: Path) -> None:
             "import resource, sys; from datetime import UTC, datetime; from pathlib import Path\n"
             "from recsys.bank.generate import Order, generate\n"
             f"order = Order(customers={customers}, days={days}, seed=1, start=datetime(2026, 1, 1, tzinfo=UTC))\n"
-            f"for _ in generate(order, folder=Path({str(tmp_path / f'{customers}-{days}')!r}), chunk=2_000): pass\n"
+            f"for _ in generate(order, folder=Path({str(tmp_path / f'{customers}-{days}')!r}), chunk=1_000): pass\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         return int(done.stdout)
 
-    assert peak(4_000, 124) < 1.25 * peak(2_000, 31)
+    assert peak(2_000, 124) < 1.25 * peak(1_000, 31)
 
 
 # -- the numbers of the plot sheet ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Nodes]:
+    if "RECSYS_TEST_CLUSTER" not in os.environ:
+        pytest.skip("a cluster of several machines in processes takes some minutes: make clusters")
     with nodes(3) as found:
         yield found
 
@@ -232,7 +235,7 @@ def test_replicas_answer_with_the_app_of_the_house(cluster: Nodes, tmp_path: Pat
 
 
 def test_the_config_names_what_is_there() -> None:
-    config = (Path(__file__).parents[2] / "serving" / "deploy" / "ray.yaml").read_text()
+    config = (Path(__file__).parent.parent / "serving" / "deploy" / "ray.yaml").read_text()
     schema = needed("ray.serve.schema", extra="ray")
     found = schema.ServeDeploySchema.model_validate(needed("yaml", extra="ray").safe_load(config))
     [one] = found.applications
