@@ -5,6 +5,7 @@ Each import of the house costs most of a second, so commands run through `main`,
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,6 +67,12 @@ def recsys(home: Path, capsys: pytest.CaptureFixture[str]) -> Recsys:
         return Done(int(ended.value.code or 0), captured.out, captured.err)
 
     return run
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: looking through it again and again for garbage took a good part of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish() -> None:
