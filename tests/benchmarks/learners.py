@@ -99,8 +99,10 @@ def means(table: Labelled, *, rows: int, seeds: Sequence[int], passes: int, shar
             settings={"products": len(table.products), "seed": seed},
             environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
-        for name, one in answer.settings.items():
-            found.setdefault(name, []).append(one["mean"] / share)
+        rivals = {name: one["mean"] / share for name, one in answer.settings.items()}
+        print(f"  {table.name} seed {seed}: {_listed(best_settings(rivals))}", file=sys.stderr, flush=True)
+        for name, mean in rivals.items():
+            found.setdefault(name, []).append(mean)
     return best_settings({name: float(np.mean(each)) for name, each in found.items()})
 
 
@@ -111,6 +113,10 @@ def best_settings(found: Mapping[str, float]) -> dict[str, float]:
         whose = name.partition("/")[0]
         best[whose] = max(mean, best.get(whose, -1.0))
     return best
+
+
+def _listed(means: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
 
 
 def game_of(table: Labelled, *, rows: int, seed: int, passes: int, share: float) -> Game:
