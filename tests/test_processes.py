@@ -192,6 +192,9 @@ def test_a_hostile_request_on_the_wire_is_refused_and_the_service_lives(tmp_path
                     caller.sendall(head.encode() + rest)
                     said = caller.recv(64)
                     assert not said or said.split()[1] in (b"400", b"413", b"422", b"431"), (name, said)
+        asks_for_more = {"Connection": "Upgrade", "Upgrade": "websocket"}  # there is none: answered as by plain HTTP
+        told = httpx.post(f"{url}/v1/recommendations", headers=asks_for_more, json={}, timeout=10)
+        assert told.status_code == 401
         assert httpx.get(f"{url}/healthz").json() == {"status": "alive"}
         assert 'status="500"' not in httpx.get(f"{url}/metrics").text
 

@@ -81,6 +81,7 @@ def _serve(chosen: Settings, *, listening: socket.socket | None, first: bool) ->
             create_app(service),
             loop="uvloop",
             http=OneWrite,
+            ws="none",  # no route speaks it: whoever asks for it is answered as by plain HTTP
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=_GRACE_SECONDS,
