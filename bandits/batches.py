@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -11,8 +12,28 @@ from recsys.errors import Misuse
 from recsys.vocabulary import Floats
 
 
+class _Modelled(ABC):
+    """Columns that a reward model may stand beside."""
+
+    __slots__ = ()
+    q_logged: Floats | None
+    q_target: Floats | None
+
+    @property
+    @abstractmethod
+    def weighing(self) -> dict[str, Floats]:
+        """What importance weighing needs."""
+
+    @property
+    def modelled(self) -> dict[str, Floats]:
+        """The same with the reward model's columns; raises `Misuse` without."""
+        if self.q_logged is None or self.q_target is None:
+            raise Misuse("this estimator needs a reward model: give q_logged and q_target")
+        return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class Batch(_Modelled):
     """Some rounds as columns: (n,) each, the pmfs (n, A). What an estimator needs and is None is refused."""
 
     unit: UnitKeys
@@ -30,13 +51,6 @@ class Batch:
         """What importance weighing needs."""
         return {"reward": self.reward, "propensity": self.propensity, "target": self.target}
 
-    @property
-    def modelled(self) -> dict[str, Floats]:
-        """The same with the reward model's columns; raises `Misuse` without."""
-        if self.q_logged is None or self.q_target is None:
-            raise Misuse("this estimator needs a reward model: give q_logged and q_target")
-        return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
-
     def tally(self) -> Tally:
         """What diagnostics need of these rounds."""
         return Tally.of(
@@ -51,7 +65,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PlacedBatch:
+class PlacedBatch(_Modelled):
     """n rounds of L slots, each weighed by itself: chances are those of the product at its place, whatever
     stands above. Right where a slot's reward depends on its own product and place alone.
 
@@ -73,13 +87,6 @@ class PlacedBatch:
         """What importance weighing needs."""
         return {"reward": self.reward, "propensity_at": self.propensity_at, "target_at": self.target_at}
 
-    @property
-    def modelled(self) -> dict[str, Floats]:
-        """The same with the reward model's columns; raises `Misuse` without."""
-        if self.q_logged is None or self.q_target is None:
-            raise Misuse("this estimator needs a reward model: give q_logged and q_target")
-        return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
-
     def tally(self) -> Tally:
         """What diagnostics need: every slot with its own weight."""
         real = self.within.shown >= 0.0
@@ -96,7 +103,7 @@ class PlacedBatch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SlateBatch:
+class SlateBatch(_Modelled):
     """n rounds of at most L slots over A columns; filled up beyond a slate's end with certainties.
 
     `q_logged` and `q_target` (n, L) are a model's reward still to come, as `cascade_dr` wants them.
@@ -117,13 +124,6 @@ class SlateBatch:
     def weighing(self) -> dict[str, Floats]:
         """What importance weighing needs."""
         return {"reward": self.reward, "propensity": self.propensity, "target": self.target}
-
-    @property
-    def modelled(self) -> dict[str, Floats]:
-        """The same with the reward model's columns; raises `Misuse` without."""
-        if self.q_logged is None or self.q_target is None:
-            raise Misuse("this estimator needs a reward model: give q_logged and q_target")
-        return self.weighing | {"q_logged": self.q_logged, "q_target": self.q_target}
 
     def first_slots(self) -> Batch:
         """The first slot of every round, by itself."""

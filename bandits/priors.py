@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from bandits.forgetting import Forgetting
-from bandits.recipe import Options
+from bandits.recipe import Options, settings_of
 from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Floats
 
@@ -57,13 +57,7 @@ class Settings:
     @classmethod
     def of(cls, options: Options) -> Settings:
         """Checked settings; raises `InvalidConfiguration`."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(options) - known):
-            raise InvalidConfiguration(f"linear has no option {unknown[0]}: use {', '.join(sorted(known))}")
-        try:
-            return cls(**{name: type(getattr(cls(), name))(value) for name, value in options.items()})
-        except ValueError:
-            raise InvalidConfiguration("linear: every option but keep_per is a number") from None
+        return settings_of(cls, options, learner="linear")
 
     def __post_init__(self) -> None:
         if not 0.0 < self.prior < 1.0:

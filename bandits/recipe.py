@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bandits.envelope import Envelope
 from bandits.exploration import Exploration
@@ -27,8 +27,27 @@ from recsys.errors import InvalidConfiguration
 from recsys.rewards import FORMS
 from recsys.vocabulary import Candidate, Context, Lesson
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 LEARNERS = ("linear", "vowpal", "popularity", "uniform", "static")
 Options = Mapping[str, float | str]
+_Settings = TypeVar("_Settings", bound="DataclassInstance")
+
+
+def settings_of(kind: type[_Settings], options: Options, *, learner: str) -> _Settings:
+    """A learner's settings, which are a dataclass of defaults, with a recipe's options in place of some.
+
+    Raises `InvalidConfiguration` for an option that it does not have, or a word where a number belongs.
+    """
+    defaults: dict[str, float | str] = asdict(kind())
+    if unknown := sorted(set(options) - set(defaults)):
+        raise InvalidConfiguration(f"{learner} has no option {unknown[0]}: use {', '.join(sorted(defaults))}")
+    try:
+        return kind(**{name: type(defaults[name])(value) for name, value in options.items()})
+    except ValueError:
+        words = " and ".join(name for name, value in defaults.items() if isinstance(value, str))
+        raise InvalidConfiguration(f"{learner}: every option but {words} is a number") from None
 
 
 @dataclass(frozen=True, slots=True)

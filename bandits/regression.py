@@ -11,13 +11,13 @@ seed): even .747, mtr .741, dr .285 on average; VW's step heeds weights but not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from bandits.crossing import Crossing
 from bandits.forgetting import Forgetting
-from bandits.recipe import Options
+from bandits.recipe import Options, settings_of
 from recsys.errors import InvalidConfiguration
 from recsys.vocabulary import Floats
 
@@ -45,13 +45,7 @@ class Settings:
     @classmethod
     def of(cls, options: Options) -> Settings:
         """Checked settings; raises `InvalidConfiguration`."""
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(options) - known):
-            raise InvalidConfiguration(f"vowpal has no option {unknown[0]}: use {', '.join(sorted(known))}")
-        try:
-            return cls(**{name: type(getattr(cls(), name))(value) for name, value in options.items()})
-        except ValueError:
-            raise InvalidConfiguration("vowpal: every option but loss, regression and keep_per is a number") from None
+        return settings_of(cls, options, learner="vowpal")
 
     def __post_init__(self) -> None:
         if self.loss not in ("logistic", "squared"):
