@@ -48,18 +48,33 @@ class InvalidPmf(Misuse):
 
 
 class InvalidTable(Misuse):
-    """Rows or columns that do not fit; names the first rows, 1-based as a person counts them."""
+    """Rows or columns that do not fit; names the first rows, 1-based as a person counts them.
 
-    def __init__(self, why: str, *, where: str, rows: Sequence[int] = ()) -> None:
-        self.why, self.where, self.rows = why, where, tuple(rows)
-        shown = ", ".join(str(row) for row in self.rows[:5])
-        more = f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else ""
-        at = f" (row{'s' if len(self.rows) > 1 else ''} {shown}{more})" if self.rows else ""
+    `n_rows` are all of them, where `rows` are only the first.
+    """
+
+    NAMED = 5  # rows
+    TOLD = 30  # faults of one error
+
+    def __init__(self, why: str, *, where: str, rows: Sequence[int] = (), n_rows: int = 0) -> None:
+        self.why, self.where, self.rows, self.n_rows = why, where, tuple(rows), max(n_rows, len(rows))
+        self.faults: tuple[InvalidTable, ...] = (self,)
+        shown = ", ".join(str(row) for row in self.rows[: self.NAMED])
+        more = f" and {self.n_rows - self.NAMED:,} more" if self.n_rows > self.NAMED else ""
+        at = f" (row{'s' if self.n_rows > 1 else ''} {shown}{more})" if self.rows else ""
         super().__init__(f"{where}: {why}{at}")
 
-    def below(self, rows: int) -> InvalidTable:
-        """The same of a part that begins after this many rows of the whole."""
-        return InvalidTable(self.why, where=self.where, rows=[row + rows for row in self.rows])
+    @classmethod
+    def together(cls, told: Sequence[InvalidTable], *, where: str) -> InvalidTable:
+        """One error of several, each on its own line below what `where` names; the only one as it is."""
+        faults = tuple(fault for each in told for fault in each.faults)
+        if len(faults) == 1:
+            return faults[0]
+        more = [f"and {len(faults) - cls.TOLD} more"] if len(faults) > cls.TOLD else []
+        lines = [f"{len(faults)} faults:", *(str(each) for each in faults[: cls.TOLD]), *more]
+        whole = cls("\n  ".join(lines), where=where)
+        whole.faults = faults
+        return whole
 
 
 class InvalidCatalogue(Misuse):

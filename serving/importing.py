@@ -12,10 +12,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ from recsys import catalogue as catalogues
 from recsys.catalogue import Catalogue
 from recsys.entries import Entry
 from recsys.errors import InvalidCatalogue, InvalidTable, Misuse
-from recsys.imports import ImportMap, Staged, stage
+from recsys.imports import ImportMap, Mapped, Staged, said, stage
 from recsys.rewards import Rewards
-from recsys.tables import ACTIVITY, CREATIVES, CUSTOMERS, DECISIONS, OUTCOMES, PRODUCTS
+from recsys.tables import ACTIVITY, CREATIVES, CUSTOMERS, DECISIONS, OUTCOMES, PRODUCTS, Fault, Table
 from recsys.tomltext import written
 from recsys.vocabulary import (
     CustomerId,
@@ -72,7 +73,8 @@ class Taken:
 def checking(home: Installation, plan: ImportMap, *, told: Progress = lambda what, rows: None) -> Iterator[Checked]:
     """Stage and check everything a map names; what is staged is gone afterwards.
 
-    Raises `InvalidTable` or `InvalidCatalogue` that say what to mend; nothing of the installation has changed then.
+    Raises `InvalidTable` that names every column that does not fit, or `InvalidCatalogue`; nothing of the
+    installation has changed then.
     """
     sweep(home.settings.folder)
     folder = Path(tempfile.mkdtemp(prefix=STAGED, dir=home.settings.folder))
@@ -120,34 +122,46 @@ def take(home: Installation, checked: Checked, *, rounds: Path | None, told: Pro
 
 
 def _checked(home: Installation, plan: ImportMap, *, folder: Path, told: Progress) -> Checked:
-    tables: dict[str, Staged] = {}
-    catalogue, text = home.offers.current.catalogue, ""
+    tables, wrong = dict[str, Staged](), list[InvalidTable]()
     kinds = home.rewards.kinds | ALWAYS_KNOWN | home.measured()
     latest = home.clock.now() + timedelta(minutes=5)
 
-    def fits(frame: pl.DataFrame, where: str) -> None:
-        if frame.schema == OUTCOMES.schema:
-            _refuse(~frame["product_id"].is_in(list(catalogue.ids)), "product_id is no product of the catalogue", where)
-            _refuse(~frame["kind"].is_in(sorted(kinds)), f"kind must be one of {', '.join(sorted(kinds))}", where)
-        for name in ("happened_at", "made_at", "as_of"):
-            if name in frame.columns:
-                _refuse(frame[name] > latest, f"{name} lies in the future", where)
+    def staged(those: Iterable[Mapped], ids: Collection[str] | None) -> None:
+        for mapped in those:
+            name = mapped.table.name
+            also = _never(mapped.table, named=said(mapped), ids=ids, kinds=kinds, latest=latest)
+            try:
+                tables[name] = stage(mapped, folder=folder, also=tuple(also), told=partial(told, name))
+            except InvalidTable as error:
+                wrong.append(error)
 
-    for mapped in plan.tables:
-        name = mapped.table.name
-        tables[name] = stage(mapped, folder=folder, also=fits, told=lambda rows, name=name: told(name, rows))  # type: ignore[misc]
-        if name == PRODUCTS.name:
-            creatives = plan.of(CREATIVES)
-            if creatives is not None:
-                tables[CREATIVES.name] = stage(creatives, folder=folder)
-            text = catalogue_text(tables[name], creatives=tables.get(CREATIVES.name), plan=plan)
-            catalogue = catalogues.parse(text, where=mapped.source.name)
+    offer = [mapped for mapped in plan.tables if mapped.table in (PRODUCTS, CREATIVES)]
+    staged(offer, None)
+    catalogue, text = home.offers.current.catalogue, ""
+    if offer and not wrong:
+        text = catalogue_text(tables[PRODUCTS.name], creatives=tables.get(CREATIVES.name), plan=plan)
+        catalogue = catalogues.parse(text, where=offer[0].source.name)
+    staged((mapped for mapped in plan.tables if mapped not in offer), None if wrong else catalogue.ids)
+    if wrong:
+        raise InvalidTable.together(wrong, where=plan.name)
     return Checked(tables, catalogue, text, tuple(notes(home, tables, catalogue=catalogue)))
 
 
-def _refuse(bad: pl.Series, why: str, where: str) -> None:
-    if bad.any():
-        raise InvalidTable(why, where=where, rows=(bad.arg_true() + 1).to_list())
+def _never(
+    table: Table, *, named: Mapping[str, str], ids: Collection[str] | None, kinds: Collection[str], latest: datetime
+) -> Iterator[Fault]:
+    """What the table alone cannot tell is wrong; `ids` are the products there are, None where that is not known."""
+
+    def never(rows: pl.Expr, why: str, of: str) -> Fault:
+        return Fault(rows, f"{named.get(of, of)} {why}", of=of)
+
+    if table is OUTCOMES:
+        if ids is not None:
+            yield never(~pl.col("product_id").is_in(list(ids)), "is no product of the catalogue", "product_id")
+        yield never(~pl.col("kind").is_in(sorted(kinds)), f"must be one of {', '.join(sorted(kinds))}", "kind")
+    for name in ("happened_at", "made_at", "as_of"):
+        if name in table.by_name:
+            yield never(pl.col(name) > latest, "lies in the future", name)
 
 
 def catalogue_text(products: Staged, *, creatives: Staged | None, plan: ImportMap) -> str:

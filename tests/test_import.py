@@ -112,7 +112,8 @@ def test_the_second_file_counts_its_own_rows_and_ids_are_compared_across_files(
     spending(path.parent, day=2, basket=[10, 20, 21])
     told = recsys("import", "--map", path).sentence
     assert told.endswith(
-        "the same activity_id comes again with another content: row 1 of 1.parquet and row 1 of 2.parquet"
+        "the same activity_id (their basket and line) comes again with another content: "
+        "row 1 of 1.parquet and row 1 of 2.parquet"
     )
     assert state(home)[0] == 0
 
@@ -368,3 +369,21 @@ def test_what_follows_a_stage_earns_only_where_that_came(home: Path, tmp_path: P
     recsys("import", "--map", path, "--rounds", tmp_path / "rounds")
     known = pl.read_parquet(tmp_path / "rounds" / "known.parquet")
     assert known["reward"].to_list() == [0.0, 0.0, 0.0]  # opened without a tap: no card brought it
+
+
+def test_a_banks_own_creatives_are_what_its_customers_read(home: Path, tmp_path: Path, recsys: Recsys) -> None:
+    text = MAP.replace("[customers]", """[creatives]
+from = "words.csv"
+[creatives.columns]
+creative_id = "wording"
+product_id = "sku"
+text = "says"
+communication_class = { always = "promo_personalised" }
+
+[customers]""", 1)  # fmt: skip
+    path = written(tmp_path / "bank", text=text)
+    (path.parent / "words.csv").write_text("wording,sku,says\nw-1,1,Save a little\n", encoding="utf-8")
+    told = recsys("import", "--map", path)
+    assert told.code == 0, told.err
+    product = installed(home).offers.current.catalogue.product("1")
+    assert [each.text for each in product.creatives] == ["Save a little"]

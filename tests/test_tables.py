@@ -142,6 +142,23 @@ def test_what_does_not_fit_is_refused_with_its_rows(frame: pl.DataFrame, table: 
     assert refused(frame, table) == why
 
 
+def test_every_column_that_does_not_fit_is_told() -> None:
+    wrong = at(at(at(balances(), "closing_pence", 3, None), "customer_id", 4, ""), "date", 2, date(1026, 1, 25))
+    assert refused(wrong.cast({"lowest_pence": pl.String}), BALANCES).split("\n  ") == [
+        "4 faults:",
+        "a.parquet: lowest_pence must be whole numbers, not texts",
+        "a.parquet: customer_id is empty (row 4)",
+        "a.parquet: date must be between the years 1850 and 2200 (row 2)",
+        "a.parquet: closing_pence is missing (row 3)",
+    ]
+
+
+def test_a_rule_between_columns_names_the_banks_own_columns() -> None:
+    wrong = at(balances(), "closing_pence", 3, -9)
+    _, [said] = tables.fitting(wrong, table=BALANCES, where="a.parquet", named={"closing_pence": "closing_pence (x)"})
+    assert str(said) == "a.parquet: lowest_pence is above closing_pence: closing_pence (x), lowest_pence (row 3)"
+
+
 def test_a_word_that_is_no_choice_is_refused() -> None:
     row: dict[str, Any] = {
         "transaction_id": "t-1", "customer_id": "c-1", "happened_at": NOON, "amount_pence": 1, "direction": "sideways",

@@ -43,20 +43,38 @@ DEFAULTS: Mapping[tuple[str, str], tuple[Any, str]] = MappingProxyType(
 """(table, column) → what an unmapped column holds, and what that costs."""
 
 
-def mapped(frame: pl.DataFrame, *, of: Mapped, where: str, before: int = 0) -> pl.DataFrame:
-    """Rows of a source, `before` rows into its file, as rows of our table. Raises `InvalidTable` with rows."""
-    given = {reading.column: reading for reading in of.readings}
-    made = list[pl.Series | pl.Expr]()
+def mapped(
+    frame: pl.DataFrame, *, of: Mapped, where: str, before: int = 0
+) -> tuple[pl.DataFrame, dict[str, InvalidTable]]:
+    """Rows of a source, `before` rows into its file, as rows of our table.
+
+    The columns of ours that cannot be read are left out, and told with their rows.
+    """
+    given, names = {reading.column: reading for reading in of.readings}, said(of)
+    made, wrong = list[pl.Series | pl.Expr](), dict[str, InvalidTable]()
     for column in of.table:
         if (reading := given.get(column.name)) is not None:
-            made.append(_read(frame, reading, column=column, where=where, before=before))
+            name = names.get(column.name, column.name)
+            try:
+                made.append(_read(frame, reading, column=column, said=name, where=where, before=before))
+            except InvalidTable as error:
+                wrong[column.name] = error
         elif (known := DEFAULTS.get((of.table.name, column.name))) is not None:
             if (of.table.name, column.name) == (ACTIVITY.name, "activity_id"):
                 made.append(_numbered(frame.height, f"{where}:", before=before, name=column.name))
             else:
                 made.append(_same(known[0], column=column))
-    names = {f"__{each.name if isinstance(each, pl.Series) else each.meta.output_name()}": each for each in made}
-    return frame.with_columns(**names).select(pl.col(name).alias(name[2:]) for name in names)
+    ours = {f"__{each.name if isinstance(each, pl.Series) else each.meta.output_name()}": each for each in made}
+    return frame.with_columns(**ours).select(pl.col(name).alias(name[2:]) for name in ours), wrong
+
+
+def said(of: Mapped) -> dict[str, str]:
+    """What a fault calls each column that the bank calls otherwise: our name, and theirs beside it."""
+    return {
+        each.column: f"{each.column} (their {' and '.join(each.theirs)})"
+        for each in of.readings
+        if each.theirs and each.theirs != (each.column,)
+    }
 
 
 def theirs(of: Mapped) -> list[str]:
@@ -64,23 +82,25 @@ def theirs(of: Mapped) -> list[str]:
     return list(dict.fromkeys(name for reading in of.readings for name in reading.theirs))
 
 
-def _read(frame: pl.DataFrame, reading: Reading, *, column: Column, where: str, before: int) -> pl.Series | pl.Expr:
+def _read(
+    frame: pl.DataFrame, reading: Reading, *, column: Column, said: str, where: str, before: int
+) -> pl.Series | pl.Expr:
     if reading.form == "always":
         return _always(reading, column=column, where=where)
     if reading.form == "row":
         return _numbered(frame.height, str(reading.value), before=before, name=column.name)
     if reading.form == "join":
-        parts = [_text(frame[name], name=column.name, where=where) for name in reading.theirs]
+        parts = [_text(frame[name], name=said, where=where) for name in reading.theirs]
         whole = pl.DataFrame([part.alias(str(place)) for place, part in enumerate(parts)])
         return whole.select(pl.concat_str(pl.all(), separator=reading.by).alias(column.name)).to_series()
     series = frame[reading.theirs[0]].alias(column.name)
     if reading.words:
-        series = _translated(series, reading, where=where)
-    return _typed(series, reading, column=column, where=where).alias(column.name)
+        series = _translated(series, reading, said=said, where=where)
+    return _typed(series, reading, column=column, said=said, where=where).alias(column.name)
 
 
-def _typed(series: pl.Series, reading: Reading, *, column: Column, where: str) -> pl.Series:
-    want, said = column.element, f"{column.name} (their {reading.theirs[0]})"
+def _typed(series: pl.Series, reading: Reading, *, column: Column, said: str, where: str) -> pl.Series:
+    want = column.element
     if isinstance(column.dtype, pl.List):
         if reading.split and series.dtype == pl.String:
             parts = series.str.split(reading.split).list.eval(pl.element().str.strip_chars())
@@ -211,12 +231,11 @@ def _day(series: pl.Series, reading: Reading, *, said: str, where: str) -> pl.Se
     return found
 
 
-def _translated(series: pl.Series, reading: Reading, *, where: str) -> pl.Series:
-    theirs = _text(series, name=reading.column, where=where).cast(pl.String)
+def _translated(series: pl.Series, reading: Reading, *, said: str, where: str) -> pl.Series:
+    theirs = _text(series, name=said, where=where).cast(pl.String)
     _refuse(
         ~theirs.is_in(list(reading.words)),
-        f"{reading.column} (their {reading.theirs[0]}) holds a word that the map does not know; it knows "
-        f"{', '.join(list(reading.words)[:20])}",
+        f"{said} holds a word that the map does not know; it knows {', '.join(list(reading.words)[:20])}",
         where=where,
     )
     return theirs.replace_strict(dict(reading.words), default=None, return_dtype=pl.String)

@@ -86,7 +86,8 @@ def _of_bigquery(url: str, sql: str, *, columns: list[str], size: int) -> Iterat
 
 def _needs(columns: list[str], *, known: list[str], where: str) -> None:
     if missing := [name for name in columns if name not in known]:
-        raise InvalidTable(f"has no column {missing[0]}; it has {', '.join(known[:40])}", where=where)
+        said = f"column{'s' * (len(missing) > 1)} {', '.join(missing)}"
+        raise InvalidTable(f"has no {said}; it has {', '.join(known[:40])}", where=where)
 
 
 @contextmanager

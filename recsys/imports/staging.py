@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from recsys.errors import InvalidTable
 from recsys.imports import sources
 from recsys.imports.mapfile import Mapped
-from recsys.imports.mapping import DEFAULTS, mapped, theirs
-from recsys.tables import Table, Writer, fitted, scan
+from recsys.imports.mapping import DEFAULTS, mapped, said, theirs
+from recsys.imports.misfits import Misfits
+from recsys.tables import Fault, Table, Writer, fitting, scan
 
 Part = TypeVar("Part")
 Ready = TypeVar("Ready")
@@ -40,40 +41,65 @@ class Staged:
         return scan(self.folder, table=self.table)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Some rows of a file that stand `before` rows into it: as rows of ours with their keys, or what is wrong."""
+
+    n_rows: int
+    before: int
+    wrong: tuple[InvalidTable, ...]
+    frame: pl.DataFrame | None = None
+    hashes: bytes = b""
+
+
 def stage(
     of: Mapped,
     *,
     folder: Path,
-    also: Callable[[pl.DataFrame, str], None] = lambda frame, where: None,
+    also: Sequence[Fault] = (),
     told: Callable[[int], None] = lambda rows: None,
 ) -> Staged:
     """Read, map, check and write a source below `folder`; `told` hears how many rows more are done.
 
-    `also` may refuse more: it gets rows in the table's types and the file's name. Raises `InvalidTable` with file,
-    column and rows; what lies in `folder` is then worth nothing.
+    `also` is refused too. Raises `InvalidTable` with every column that does not fit, its file and its first rows;
+    what lies in `folder` is then worth nothing.
     """
-    rows, keys = 0, folder / f"{of.table.name}.keys"
+    rows, keys, misfits = 0, folder / f"{of.table.name}.keys", Misfits()
     whole = replace(of.table, by_month="")  # written in the order of the source
 
-    def ready(part: tuple[str, int, pl.DataFrame]) -> tuple[pl.DataFrame, bytes]:
+    def ready(part: tuple[str, int, pl.DataFrame]) -> _Ready:
         where, before, rows = part
-        try:
-            frame = fitted(mapped(rows, of=of, where=where, before=before), table=of.table, where=where)
-            also(frame, where)
-        except InvalidTable as error:
-            raise error.below(before) from None
-        return frame, frame.select(_hash(of.table)).to_series().to_numpy().tobytes()
+        frame, wrong = _fitting(rows, of=of, where=where, before=before, also=also)
+        if wrong:
+            return _Ready(rows.height, before, tuple(wrong))
+        return _Ready(rows.height, before, (), frame, frame.select(_hash(of.table)).to_series().to_numpy().tobytes())
 
     with Writer(folder, table=whole) as writer, keys.open("wb") as hashes:
-        for frame, hashed in _ahead(ready, sources.read(of.source, columns=theirs(of))):
-            writer.add(frame)
-            hashes.write(hashed)
-            rows += frame.height
-            told(frame.height)
+        try:
+            for part in _ahead(ready, sources.read(of.source, columns=theirs(of))):
+                misfits.add(part.wrong, before=part.before)
+                if part.frame is not None and not misfits:
+                    writer.add(part.frame)
+                    hashes.write(part.hashes)
+                rows += part.n_rows
+                told(part.n_rows)
+        except InvalidTable as error:  # of a file as such
+            misfits.add(error.faults, before=0)
+    if misfits:
+        raise misfits.error(where=of.table.name)
     staged = Staged(of.table, folder, rows, _left_out(of))
     _compare(staged, of=of, hashes=np.memmap(keys, dtype=np.uint64, mode="r") if rows else np.empty(0, np.uint64))
     keys.unlink()
     return staged
+
+
+def _fitting(
+    rows: pl.DataFrame, *, of: Mapped, where: str, before: int, also: Sequence[Fault] = ()
+) -> tuple[pl.DataFrame, list[InvalidTable]]:
+    """The columns of ours that fit, of some rows of a file, and what does not fit of the others; rows of these rows."""
+    frame, unread = mapped(rows, of=of, where=where, before=before)
+    fit, wrong = fitting(frame, table=of.table, where=where, named=said(of), without=unread, also=also)
+    return fit, [*unread.values(), *wrong]
 
 
 def _hash(table: Table) -> pl.Expr:
@@ -128,10 +154,11 @@ def _twice(keys: pl.DataFrame, *, of: Mapped) -> InvalidTable:
     """The error that names the rows of a key, read again for it."""
     table = of.table
     again = "comes again with another content" if table.delivered_again else "comes more than once"
-    why = f"the same {' and '.join(table.key)} {again}"
+    names = said(of)
+    why = f"the same {' and '.join(names.get(each, each) for each in table.key)} {again}"
     rows, places = dict[str, list[int]](), list[str]()
     for where, before, part in sources.read(of.source, columns=theirs(of)):
-        frame = fitted(mapped(part, of=of, where=where, before=before), table=table, where=where)
+        frame, _ = _fitting(part, of=of, where=where, before=before)
         at = frame.with_row_index("__row").join(keys, on=list(table.key), how="semi")["__row"].to_list()
         if at:
             rows.setdefault(where, []).extend(before + row + 1 for row in at)

@@ -13,7 +13,7 @@ A bank's own files and the synthetic bank's come in through the same schemas.
 
 from __future__ import annotations
 
-from recsys.tables.checking import Fault, checked, fitted, refuse
+from recsys.tables.checking import Fault, checked, fitted, fitting, refuse
 from recsys.tables.columns import Column, Rule, Table
 from recsys.tables.describing import described
 from recsys.tables.events import ACTIVITY, BALANCES, DECISIONS, OUTCOMES, SESSIONS, TRANSACTIONS
@@ -41,6 +41,7 @@ __all__ = [
     "checked",
     "described",
     "fitted",
+    "fitting",
     "refuse",
     "scan",
 ]

@@ -49,6 +49,11 @@ class Rule:
     why: str
     broken: pl.Expr
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The columns it looks at."""
+        return frozenset(self.broken.meta.root_names())
+
 
 @dataclass(frozen=True)
 class Table:
