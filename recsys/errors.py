@@ -22,11 +22,19 @@ RecsysError
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
+from typing import Any
 
 
 class RecsysError(Exception):
-    """Root of the tree; the message is one sentence fit for a person."""
+    """Root of the tree; the message is one sentence fit for a person.
+
+    Between processes an error goes with its sentence and all that it knows: it is not made anew from its arguments.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__ or None  # type: ignore[attr-defined]
 
 
 class Misuse(RecsysError):
@@ -58,7 +66,7 @@ class InvalidTable(Misuse):
 
     def __init__(self, why: str, *, where: str, rows: Sequence[int] = (), n_rows: int = 0) -> None:
         self.why, self.where, self.rows, self.n_rows = why, where, tuple(rows), max(n_rows, len(rows))
-        self.faults: tuple[InvalidTable, ...] = (self,)
+        self._several: tuple[InvalidTable, ...] = ()
         shown = ", ".join(str(row) for row in self.rows[: self.NAMED])
         more = f" and {self.n_rows - self.NAMED:,} more" if self.n_rows > self.NAMED else ""
         at = f" (row{'s' if self.n_rows > 1 else ''} {shown}{more})" if self.rows else ""
@@ -73,8 +81,13 @@ class InvalidTable(Misuse):
         more = [f"and {len(faults) - cls.TOLD} more"] if len(faults) > cls.TOLD else []
         lines = [f"{len(faults)} faults:", *(str(each) for each in faults[: cls.TOLD]), *more]
         whole = cls("\n  ".join(lines), where=where)
-        whole.faults = faults
+        whole._several = faults
         return whole
+
+    @property
+    def faults(self) -> tuple[InvalidTable, ...]:
+        """What it tells, one by one."""
+        return self._several or (self,)
 
 
 class InvalidCatalogue(Misuse):
