@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from recsys.database import Database, sqlite_url
 from serving.cli import main
 from serving.settings import Settings
 from tests.databases import drop_databases
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `recsys` does, before any test imports numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty one in a file; the laws have one of each kind."""
+    opened = Database(sqlite_url(tmp_path / "recsys.db")).create()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,13 +21,6 @@ from tests.builders import START, at
 
 ADA, BEN = CustomerId("ada"), CustomerId("ben")
 YES, NO = Permissions(in_app=True, push=True), Permissions(objected_at=START)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(sqlite_url(tmp_path / "recsys.db")).create()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,19 +10,12 @@ import pytest
 from sqlalchemy import select, update
 
 from recsys import database as db
-from recsys.database import Database, sqlite_url
+from recsys.database import Database
 from recsys.errors import Conflict, InvalidConfiguration, NotFound
 from recsys.keys import Keys, Scope
 from recsys.secrets_of_home import consume_once, home_secret, remember_once
 from serving.security import Forbidden, Gate, Unauthorised
 from serving.seen_keys import SeenKeys
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(sqlite_url(tmp_path / "recsys.db")).create()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

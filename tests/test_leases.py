@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
-
-from recsys.database import Database, sqlite_url
+from recsys.database import Database
 from recsys.leases import Lease
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(sqlite_url(tmp_path / "recsys.db")).create()
-    yield opened
-    opened.close()
 
 
 def test_one_of_two_holds_it_and_may_renew(database: Database) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from recsys.database import Database, sqlite_url
+from recsys.database import Database
 from recsys.quarantine import Quarantine, Refused, refused
 from recsys.readmarks import ReadMark
 from recsys.vocabulary import Body, Lesson, Outcome
@@ -19,13 +16,6 @@ from serving.commands.learn import learner_of
 from tests.builders import at, decision
 from tests.conftest import Recsys
 from tests.poison_worlds import EVERY, append, clean, close, opened, poisoned
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(sqlite_url(tmp_path / "recsys.db")).create()
-    yield opened
-    opened.close()
 
 
 def lesson(position: int, *, stage: str = "tapped") -> Lesson:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from recsys.database import Database, sqlite_url
+from recsys.database import Database
 from recsys.errors import Conflict, InvalidConfiguration, UnknownExperiment
 from recsys.register import Register
 from tests.builders import experiment
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(sqlite_url(tmp_path / "recsys.db")).create()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from bandits.recipe import Learner, Recipe
 from recsys import rewards
 from recsys.vocabulary import Candidate, Context, Decision, Lesson, Slot
 from tests import builders
+from tests.benchmarks.timing import microseconds
 
 FEATURES, CANDIDATES, SLOTS = 34, 50, 3
 NAMES = tuple(f"fact-{i}" for i in range(FEATURES))
@@ -174,16 +175,6 @@ def swapped(recipe: Recipe, state: bytes, contexts: list[Context], candidates: l
 def resident() -> int:
     """Bytes of this process that are in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def microseconds(work: Callable[[], object], *, rounds: int = 1_000) -> float:
-    """The median time of one call."""
-    times = np.empty(rounds)
-    for place in range(rounds):
-        started = time.perf_counter()
-        work()
-        times[place] = time.perf_counter() - started
-    return float(np.median(times) * 1e6)
 
 
 if __name__ == "__main__":

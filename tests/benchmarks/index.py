@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from embeddings.index import ExactIndex
 from embeddings.retrieval import Retriever
 from embeddings.spectral import as_cosines, as_queries
 from recsys.vocabulary import Bools, Vector
+from tests.benchmarks.timing import microseconds
 
 SIZES = ((21, 32, 21), (500, 64, 50), (2000, 64, 50), (50_000, 32, 50))  # products, D, k
 SHARES = (1.0, 0.5, 0.05)  # eligible
@@ -45,12 +45,12 @@ def main() -> None:
         raw = faiss.IndexFlatIP(dim)
         raw.add(vectors)
         query = _unit(1, dim=dim, seed=1)
-        plain = _microseconds(lambda raw=raw, query=query, k=k: raw.search(query, k))
+        plain = microseconds(lambda raw=raw, query=query, k=k: raw.search(query, k))
         for share in SHARES:
             mask = np.random.default_rng(2).random(n) < share
             mask[0] = True
-            ours = _microseconds(lambda index=index, query=query, mask=mask, k=k: index.search(query, mask=mask, k=k))
-            masked = _microseconds(lambda raw=raw, query=query, mask=mask, k=k: _raw_masked(raw, query, mask=mask, k=k))
+            ours = microseconds(lambda index=index, query=query, mask=mask, k=k: index.search(query, mask=mask, k=k))
+            masked = microseconds(lambda raw=raw, query=query, mask=mask, k=k: _raw_masked(raw, query, mask=mask, k=k))
             shape = f"{n:>9,} {dim:>3} {k:>3} {share:>9.0%}"
             print(f"{shape} {ours:>8.1f} {plain:>8.1f} {masked:>10.1f} {ours / masked:>5.2f}")
     many()
@@ -130,21 +130,12 @@ def _proposing(n: int, *, dim: int, k: int) -> float:
         )
         retriever = Retriever(bundles.opened(artefact, features_version="f"))
     vector = _unit(1, dim=dim, seed=1)[0]
-    return _microseconds(lambda: retriever.propose(vector, eligible=ids.ids, k=k), rounds=ROUNDS if n < 10_000 else 50)
+    return microseconds(lambda: retriever.propose(vector, eligible=ids.ids, k=k), rounds=ROUNDS if n < 10_000 else 50)
 
 
 def _unit(n: int, *, dim: int, seed: int = 0) -> Vector:
     vectors = np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def _microseconds(work: Callable[[], object], *, rounds: int = ROUNDS) -> float:
-    times = np.empty(rounds)
-    for place in range(rounds):
-        started = time.perf_counter()
-        work()
-        times[place] = time.perf_counter() - started
-    return float(np.median(times) * 1e6)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,8 @@ Run: python -m tests.benchmarks.rules
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from recsys.catalogue import Catalogue
 from recsys.clocks import FixedClock
@@ -20,6 +16,7 @@ from recsys.vocabulary import CustomerId, Product
 from serving.bootstrap import compose, recommender_of
 from serving.settings import Settings
 from serving.slates import Ask
+from tests.benchmarks.timing import microseconds
 from tests.rules.people import CATALOGUE, NOON, PACK, profile_of
 from tests.service import apply_products
 
@@ -40,7 +37,10 @@ def main() -> None:
         ("500 products, 71 dominated", dominated, profile),
     ):
         took = microseconds(
-            lambda products=products, who=who: PACK.verdicts(who, products=products, surface="home", at=NOON).eligible()
+            lambda products=products, who=who: PACK.verdicts(
+                who, products=products, surface="home", at=NOON
+            ).eligible(),
+            rounds=ROUNDS,
         )
         print(f"rules over {what:28} {took:7.1f} µs")
     print(f"whole decision, 21 products              {deciding():7.1f} µs (no snapshot: the fallback draws)")
@@ -61,17 +61,7 @@ def deciding() -> float:
         layers = Layers((), holdout_share=0.0)
         recommender = recommender_of(installed, layers=lambda: layers, new_id=lambda: "d")
         ask, profile = Ask(CustomerId("c"), "home", 3), profile_of()
-        return microseconds(lambda: recommender.decide(ask, profile=profile))
-
-
-def microseconds(work: Callable[[], object], *, rounds: int = ROUNDS) -> float:
-    """The median time of one call."""
-    times = np.empty(rounds)
-    for place in range(rounds):
-        started = time.perf_counter()
-        work()
-        times[place] = time.perf_counter() - started
-    return float(np.median(times) * 1e6)
+        return microseconds(lambda: recommender.decide(ask, profile=profile), rounds=ROUNDS)
 
 
 if __name__ == "__main__":
