@@ -214,7 +214,7 @@ class Recommender:
             redraws=redraws,
             request_id=ask.request_id,
             unit=unit,
-            shortfall=short or shortfall_of(ask, slots, offer=offer, eligible=eligible),
+            shortfall=short or shortfall_of(ask, slots, offer=offer, eligible=eligible, held_out=placement.held_out),
             retrieval=retriever.mode(retriever.vector_of(profile), n_eligible=len(proposable)) if retriever else "all",
             overrides=(*moves, *steering.bans(verdicts)),
             retention=self._traffic.terms.of(

@@ -30,6 +30,10 @@ from serving.offer import Offer
 NO_SURFACE = 'this catalogue has no surface "search": add one to it, so that customers can search'
 NOTHING_FITS = "nothing that may be shown to this customer here fits these words"
 FEWER_FIT = "fewer products fit these words than were asked for"
+HELD_OUT = (
+    "this customer is in the hold-out group and is shown nothing: of what everybody sees alike, nothing may be shown "
+    "here and now"
+)
 OFF = "everything is switched off for now"
 STRANGER, WHO_IS_THIS = "OPS-6.stranger", "Nobody can say just now who asks, so nothing is promoted"
 UNSETTLED = "what may be shown changed again and again while this was decided: ask again"
@@ -122,12 +126,16 @@ def slots_of(
     )
 
 
-def shortfall_of(ask: Ask, slots: Sequence[Slot], *, offer: Offer, eligible: Sequence[ProductId]) -> str | None:
+def shortfall_of(
+    ask: Ask, slots: Sequence[Slot], *, offer: Offer, eligible: Sequence[ProductId], held_out: bool
+) -> str | None:
     """Why there are fewer products than asked for, None when there are not."""
     if len(slots) >= ask.slots and slots[-1].product_id != NOTHING:
         return None
     if not offer.catalogue.products:
         return "there is no catalogue yet: apply one with `recsys catalogue apply FILE`"
+    if not eligible and held_out:
+        return HELD_OUT
     if not eligible:
         return "no product may be shown to this customer here and now"
     if ask.query is not None:

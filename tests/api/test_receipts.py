@@ -173,6 +173,21 @@ def test_the_receipt_of_an_empty_slate_says_why(live: App) -> None:
     assert "Nothing was shown. No product may be shown to this customer here and now." in page
 
 
+def test_exp_2_trn_1_an_empty_slate_in_the_hold_out_says_that_it_is_for_the_hold_out(tmp_path: Path, live: App) -> None:
+    short = live.recommend("ann", candidates=["fixed-6m"])["shortfall"]
+    assert short is None or "may be shown" not in short["reason"]  # outside the hold-out it may be
+    with running(tmp_path, holdout_share=0.999999) as app:
+        app.tell("ann")
+        told = app.recommend("ann", candidates=["fixed-6m"])
+        assert told["slate"] == []
+        reason = told["shortfall"]["reason"]
+        assert reason.startswith("this customer is in the hold-out group and is shown nothing: ")
+        assert checked(app, told)["shortfall"] == reason
+        page = words_of(page_of(app, told["decision_id"]))
+        assert "Nothing was shown. This customer is in the hold-out group and is shown nothing" in page
+        assert "No product may be shown" not in page
+
+
 def test_an_empty_home_has_receipts_too(tmp_path: Path) -> None:
     with running(tmp_path, catalogue=False) as app:
         told = app.recommend("c")
