@@ -145,6 +145,16 @@ def test_an_experiment_without_outcomes_yet_teaches() -> None:
     assert "3 customers have been exposed, and none of them" in page
 
 
+def test_a_metric_that_nobody_counts_for_yet_has_no_mean_rather_than_nought() -> None:
+    slow = tuple(replace(m, window=timedelta(days=30)) if m.name == "dismissals" else m for m in METRICS)
+    assert slow != METRICS
+    page = client(replace(source(), metrics=slow, as_of=at(12))).get("/experiments/home-bandit").text
+    row = " ".join(page.partition("Is it safe")[2].partition("Dismiss")[2].partition("</tr>")[0].split())
+    assert row.count("nobody counts yet") == 2  # the variant and the control
+    assert ">0.00<" not in row
+    assert "nobody counts yet" not in client(source()).get("/experiments/home-bandit").text
+
+
 def test_a_hostile_name_stays_text() -> None:
     for path in ("/experiments", "/experiments/savings-words"):
         page = client(source()).get(path).text
