@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from recsys import database as db
 from recsys.artefacts import canonical
+from recsys.clocks import Clock
 from recsys.database import Database
 from recsys.errors import Conflict, UnknownExperiment
 from recsys.experiments import Experiment, from_json, may_be_id, ramped, to_json
@@ -40,8 +41,9 @@ class Change:
 class Register:
     """Experiments of one installation."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database = database
+        self._clock = clock  # of changes that do not say when they were made
 
     def experiments(self) -> tuple[Experiment, ...]:
         """All of them, by id."""
@@ -76,7 +78,7 @@ class Register:
                 raise Conflict(f"an experiment {experiment.experiment_id} exists: choose another id")
             Layers((*known, experiment))
             connection.execute(insert(db.experiments), _row(experiment))
-            _note(connection, experiment.experiment_id, what="created", by=by, why=why, at=at)
+            _note(connection, experiment.experiment_id, what="created", by=by, why=why, at=at or self._clock.now())
 
     def move(
         self, experiment_id: str, *, state: str, by: str = "", why: str = "", link: str = "", at: datetime | None = None
@@ -122,7 +124,7 @@ class Register:
         """Add a line to an experiment's history that changes nothing, such as a read-out."""
         with self._database.writing() as connection:
             _named(_all(connection), experiment_id=experiment_id)
-            _note(connection, experiment_id, what=what, by=by, why=why, link=link, at=at)
+            _note(connection, experiment_id, what=what, by=by, why=why, link=link, at=at or self._clock.now())
 
     def _change(
         self,
@@ -141,17 +143,17 @@ class Register:
             changed = to(_named(known, experiment_id=experiment_id))
             Layers(tuple(changed if each.experiment_id == experiment_id else each for each in known))
             connection.execute(update(table).where(table.c.experiment_id == experiment_id).values(_row(changed)))
-            _note(connection, experiment_id, what=what, by=by, why=why, link=link, at=at)
+            _note(connection, experiment_id, what=what, by=by, why=why, link=link, at=at or self._clock.now())
         return changed
 
 
 def _note(
-    connection: Connection, experiment_id: str, *, what: str, by: str, why: str, at: datetime | None, link: str = ""
+    connection: Connection, experiment_id: str, *, what: str, by: str, why: str, at: datetime, link: str = ""
 ) -> None:
     table = db.experiment_changes
     number = (connection.execute(select(func.max(table.c.number))).scalar() or 0) + 1
     row = {"number": number, "experiment_id": experiment_id, "what": what, "by": by, "why": why, "link": link}
-    connection.execute(insert(table), row | {"at": micros(at or datetime.now(UTC))})
+    connection.execute(insert(table), row | {"at": micros(at)})
 
 
 def _all(connection: Connection) -> tuple[Experiment, ...]:

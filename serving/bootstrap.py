@@ -185,7 +185,7 @@ def compose(
         log=log,
         customers=customers,
         profiles=_profiles(settings, customers=customers, clock=clock),
-        register=Register(database),
+        register=Register(database, clock=clock),
         promotions=Promotions(database),
         quarantine=Quarantine(database),
         recipes=recipes,

@@ -6,15 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from recsys.clocks import FixedClock
 from recsys.database import Database
 from recsys.errors import Conflict, InvalidConfiguration, UnknownExperiment
 from recsys.register import Register
-from tests.builders import experiment
+from tests.builders import START, experiment
 
 
 @pytest.fixture
 def register(database: Database) -> Register:
-    return Register(database)
+    return Register(database, clock=FixedClock(START))
 
 
 def test_experiments_come_back_as_they_were_kept(register: Register) -> None:
@@ -61,6 +62,16 @@ def test_what_is_not_there_or_no_state(register: Register) -> None:
     register.create(experiment())
     with pytest.raises(Conflict, match="cannot become paused"):
         register.move("home-bandit", state="paused")
+
+
+def test_every_change_is_told_with_the_services_own_time(register: Register) -> None:
+    register.create(experiment())
+    register.note("home-bandit", what="read out", by="ada", why="Not enough data.")
+    register.stop_arm("home-bandit", arm="bandit", by="recsys", why="It does harm.")
+    told = register.history("home-bandit")
+    assert [(change.what, change.at) for change in told] == [
+        ("created", START), ("read out", START), ("stopped arm bandit", START),
+    ]  # fmt: skip
 
 
 def test_an_experiment_that_was_stopped_does_not_start_again(register: Register) -> None:
