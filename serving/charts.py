@@ -88,13 +88,14 @@ def number_by_day(scorecard: Mapping[str, Any]) -> Spec:
 
 def charts_of_policies(told: Mapping[str, Any]) -> dict[str, Spec]:
     """Every chart of the page of policies by name, where there is something to draw."""
-    found = {}
+    found, rates, values = {}, told["curve"]["rates"], told["curve"]["values"]
+    recipes = sorted({row["recipe"] for row in (*rates, *values)})  # on every chart, so that each has one colour
     if len({row["day"] for row in told["products"]["by_day"]}) > 1:
         found["products"] = shares_over_time(told["products"])
-    if len({row["day"] for row in told["curve"]["rates"]}) > 1:
-        found["rates"] = rate_over_time(told["curve"]["rates"], value="rate", title="taps for a card seen", form="%")
-    if len({row["day"] for row in told["curve"]["values"]}) > 1:
-        found["values"] = rate_over_time(told["curve"]["values"], value="mean", title="points a decision", form=".3~f")
+    if len({row["day"] for row in rates}) > 1:
+        found["rates"] = rate_over_time(rates, value="rate", title="taps for a card seen", form="%", recipes=recipes)
+    if len({row["day"] for row in values}) > 1:
+        found["values"] = rate_over_time(values, value="mean", title="points a decision", form=".3~f", recipes=recipes)
     return found
 
 
@@ -121,14 +122,19 @@ def shares_over_time(products: Mapping[str, Any]) -> Spec:
     )
 
 
-def rate_over_time(rows: Sequence[Mapping[str, Any]], *, value: str, title: str, form: str) -> Spec:
-    """A line for each recipe by day; days with few are left out, as they would only jump."""
+def rate_over_time(
+    rows: Sequence[Mapping[str, Any]], *, value: str, title: str, form: str, recipes: Sequence[str]
+) -> Spec:
+    """A line for each recipe by day; days with few are left out, as they would only jump.
+
+    `recipes` are all that have a colour, in their order; the legend names those drawn here.
+    """
     most: dict[str, int] = {}
     for row in rows:
         most[row["recipe"]] = max(most.get(row["recipe"], 0), row["n"])
     kept = [row for row in rows if row["n"] >= 0.1 * most[row["recipe"]]]
-    names = sorted(most)
-    colour = alt.Color("recipe:N", title=None, scale=alt.Scale(domain=names), legend=alt.Legend(orient="top"))
+    legend = alt.Legend(orient="top", values=sorted(most))
+    colour = alt.Color("recipe:N", title=None, scale=alt.Scale(domain=list(recipes)), legend=legend)
     lines = alt.Chart(_data(kept)).mark_line(strokeWidth=2.5, point=alt.OverlayMarkDef(size=26))
     return _spec(
         lines.encode(

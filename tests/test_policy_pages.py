@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,21 @@ def test_policies_tell_who_serves_what_share_and_what_is_shown(tmp_path: Path) -
         assert 'data-chart="products"' in page
         assert set(charts_of_policies(told)) == {"products"}
         assert "Nobody was promoted yet" in page
+        assert "although the recipe itself gave another card a higher chance" in page
+        assert "best guess" not in page
+
+
+def test_a_recipe_has_one_colour_on_every_chart() -> None:
+    def rows(value: str, *recipes: str) -> list[dict[str, Any]]:
+        return [{"day": f"2026-03-0{day}", "recipe": each, value: 0.1, "n": 9} for day in (1, 2) for each in recipes]
+
+    curve = {"rates": rows("rate", "bandit", "popularity", "uniform"), "values": rows("mean", "popularity", "zebra")}
+    drawn = charts_of_policies({"products": {"by_day": []}, "curve": curve})
+    colours = [drawn[name]["encoding"]["color"] for name in ("rates", "values")]
+    assert [each["scale"]["domain"] for each in colours] == [["bandit", "popularity", "uniform", "zebra"]] * 2
+    assert [each["legend"]["values"] for each in colours] == [
+        ["bandit", "popularity", "uniform"], ["popularity", "zebra"],
+    ]  # fmt: skip
 
 
 def test_what_was_promoted_and_overridden_stands_with_its_evidence(tmp_path: Path) -> None:
