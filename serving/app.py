@@ -33,7 +33,7 @@ from serving.problems import pointer, status_of
 from serving.quick import Direct
 from serving.readings import Readings
 from serving.rights_routes import rights
-from serving.routes import api, open_routes, personal, quick
+from serving.routes import HEALTH, READY, api, open_routes, personal, quick
 from serving.security import Forbidden
 from serving.steering_routes import steering
 
@@ -174,8 +174,11 @@ async def _told_http(request: Request, error: Exception) -> Response:
     answer = problem_answer(error.status_code, str(error.detail))
     answer.headers.update(error.headers or {})
     if error.status_code == 405:  # a route knows its own method only, the description those of its path
-        described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path", ""), {})
-        answer.headers["Allow"] = ", ".join(sorted(map(str.upper, described))) or answer.headers.get("Allow", "")
+        path = getattr(request.scope.get("route"), "path", "")
+        allowed = {*map(str.upper, request.app.openapi()["paths"].get(path, ()))}
+        if path in (HEALTH, READY):
+            allowed.add("HEAD")
+        answer.headers["Allow"] = ", ".join(sorted(allowed)) or answer.headers.get("Allow", "")
     return answer
 
 

@@ -99,6 +99,7 @@ api = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS)
 quick = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS, route_class=Quick)
 personal = APIRouter(prefix="/v1", tags=["engine"], responses=PROBLEMS, route_class=Traced)  # one person's record
 open_routes = APIRouter(tags=["health"])
+HEALTH, READY = "/healthz", "/readyz"  # asked by GET, or by HEAD, which the description leaves out
 
 
 @quick.post(
@@ -250,14 +251,14 @@ async def get_decision(
     return JSONResponse(await run_in_threadpool(told))
 
 
-@open_routes.get("/healthz", operation_id="health", response_model=Health, summary="Alive")
+@open_routes.get(HEALTH, operation_id="health", response_model=Health, summary="Alive")
 async def health() -> Response:
     """Answer while the process runs."""
     return JSONResponse({"status": "alive"})
 
 
 @open_routes.get(
-    "/readyz", operation_id="ready", response_model=Readiness, summary="Ready, or what is missing",
+    READY, operation_id="ready", response_model=Readiness, summary="Ready, or what is missing",
     responses={503: {"model": Readiness, "description": "what is missing"}},
 )  # fmt: skip
 async def ready(request: Request) -> Response:
@@ -265,6 +266,23 @@ async def ready(request: Request) -> Response:
     missing, notes = await run_in_threadpool(service_of(request).readiness)
     body = {"ready": not missing, "missing": missing, "notes": notes}
     return JSONResponse(body, status_code=503 if missing else 200)
+
+
+@open_routes.head(HEALTH, include_in_schema=False)
+async def health_alone() -> Response:
+    """What GET answers without its body, as load balancers ask."""
+    return _bare(await health())
+
+
+@open_routes.head(READY, include_in_schema=False)
+async def ready_alone(request: Request) -> Response:
+    """What GET answers without its body, as load balancers ask."""
+    return _bare(await ready(request))
+
+
+def _bare(answer: Response) -> Response:
+    """An answer without its body; its headers still tell of it (RFC 9110, 9.3.2)."""
+    return Response(status_code=answer.status_code, headers=answer.headers)
 
 
 @open_routes.get("/metrics", include_in_schema=False)

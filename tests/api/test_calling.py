@@ -111,6 +111,18 @@ def test_an_unknown_address_is_404_and_a_wrong_method_405_naming_the_right_one(a
     assert answer.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_load_balancer_may_ask_by_head_and_gets_what_get_says_without_its_body(app: App, path: str) -> None:
+    whole, bare = (app.ask(method, path, key=None) for method in ("GET", "HEAD"))
+    assert (bare.status_code, bare.content) == (whole.status_code, b"")
+    assert whole.status_code == 200
+    assert bare.headers == whole.headers
+    assert set(app.get("/openapi.json").json()["paths"][path]) == {"get"}
+    wrong = app.ask("DELETE", path, key=None)
+    assert_problem(wrong, 405)
+    assert wrong.headers["allow"] == "GET, HEAD"
+
+
 def test_a_body_over_one_mebibyte_is_refused_by_its_declared_length_and_while_it_arrives(app: App) -> None:
     large = b"[" + b" " * (1 << 20) + b"]"
     assert_problem(app.raw("/v1/outcomes", large), 413)

@@ -193,6 +193,7 @@ def test_with_the_database_gone_the_answer_is_the_approved_static_list_and_count
         ready = app.get("/readyz", key=None)
         assert ready.status_code == 503
         assert "database" in ready.json()["missing"][0]
+        assert app.ask("HEAD", "/readyz", key=None).status_code == ready.status_code
         assert app.get("/healthz", key=None).status_code == 200
 
 
