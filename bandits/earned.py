@@ -7,7 +7,8 @@ a scale that is given in mean earnings fits at every base rate, without being tu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,11 @@ class Earned:
     def __init__(self, n_stages: int, *, prior: float, sums: Sequence[Sequence[float]] | None = None) -> None:
         self._prior = prior
         self._sums = [list(pair) for pair in sums] if sums else [[0.0, 0.0] for _ in range(n_stages)]
+
+    @classmethod
+    def of(cls, header: Mapping[str, Any], *, prior: float) -> Earned:
+        """As a state's header tells; nothing where the state is older than these sums."""
+        return cls(len(header["chain"]["stages"]), prior=prior, sums=header.get("earned"))
 
     def learn(self, one: Taught) -> None:
         """Count a lesson."""

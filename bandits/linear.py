@@ -206,7 +206,7 @@ class LinearLearner(Pupil):
         learner = cls(recipe, chain=Chain.from_plain(header["chain"]))
         learner._taught = header["taught"]
         learner._calendar.day = header.get("day")
-        learner._earned = _earned(learner.settings, header)
+        learner._earned = Earned.of(header, prior=learner.settings.prior)
         learner._newcomers = Newcomers(header.get("met"))
         beliefs = (Belief.of(mean, covariance) for mean, covariance in zip(arrays[::2], arrays[1::2], strict=True))
         told = [
@@ -248,12 +248,6 @@ def _with_room(
 
 def _copied(belief: Belief) -> Belief:
     return Belief.of(belief.mean, belief.covariance)
-
-
-def _earned(settings: Settings, header: Mapping[str, Any]) -> Earned:
-    return Earned(
-        len(header["chain"]["stages"]), prior=settings.prior, sums=header.get("earned")
-    )  # None: an older state
 
 
 def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:

@@ -221,7 +221,7 @@ class VowpalLearner(Pupil):
         header, arrays = _opened(recipe, state)
         learner = cls(recipe, chain=Chain.from_plain(header["chain"]), taught=header["taught"])
         learner._calendar.day = header.get("day")
-        learner._earned = _earned(learner.settings, header)
+        learner._earned = Earned.of(header, prior=learner.settings.prior)
         learner._newcomers = Newcomers(header.get("met"))
         for stage, workspace in enumerate(learner.workspaces):
             _weights(workspace)[arrays[2 * stage]] = arrays[2 * stage + 1]
@@ -254,7 +254,7 @@ def load_policy(recipe: Recipe, state: bytes, *, version: int) -> VowpalPolicy:
         chain=Chain.from_plain(header["chain"]),
         exploration=recipe.exploration,
         lessons=header["taught"],
-        rates=_earned(settings, header).rates,
+        rates=Earned.of(header, prior=settings.prior).rates,
         met=header.get("met"),
     )
 
@@ -268,12 +268,6 @@ def _frozen(weights: NDArray[np.float32]) -> Vector:
     copy = np.array(weights, dtype=np.float32)
     copy.setflags(write=False)
     return copy
-
-
-def _earned(settings: Settings, header: Mapping[str, Any]) -> Earned:
-    return Earned(
-        len(header["chain"]["stages"]), prior=settings.prior, sums=header.get("earned")
-    )  # None: an older state
 
 
 def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:
