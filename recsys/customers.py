@@ -151,7 +151,7 @@ class Customers:
 
     def tokens(self, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Token]:
         """Tokens of all these customers, made where missing."""
-        known = self.known_tokens(customer_ids)
+        known = self.known_tokens(customer_ids) if customer_ids else {}
         if len(known) < len(set(customer_ids)):
             with self._database.writing() as connection:
                 known = self._tokens_in(connection, customer_ids)

@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Row, String, and_, bindparam, delete, func, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.expression import Executable
 
 from recsys import database as db
 from recsys import records
@@ -27,7 +28,7 @@ from recsys.database import Database
 from recsys.entries import Entry, Receipt, Request, Status
 from recsys.errors import Corrupt, UnknownDecision
 from recsys.partitions import day_of, event_keys, open_day, since
-from recsys.prepared import Prepared, among
+from recsys.prepared import Among, Prepared, among
 from recsys.tombstones import buried
 from recsys.touches import DAY, KINDS, Memory
 from recsys.vocabulary import Decision, Event, Glance, Outcome, PermissionChange, Token
@@ -52,10 +53,22 @@ _LAST_UNTIL = Prepared(
         _OF.position == select(func.max(_OF.position)).where(_OF.position <= bindparam("until")).scalar_subquery()
     )
 )
+
+
+def _asked_before(n: int) -> Executable:
+    table = db.requests
+    named = [
+        and_(
+            table.c.key_name == bindparam(f"key_{i}", type_=String),
+            table.c.request_id == bindparam(f"name_{i}", type_=String),
+        )
+        for i in range(n)
+    ]
+    return select(table).where(or_(*named))
+
+
+_ASKED = Among(_asked_before, names=("key", "name"), padding=("", ""))
 _KEYS = among(_OF.key, _OF.position, _OF.digest)
-_REQUESTS = select(db.requests).where(
-    db.requests.c.key_name == bindparam("key"), db.requests.c.request_id.in_(bindparam("names", expanding=True))
-)
 _NEW_EVENTS, _NEW_KEYS, _NEW_REQUESTS = (
     Prepared(insert(table), columns=table.c.keys()) for table in (db.events, event_keys, db.requests)
 )
@@ -397,13 +410,8 @@ def _known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[
 
 
 def _known_requests(connection: Connection, asked: Sequence[Request]) -> dict[tuple[str, str], tuple[str, str]]:
-    found: dict[tuple[str, str], tuple[str, str]] = {}
-    for key in sorted({request.key_name for request in asked}):
-        names = [request.request_id for request in asked if request.key_name == key]
-        for start in range(0, len(names), 500):
-            for row in connection.execute(_REQUESTS, {"key": key, "names": names[start : start + 500]}):
-                found[row.key_name, row.request_id] = (row.digest, row.decision_id)
-    return found
+    rows = _ASKED.all(connection, [(request.key_name, request.request_id) for request in asked])
+    return {(row.key_name, row.request_id): (row.digest, row.decision_id) for row in rows}
 
 
 def _request_row(request: Request, decision_id: str, recorded_at: int) -> dict[str, Any]:

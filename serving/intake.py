@@ -27,6 +27,7 @@ from serving.schemas import ActivityIn, CustomerIn, DisplayIn, OutcomeIn, Permis
 ALWAYS_KNOWN = frozenset({"balance_30d", "cancelled_14d", "complained", "opted_out", "funded"})
 SKEW = timedelta(minutes=5)  # how far a caller's clock may run ahead of business time
 _REMEMBERED = 50_000
+_FEW = 20  # items that are checked sooner than a thread is called
 _LARGEST = 1_000_000  # of a whole number inside `context`
 CONFLICT = "conflict: this id came before with another content"
 ERASED = "the customer was erased after this: it is not kept"
@@ -78,6 +79,11 @@ class Intake:
             if len(self._decisions) > _REMEMBERED:
                 self._decisions.popitem(last=False)
         return known
+
+    def at_hand(self, items: Sequence[OutcomeIn]) -> bool:
+        """Whether `outcomes` would ask the database nothing, and take no longer than a request may on the loop."""
+        decisions = self._decisions
+        return len(items) <= _FEW and all(item.decision_id in decisions for item in items)
 
     def outcomes(
         self, items: Sequence[OutcomeIn], *, rewards: Rewards, catalogue: frozenset[ProductId], source: str = ""

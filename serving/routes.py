@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -176,13 +177,14 @@ async def outcomes(body: OutcomesRequest, call: Recommends) -> Response:
     """Take in outcomes, attributed to a decision or organic; accepted means durable."""
     service = call.service
     offer = service.offers.current
-    taken = await run_in_threadpool(
+    checked = partial(
         service.intake.outcomes,
         body.outcomes,
         rewards=offer.rewards,
         catalogue=frozenset(offer.catalogue.ids),
         source=call.caller.name,
     )
+    taken = checked() if service.intake.at_hand(body.outcomes) else await run_in_threadpool(checked)
     return await _batch_answer(service, taken, name="outcome_id")
 
 

@@ -8,6 +8,7 @@ Run: python -m tests.benchmarks.open_loop
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -69,7 +70,8 @@ class Mixed:
         self._url = url
         self._home = home
         self._known: deque[dict[str, Any]] = deque(maxlen=10_000)
-        self._begun = time.time_ns()  # no id comes twice
+        self._begun = time.time_ns()
+        self._made = itertools.count()  # no id comes twice, though a second run counts its requests anew
 
     def make(self, number: int) -> bytes:
         """The request with this number."""
@@ -87,7 +89,7 @@ class Mixed:
                 for kind in (("seen", "tapped") if number % 30 == 2 else ("seen",))
             ]
             return post(self._url, "/v1/outcomes", self._home.key, {"outcomes": items})
-        asked = self._home.ask(number, request_id=f"{self._begun}-{number}")
+        asked = self._home.ask(number, request_id=f"{self._begun}-{next(self._made)}")
         return post(self._url, "/v1/recommendations", self._home.key, asked)
 
     def answered(self, number: int, status: int, body: bytes) -> None:
