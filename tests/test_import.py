@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from sqlalchemy import create_engine
 
+from recsys.imports import staging
 from recsys.tables import ACTIVITY
 from recsys.tracking import MemoryTracker
 from recsys.vocabulary import CustomerId, Outcome
@@ -100,9 +101,11 @@ def test_check_says_what_is_missing_and_what_that_costs_and_changes_nothing(
     assert state(home) == before
 
 
+@pytest.mark.parametrize("together", [staging.TOGETHER, 2], ids=["at once", "in shares"])
 def test_the_second_file_counts_its_own_rows_and_ids_are_compared_across_files(
-    home: Path, tmp_path: Path, recsys: Recsys
+    home: Path, tmp_path: Path, recsys: Recsys, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
+    monkeypatch.setattr(staging, "TOGETHER", together)
     path = written(tmp_path / "bank")
     spending(path.parent, day=2, spent=[1.0, 2.0, 3.001])
     assert (

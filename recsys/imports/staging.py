@@ -24,7 +24,8 @@ Part = TypeVar("Part")
 Ready = TypeVar("Ready")
 
 _AHEAD = 2  # batches that are checked while another is written
-_TOGETHER = 4_000_000  # keys that are compared at a time: 64 MiB with their sorting
+TOGETHER = 4_000_000
+"""Keys that are compared at a time: 64 MiB with their sorting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +132,14 @@ def _left_out(of: Mapped) -> tuple[tuple[str, str], ...]:
 def _compare(staged: Staged, *, of: Mapped, hashes: NDArray[np.uint64]) -> None:
     """Refuse a key that comes again, where it may not; `hashes` are those of all rows in order."""
     table, key = staged.table, list(staged.table.key)
-    shares = -(-staged.rows // _TOGETHER)
+    shares = -(-staged.rows // TOGETHER)
     body = [name for name in table.by_name if name not in (*key, "reported_at")] if table.delivered_again else []
     for share in range(shares):
-        asked = np.sort(hashes if shares == 1 else _share(hashes, share=share, of=shares))
+        asked = pl.Series(_share(hashes, share=share, of=shares)).sort().to_numpy()  # on every core
         if not (asked[1:] == asked[:-1]).any():
             continue
-        part = staged.scan().filter(_hash(table) % shares == share) if shares > 1 else staged.scan()
+        least, most = (pl.lit(end, dtype=pl.UInt64) for end in _bounds(share, of=shares))
+        part = staged.scan().filter(_hash(table).is_between(least, most))
         counted = pl.struct(body).hash().n_unique() if body else pl.len()
         found = part.group_by(key).agg(counted.alias("__times")).filter(pl.col("__times") > 1).head(1)
         twice = found.collect(engine="streaming")
@@ -146,8 +148,15 @@ def _compare(staged: Staged, *, of: Mapped, hashes: NDArray[np.uint64]) -> None:
 
 
 def _share(hashes: NDArray[np.uint64], *, share: int, of: int) -> NDArray[np.uint64]:
-    parts = (hashes[start : start + _TOGETHER] for start in range(0, len(hashes), _TOGETHER))
-    return np.concatenate([part[part % of == share] for part in parts])
+    """Those of one share, found piece by piece."""
+    least, most = _bounds(share, of=of)
+    parts = (hashes[start : start + TOGETHER] for start in range(0, len(hashes), TOGETHER))
+    return np.concatenate([part[(part >= least) & (part <= most)] for part in parts] or [hashes])
+
+
+def _bounds(share: int, *, of: int) -> tuple[int, int]:
+    """The least and the greatest hash of a share; hashes spread evenly."""
+    return (share << 64) // of, ((share + 1 << 64) // of) - 1
 
 
 def _twice(keys: pl.DataFrame, *, of: Mapped) -> InvalidTable:
