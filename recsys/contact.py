@@ -158,6 +158,11 @@ class ContactPolicy:
         object.__setattr__(self, "_reasons", tuple(rule.reason for rule in rules))
 
     @property
+    def reasons(self) -> Mapping[str, str]:
+        """What each rule says, by its name."""
+        return dict(zip(self._names, self._reasons, strict=True))
+
+    @property
     def memory(self) -> Memory:
         """How long each kind of touch must be remembered for these limits."""
         windows: dict[str, int] = {}

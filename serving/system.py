@@ -60,9 +60,8 @@ def rules_of(home: Installation) -> list[dict[str, Any]]:
     last = daily.last_day(home.database)
     if last is None:
         return []
-    reasons: dict[str, str] = {
-        rule.name: rule.reason for pack in home.offers.current.rules.packs for rule in pack.rules
-    }
+    offer = home.offers.current
+    reasons = {rule.name: rule.reason for pack in offer.rules.packs for rule in pack.rules} | dict(offer.contact.reasons)
     found: dict[str, dict[str, int]] = {}
     for kind in ("checked", "refused", "alone"):
         for row in daily.by_day(home.database, kind, since=last - RECENT, by=("name",)):

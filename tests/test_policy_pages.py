@@ -152,6 +152,8 @@ def test_the_systems_counters_reconcile_and_rules_are_counted(tmp_path: Path) ->
             refused = sum(int((~v.allowed[:, v.rules.index(rule)]).sum()) for v in verdicts if rule in v.rules)
             assert row["refused"] == refused
         assert any(row["refused"] for row in rules.values())
+        assert "DUT-3.family" in rules
+        assert all(row["reason"] for row in rules.values())  # of rules and of the contact policy
         assert app.get("/v1/system", key="analyst").json()["rules"] == list(rules.values())
         assert "Nothing was lost and nothing counted twice" in look(app, "/system")
 

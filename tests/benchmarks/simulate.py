@@ -145,32 +145,42 @@ def _slices(trial: Trial) -> None:
 
 
 def _newcomers(trial: Trial) -> None:
-    """S-6: shares of first slots on days 10 to 14 after a launch, beside the oracle's.
+    """S-6: shares of first slots on days 10 to 14 after a launch, beside the oracle's, and what 15 days earn.
 
-    Of the good product among the persona that it is good for, of the dud among everybody.
+    Of the good product among the persona that it is good for, of the dud among everybody; by a quota for what is new,
+    and by optimism about whatever is not known well.
     """
+    hopeful = replace(RECIPE, exploration=Exploration("epsilon_greedy", epsilon=0.02, bonus=1.0))
     for product, launch, switches, persona, wanted in (
         ("rainy-day", NEW_PRODUCT_DAY, Switches(new_product=True), "payday to payday", "at least .8 of the oracle's"),
         ("metal-card", DUD_DAY, Switches(dud=True), None, "below .05"),
     ):
-        days = range(launch + 10, launch + 15)
-        life, _ = _lived(replace(trial, days=days.stop, switches=switches, sights=days, first_log=_first_log(365)))
-        column = life.products.index(product)
-        rows, first, values, suited = (
-            np.concatenate([getattr(each, name) for each in life.sights])
-            for name in ("rows", "first", "values", "suited")
-        )
-        whom = np.ones(len(rows), dtype=np.bool_)
-        if persona is not None:
-            whom = life.bank.customers.persona[rows] == [each.name for each in PERSONAS].index(persona)
-        worth = np.where(suited, values, -np.inf)
-        best = np.where(worth.max(axis=1) > 0.0, worth.argmax(axis=1), -1)
-        ours, oracle = float((first[whom] == column).mean()), float((best[whom] == column).mean())
-        print(
-            f"S-6 {product:<10} {ours:.3f} of first slots of {persona or 'everybody'}, {oracle:.3f} of the oracle's "
-            f"(wanted: {wanted})",
-            flush=True,
-        )
+        days = range(launch, launch + 15)
+        for how, recipe in (("quota .2", RECIPE), ("bonus 1", hopeful)):
+            life, _ = _lived(
+                replace(trial, recipe=recipe, days=days.stop, switches=switches, sights=days, first_log=_first_log(365))
+            )
+            earned = 1000 * float(np.concatenate([each.earned for each in life.sights]).mean())
+            ours, oracle = _first_shares(life, product, persona=persona, since=launch + 10)
+            print(
+                f"S-6 {product:<10} by {how:<8} {ours:.3f} of first slots of {persona or 'everybody'}, {oracle:.3f} of "
+                f"the oracle's (wanted: {wanted}); earns {earned:.2f} since the launch",
+                flush=True,
+            )
+
+
+def _first_shares(life: Life, product: ProductId, *, persona: str | None, since: int) -> tuple[float, float]:
+    """How often a product stood first, and how often it would have in the best slates, of a persona or everybody."""
+    kept, column = [sight for sight in life.sights if sight.number >= since], life.products.index(product)
+    rows, first, values, suited = (
+        np.concatenate([getattr(each, name) for each in kept]) for name in ("rows", "first", "values", "suited")
+    )
+    whom = np.ones(len(rows), dtype=np.bool_)
+    if persona is not None:
+        whom = life.bank.customers.persona[rows] == [each.name for each in PERSONAS].index(persona)
+    worth = np.where(suited, values, -np.inf)
+    best = np.where(worth.max(axis=1) > 0.0, worth.argmax(axis=1), -1)
+    return float((first[whom] == column).mean()), float((best[whom] == column).mean())
 
 
 def _cut(trial: Trial, *, seeds: int) -> None:
