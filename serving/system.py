@@ -61,7 +61,8 @@ def rules_of(home: Installation) -> list[dict[str, Any]]:
     if last is None:
         return []
     offer = home.offers.current
-    reasons = {rule.name: rule.reason for pack in offer.rules.packs for rule in pack.rules} | dict(offer.contact.reasons)
+    reasons = {rule.name: rule.reason for pack in offer.rules.packs for rule in pack.rules}
+    reasons.update(offer.contact.reasons)
     found: dict[str, dict[str, int]] = {}
     for kind in ("checked", "refused", "alone"):
         for row in daily.by_day(home.database, kind, since=last - RECENT, by=("name",)):
