@@ -15,7 +15,7 @@ from bandits.chain import Chain, null_among
 from bandits.earned import typical
 from bandits.exploration import Exploration
 from bandits.marked import Marked
-from bandits.newcomers import new_among
+from bandits.newcomers import newness
 from bandits.policy import Basis
 from recsys.errors import InvalidPmf
 from recsys.shelves import Candidates, Memo, Shelf
@@ -121,7 +121,7 @@ class ChainedPolicy(ABC):
         if not self.marks:
             return scores
         marked = scores.view(Marked)
-        marked.new = self.new_among(candidates.ids)
+        marked.new = self.newness(candidates.ids)
         return marked
 
     @property
@@ -129,9 +129,9 @@ class ChainedPolicy(ABC):
         """Whether its scores say more than their numbers, so that numbers from a record are not enough for a pmf."""
         return self._exploration.quota > 0.0
 
-    def new_among(self, products: Sequence[ProductId]) -> Bools:
-        """(n,) which of the products still have a quota."""
-        return new_among(products, met=self._met, until=self._exploration.new_until)
+    def newness(self, products: Sequence[ProductId]) -> Bools:
+        """(2, n) which of the products still have a quota, and which are known."""
+        return newness(products, met=self._met, until=self._exploration.new_until)
 
     def pair_scores(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(m,) expected worth of candidate i in the context of row i; `values` is (m, len(names))."""

@@ -9,7 +9,9 @@ Rakhlin 2020), whose scale must grow with what was learned and fit the reward ga
 1 % base rates VW's default of 10 would explore 45 % of the time (statistics.md 3). So gaps may be
 measured in what a slot earned so far (`unit`), and by scores that are optimistic by `bonus` deviations:
 the optimism of UCB (Auer 2002; logistic: Filippi et al. 2010) with the exact propensities of SquareCB.
-A `quota` is spent only on products that are new (bandits/newcomers.py), whatever the kind, and only while any is.
+A `quota` is what products that are new (bandits/newcomers.py) get together of each slot, whatever the kind and only
+while any is: no less, so that none starves, and beside products that are known no more, so that none takes the slots of
+those before anybody has seen what comes of it.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class Exploration:
     exponent: float = 0.5  # squarecb: gamma grows with lessons ** exponent
     unit: str = "point"  # squarecb: gaps are measured in points, or in what a slot "earned" on average so far
     bonus: float = 0.0  # standard deviations of optimism that a learner which knows them adds to its scores
-    quota: float = 0.0  # share of each slot that goes evenly to open products that are new, while there are any
+    quota: float = 0.0  # share of each slot that open products which are new get evenly, and no more beside known ones
     new_until: float = 2_000.0  # displays learned from, after which a product is new no more
 
     def __post_init__(self) -> None:
@@ -80,7 +82,7 @@ class Exploration:
     @property
     def floor(self) -> float:
         """Total probability spread evenly whatever the scores."""
-        return self._even * (1.0 - self.quota)
+        return min(self._even * (1.0 - self.quota), self.quota) if self.quota else self._even
 
     @property
     def _even(self) -> float:
@@ -92,14 +94,17 @@ class Exploration:
     ) -> Floats:
         """(n,) distribution over `open_`; `lessons` taught the scores, and a slot earned `unit` on average.
 
-        `new` (n,) are the products with a quota.
+        `new` (2, n) are the products with a quota, and those that are known (newcomers.newness).
 
         >>> few = Exploration("greedy", quota=0.1)
-        >>> few.pmf(np.array([3.0, 2.0, 1.0]), open_=np.ones(3, dtype=bool), new=np.array([False, True, True]))
-        array([0.9 , 0.05, 0.05])
+        >>> new = np.array([[True, False, True], [False, True, False]])
+        >>> few.pmf(np.array([3.0, 2.0, 1.0]), open_=np.ones(3, dtype=bool), new=new)
+        array([0.05, 0.9 , 0.05])
         """
-        pmf = self._settled(scores, open_=open_, lessons=lessons, unit=unit)
-        return pmf if new is None else self.shared_out(pmf, open_ & new)
+        if new is None:
+            return self._settled(scores, open_=open_, lessons=lessons, unit=unit)
+        settled = self._settled(scores, open_=beside_new(open_, new), lessons=lessons, unit=unit)
+        return self.shared_out(settled, open_ & new[0])
 
     def shared_out(self, pmf: Floats, new: Bools) -> Floats:
         """(..., n) with the quota of those that are new and open, where there are any."""
@@ -122,11 +127,18 @@ class Exploration:
         """(m, n) the same for m masks (m, n) at once, equal to rounding; each must leave something open."""
         if self.kind in ("softmax", "squarecb"):
             return np.stack([self.pmf(scores, open_=row, lessons=lessons, unit=unit, new=new) for row in open_])
-        inside = np.where(open_, scores, -np.inf)
+        settled = open_ if new is None else beside_new(open_, new)
+        inside = np.where(settled, scores, -np.inf)
         best = inside == inside.max(axis=1, keepdims=True)
-        even = open_ / open_.sum(axis=1, keepdims=True)
+        even = settled / settled.sum(axis=1, keepdims=True)
         pmfs = np.asarray((1.0 - self._even) * best / best.sum(axis=1, keepdims=True) + self._even * even)
-        return pmfs if new is None else self.shared_out(pmfs, open_ & new)
+        return pmfs if new is None else self.shared_out(pmfs, open_ & new[0])
+
+
+def beside_new(open_: Bools, new: Bools) -> Bools:
+    """(..., n) what is left to the scores: where a known product is open, everything open but what is new."""
+    known = (open_ & new[1]).any(axis=-1, keepdims=True)
+    return np.asarray(open_ & ~(known & new[0]))
 
 
 def epsilon_greedy(scores: Floats, *, open_: Bools, epsilon: float) -> Floats:

@@ -14,7 +14,7 @@ class Marked(np.ndarray[Any, np.dtype[np.float64]]):
 
     pins: tuple[int, ...]
     weights: Floats | None  # (n,) of boosts
-    new: Bools | None  # (n,) products that still have a quota of impressions
+    new: Bools | None  # (2, n) products that still have a quota of impressions, and those that are known
 
     def __array_finalize__(self, source: object) -> None:
         self.pins = getattr(source, "pins", ())

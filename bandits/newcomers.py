@@ -3,6 +3,7 @@
 A new product starts from what is like it, and a greedy policy may never find out that it is better than that; one
 unlucky fortnight ends a good product for ever. So a recipe may set a quota (`Exploration.quota`): a declared share of
 every slot, spread evenly over the open products of which fewer than `Exploration.new_until` displays were learned.
+Beside products that are known those get no more than it: what a prior says of them has been put to no test yet.
 
 What it is for, in the plain synthetic world (2,000 customers, 180 days, one seed): a learner that explored 2 % of its
 slots evenly saw the best savings product 417 times, one tap, and left it; its slates were worth .9 of the best fixed
@@ -39,10 +40,12 @@ class Newcomers:
         return dict(sorted(self._met.items()))
 
 
-def new_among(products: Sequence[ProductId], *, met: Mapping[ProductId, float], until: float) -> Bools:
-    """(n,) which of the products have been met fewer than `until` times; never the null choice.
+def newness(products: Sequence[ProductId], *, met: Mapping[ProductId, float], until: float) -> Bools:
+    """(2, n) which of the products have been met fewer than `until` times, and which not; the null choice is neither.
 
-    >>> new_among(["pot", "loan", "isa"], met={"pot": 500.0, "loan": 20.0}, until=100.0)
-    array([False,  True,  True])
+    >>> newness(["pot", "loan", "nothing"], met={"pot": 500.0, "loan": 20.0}, until=100.0).tolist()
+    [[False, True, False], [True, False, False]]
     """
-    return np.array([product != NOTHING and met.get(product, 0.0) < until for product in products], dtype=np.bool_)
+    product = np.array([each != NOTHING for each in products], dtype=np.bool_)
+    fresh = product & np.array([met.get(each, 0.0) < until for each in products], dtype=np.bool_)
+    return np.stack([fresh, product & ~fresh])

@@ -27,7 +27,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 
 from bandits.chained import ChainedPolicy
-from bandits.exploration import Exploration
+from bandits.exploration import Exploration, beside_new
 from bandits.learner import make_learner
 from bandits.policy import Policy
 from bandits.recipe import Learner, Recipe
@@ -45,7 +45,7 @@ from recsys.errors import InvalidConfiguration
 from recsys.features import ADVICE_SENSITIVE
 from recsys.rewards import Rewards
 from recsys.touches import DAILY
-from recsys.vocabulary import Bools, Candidate, Floats, ProductId
+from recsys.vocabulary import NOTHING, Bools, Candidate, Floats, ProductId
 
 SURFACE = "home"
 MOST_SEEN = 20.0
@@ -200,10 +200,10 @@ class Life:
         return scores
 
     def _new(self, policy: Policy) -> Bools | None:
-        """(P + 1,) the products that still have a quota, and the null choice, which has none."""
+        """(2, P + 1) the products that still have a quota, and those that are known; the null choice is neither."""
         if not isinstance(policy, ChainedPolicy) or not policy.marks:
             return None
-        return np.append(policy.new_among(self.products), np.False_)
+        return policy.newness((*self.products, NOTHING))
 
     def _chosen(
         self, scores: Floats, suited: Bools, luck: Floats, *, new: Bools | None, even_share: float
@@ -232,12 +232,13 @@ def rule_of(exploration: Exploration, *, lessons: int, new: Bools | None = None)
         some = open_.any(axis=1)
         pmf = np.zeros(scores.shape)
         if exploration.kind in ("greedy", "epsilon_greedy", "uniform"):
-            inside = np.where(open_, scores, -np.inf)
-            best = open_ & (inside == inside.max(axis=1, keepdims=True))
+            settled = open_ if new is None else beside_new(open_, new)
+            inside = np.where(settled, scores, -np.inf)
+            best = settled & (inside == inside.max(axis=1, keepdims=True))
             even = {"greedy": 0.0, "uniform": 1.0}.get(exploration.kind, exploration.epsilon)
             shares = (1.0 - even) * best / np.maximum(best.sum(axis=1, keepdims=True), 1)
-            pmf = shares + even * open_ / np.maximum(open_.sum(axis=1, keepdims=True), 1)
-            return pmf if new is None else exploration.shared_out(pmf, open_ & new)
+            pmf = shares + even * settled / np.maximum(settled.sum(axis=1, keepdims=True), 1)
+            return pmf if new is None else exploration.shared_out(pmf, open_ & new[0])
         for row in np.flatnonzero(some).tolist():
             pmf[row] = exploration.pmf(scores[row], open_=open_[row], lessons=lessons, new=new)
         return pmf

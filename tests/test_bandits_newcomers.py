@@ -8,7 +8,7 @@ import pytest
 from bandits.adjusting import Adjusted
 from bandits.chain import Chain, null_among
 from bandits.drawing import draw_slate, everything_open, slate_propensities
-from bandits.exploration import Exploration
+from bandits.exploration import KINDS, Exploration
 from bandits.learner import Recipe, from_state, load_policy, make_learner
 from bandits.policy import Policy
 from recsys import rewards
@@ -37,23 +37,33 @@ def _taught(engine: str, *, of_new: int = 3) -> Policy:
 def test_what_is_new_shares_the_declared_quota_evenly(engine: str) -> None:
     policy = _taught(engine)
     pmf = policy.pmf(policy.scores(Context(), CANDIDATES), open_=EVERYTHING)
-    floor = 0.9 * 0.02 / 5
     assert policy.floor == pytest.approx(0.9 * 0.02)
-    assert pmf[2:4] == pytest.approx([0.05 + floor] * 2)
-    assert pmf[[1, 4]] == pytest.approx([floor] * 2)  # the null choice is never new
+    assert pmf[2:4] == pytest.approx([0.05] * 2)
+    assert pmf[[1, 4]] == pytest.approx([0.9 * 0.02 / 3] * 2)  # the null choice is never new
     one_open = np.array([True, True, True, False, True])
-    assert policy.pmf(policy.scores(Context(), CANDIDATES), open_=one_open)[2] == pytest.approx(0.1 + 0.9 * 0.02 / 4)
+    assert policy.pmf(policy.scores(Context(), CANDIDATES), open_=one_open)[2] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("engine", ["linear", "vowpal"])
 def test_what_was_shown_often_enough_has_no_quota_any_more(engine: str) -> None:
     policy = _taught(engine, of_new=50)
     pmf = policy.pmf(policy.scores(Context(), CANDIDATES), open_=EVERYTHING)
-    assert pmf[2] == pytest.approx(0.9 * 0.02 / 5)
+    assert pmf[2] == pytest.approx(0.9 * 0.02 / 4)
     nobody_new = np.array([True, True, True, False, True])
     assert policy.pmf(policy.scores(Context(), CANDIDATES), open_=nobody_new).min(where=nobody_new, initial=1.0) == (
         pytest.approx(0.02 / 4)
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_prior_thinks_best_takes_no_more_than_its_quota_beside_what_is_known(kind: str) -> None:
+    exploration, scores = Exploration(kind, quota=0.1), np.array([1.0, 9.0, 0.0])  # known, new, the null choice
+    new, open_ = np.array([[False, True, False], [True, False, False]]), np.array([True, True, True])
+    assert exploration.pmf(scores, open_=open_, new=new)[1] == pytest.approx(0.1)
+    assert exploration.pmfs(scores, open_=open_[None], new=new)[0, 1] == pytest.approx(0.1)
+    alone = exploration.pmf(scores, open_=np.array([False, True, True]), new=new)
+    settled = exploration.pmf(scores, open_=np.array([False, True, True]))
+    assert alone[1] == pytest.approx(0.9 * settled[1] + 0.1)  # nothing known is open: it is judged as ever
 
 
 def test_a_slate_is_drawn_with_the_propensities_that_are_logged() -> None:
