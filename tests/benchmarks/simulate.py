@@ -148,22 +148,22 @@ def _newcomers(trial: Trial) -> None:
     """S-6: shares of first slots on days 10 to 14 after a launch, beside the oracle's, and what 15 days earn.
 
     Of the good product among the persona that it is good for, of the dud among everybody; by a quota for what is new,
-    and by optimism about whatever is not known well.
+    and by a smaller one before optimism about whatever is not known well.
     """
-    hopeful = replace(RECIPE, exploration=Exploration("epsilon_greedy", epsilon=0.02, bonus=1.0))
+    hopeful = replace(RECIPE, exploration=replace(RECIPE.exploration, quota=0.1, bonus=1.0))
     for product, launch, switches, persona, wanted in (
         ("rainy-day", NEW_PRODUCT_DAY, Switches(new_product=True), "payday to payday", "at least .8 of the oracle's"),
         ("metal-card", DUD_DAY, Switches(dud=True), None, "below .05"),
     ):
         days = range(launch, launch + 15)
-        for how, recipe in (("quota .2", RECIPE), ("bonus 1", hopeful)):
+        for how, recipe in (("quota .2", RECIPE), ("quota .1, bonus 1", hopeful)):
             life, _ = _lived(
                 replace(trial, recipe=recipe, days=days.stop, switches=switches, sights=days, first_log=_first_log(365))
             )
             earned = 1000 * float(np.concatenate([each.earned for each in life.sights]).mean())
             ours, oracle = _first_shares(life, product, persona=persona, since=launch + 10)
             print(
-                f"S-6 {product:<10} by {how:<8} {ours:.3f} of first slots of {persona or 'everybody'}, {oracle:.3f} of "
+                f"S-6 {product:<10} by {how:<17} {ours:.3f} of first slots of {persona or 'everybody'}, {oracle:.3f} of "
                 f"the oracle's (wanted: {wanted}); earns {earned:.2f} since the launch",
                 flush=True,
             )
