@@ -163,8 +163,8 @@ def _newcomers(trial: Trial) -> None:
             earned = 1000 * float(np.concatenate([each.earned for each in life.sights]).mean())
             ours, oracle = _first_shares(life, product, persona=persona, since=launch + 10)
             print(
-                f"S-6 {product:<10} by {how:<17} {ours:.3f} of first slots of {persona or 'everybody'}, {oracle:.3f} of "
-                f"the oracle's (wanted: {wanted}); earns {earned:.2f} since the launch",
+                f"S-6 {product:<10} by {how:<17} {ours:.3f} of first slots of {persona or 'everybody'}, {oracle:.3f} "
+                f"of the oracle's (wanted: {wanted}); earns {earned:.2f} since the launch",
                 flush=True,
             )
 
