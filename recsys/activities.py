@@ -45,24 +45,22 @@ def add(
     *,
     tokens: Mapping[CustomerId, Token],
     told_at: datetime | None = None,
-) -> tuple[dict[str, str], list[Token]]:
-    """Keep what is new: (id → "accepted", "duplicate" or "conflict"; the customers it is news of).
+) -> tuple[list[str], list[Token]]:
+    """Keep what is new: ("accepted", "duplicate" or "conflict" of each, in order; the customers it is news of).
 
     `told_at` is when we heard of them: what was heard of later was not known before, whenever it happened.
 
-    Where one id comes twice in a call with two contents, the first is kept and the id is a "conflict".
+    Where one id comes twice in a call with two contents, the first is accepted and the second a "conflict".
     """
     known = _digests(connection, [each.activity_id for each in activities])
-    verdicts: dict[str, str] = {}
+    verdicts: list[str] = []
     fresh: list[tuple[Activity, str]] = []
     for each in activities:
         before, now = known.get(each.activity_id), digest(each)
         if before is None:
             known[each.activity_id] = now
             fresh.append((each, now))
-        verdict = "accepted" if before is None else "duplicate" if before == now else "conflict"
-        if verdict == "conflict" or each.activity_id not in verdicts:
-            verdicts[each.activity_id] = verdict
+        verdicts.append("accepted" if before is None else "duplicate" if before == now else "conflict")
     if fresh:
         rows = [_row(each, now, token=tokens[each.customer_id], told_at=told_at) for each, now in fresh]
         _NEW.run(connection, rows)

@@ -218,8 +218,8 @@ class Customers:
             objections.write(connection)
             return len(changed)
 
-    def add_activities(self, told: Sequence[Activity], *, told_at: datetime | None = None) -> dict[str, str]:
-        """Take in activities; returns activity id → "accepted", "duplicate", "conflict" or "erased".
+    def add_activities(self, told: Sequence[Activity], *, told_at: datetime | None = None) -> list[str]:
+        """Take in activities; what became of each, in order: "accepted", "duplicate", "conflict" or "erased".
 
         `told_at` is now, by business time: no training set lets a decision know what was told after it.
         "erased" is what happened before its customer was forgotten (ERS-4).
@@ -227,12 +227,13 @@ class Customers:
         names = self._tombstones.names([each.customer_id for each in told])
         with self._database.writing() as connection:
             gone = erased_in(connection, names)
-            late = {e.activity_id for e in told if e.customer_id in gone and e.happened_at <= gone[e.customer_id]}
-            told = [each for each in told if each.activity_id not in late]
+            late = [each.customer_id in gone and each.happened_at <= gone[each.customer_id] for each in told]
+            told = [each for each, is_late in zip(told, late, strict=True) if not is_late]
             tokens = self._tokens_in(connection, [each.customer_id for each in told])
             verdicts, touched = activities.add(connection, told, tokens=tokens, told_at=told_at)
             profiles.touch(connection, touched)
-            return {**dict.fromkeys(sorted(late), "erased"), **verdicts}
+        kept = iter(verdicts)
+        return ["erased" if is_late else next(kept) for is_late in late]
 
     def put_vectors(self, vectors: Sequence[tuple[Token, int, Vector]], *, bundle: str) -> None:
         """Store unit vectors of one bundle: (token, the change it knows, (dim,) float32)."""

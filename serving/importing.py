@@ -104,7 +104,7 @@ def take(home: Installation, checked: Checked, *, rounds: Path | None, told: Pro
     if (activity := checked.tables.get(ACTIVITY.name)) is not None:
         for each in _latest(activity, told=told, since=kept_since(home)):
             said = home.customers.add_activities([activity_of(row) for row in each], told_at=home.clock.now())
-            taken.counts.update(f"activities {verdict}" for verdict in said.values())
+            taken.counts.update(f"activities {verdict}" for verdict in said)
     if (outcomes := checked.tables.get(OUTCOMES.name)) is not None:
         for frame in _chunks(_without_us(outcomes, decisions=checked.tables.get(DECISIONS.name))):
             _log(home, frame, taken=taken)

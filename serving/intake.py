@@ -90,22 +90,25 @@ class Intake:
     ) -> Taken:
         """Outcomes as entries; `source` names the key that reports them."""
         known = self._known([item.decision_id for item in items if item.decision_id is not None])
-        organic = [(CustomerId(i.customer_id), i.happened_at) for i in items if i.customer_id is not None]
-        erased = self._customers.erased([customer for customer, _ in organic])
-        tokens = self._customers.tokens([c for c, at in organic if c not in erased or at > erased[c]])
         kinds = rewards.kinds | ALWAYS_KNOWN | self._measured
         latest = self._clock.now() + SKEW
+        reasons = [
+            _fault(item, decision=known.get(item.decision_id or ""), kinds=kinds, catalogue=catalogue, latest=latest)
+            for item in items
+        ]
+        erased = self._customers.erased(_organic(items, reasons))
+        for place, item in enumerate(items):  # each by itself: what is new of somebody forgotten lets in nothing older
+            customer = _customer(item)
+            if reasons[place] is None and customer in erased and item.happened_at <= erased[customer]:
+                reasons[place] = ERASED
+        tokens = self._customers.tokens(_organic(items, reasons))
         taken = Taken()
-        for item in items:
-            decision = known.get(item.decision_id) if item.decision_id is not None else None
-            reason = _fault(item, decision=decision, kinds=kinds, catalogue=catalogue, latest=latest)
+        for item, reason in zip(items, reasons, strict=True):
             if reason is not None:
                 taken.rejected.append((item.outcome_id, reason))
                 continue
-            token = decision.token if decision is not None else tokens.get(CustomerId(str(item.customer_id)))
-            if token is None:
-                taken.rejected.append((item.outcome_id, ERASED))
-                continue
+            customer = _customer(item)
+            token = known[item.decision_id or ""].token if customer is None else tokens[customer]
             body = Outcome(
                 item.outcome_id,
                 token,
@@ -147,6 +150,18 @@ class Intake:
                 if isinstance(event.body, Decision):
                     found[event.body.decision_id] = self.remember(event.body)
         return found
+
+
+def _customer(item: OutcomeIn) -> CustomerId | None:
+    """Who an organic outcome names; None for one that names a decision."""
+    named = item.customer_id if item.decision_id is None else None
+    return None if named is None else CustomerId(named)
+
+
+def _organic(items: Sequence[OutcomeIn], reasons: Sequence[str | None]) -> list[CustomerId]:
+    """Who is named by the organic ones that have no reason against them."""
+    fitting = (item for item, reason in zip(items, reasons, strict=True) if reason is None)
+    return [customer for item in fitting if (customer := _customer(item)) is not None]
 
 
 def _fault(

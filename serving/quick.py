@@ -115,5 +115,7 @@ def _checked(model: type[BaseModel], content: Any) -> BaseModel:
     try:
         return model.model_validate(content, from_attributes=True)  # as FastAPI does, so that faults read alike
     except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
+        faults = [
+            {**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False, include_input=False)
+        ]
         raise RequestValidationError(faults) from None

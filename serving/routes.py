@@ -202,11 +202,9 @@ async def activity(body: ActivityRequest, call: Recommends) -> Response:
     ]
     items = [intake.activity_of(item) for item in body.activities if item.happened_at <= latest]
     verdicts = await run_in_threadpool(service.customers.add_activities, items, told_at=now)
-    accepted = sum(verdict == "accepted" for verdict in verdicts.values())
     why = {"conflict": intake.CONFLICT, "erased": intake.ERASED}
-    refused = [(id_, why[verdict]) for id_, verdict in verdicts.items() if verdict in why]
-    duplicates = len(items) - accepted - len(refused)
-    return _told(accepted, duplicates, late + refused, name="id")
+    refused = [(item.activity_id, why[said]) for item, said in zip(items, verdicts, strict=True) if said in why]
+    return _told(verdicts.count("accepted"), verdicts.count("duplicate"), late + refused, name="id")
 
 
 @api.put(

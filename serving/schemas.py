@@ -23,6 +23,7 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 LARGEST_PENCE = 10**15
+_UNKNOWN_TOLD = 8  # unknown fields of one object that are each told
 
 
 def _written(at: object) -> object:
@@ -46,6 +47,14 @@ class Strict(BaseModel):
     """Refuses what it does not know, and numbers that are not numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_crowded(cls, given: Any) -> Any:
+        """One fault for a crowd of unknown fields: telling each of a hundred thousand would hold everybody up."""
+        if isinstance(given, dict) and len(given) > len(cls.model_fields) + _UNKNOWN_TOLD:
+            raise ValueError(f"has {len(given)} fields; known are {', '.join(cls.model_fields)}")
+        return given
 
 
 def example(**fields: Any) -> ConfigDict:

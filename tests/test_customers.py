@@ -198,22 +198,22 @@ def test_a_permission_stands_in_the_profile_and_in_the_log_or_in_neither(
 
 
 def test_an_activity_counts_once(customers: Customers) -> None:
-    assert customers.add_activities([spent("a-1"), spent("a-2")]) == {"a-1": "accepted", "a-2": "accepted"}
+    assert customers.add_activities([spent("a-1"), spent("a-2")]) == ["accepted", "accepted"]
     again = customers.add_activities([spent("a-1"), spent("a-2", subject="travel"), spent("a-3")])
-    assert again == {"a-1": "duplicate", "a-2": "conflict", "a-3": "accepted"}
+    assert again == ["duplicate", "conflict", "accepted"]
     token = customers.known_tokens([ADA])[ADA]
     assert [each.subject for each in customers.subjects_before([token])[token]] == ["grocery"] * 3
 
 
 def test_repeats_inside_one_batch(customers: Customers) -> None:
     twice = [spent("a-1"), spent("a-1"), spent("a-2"), spent("a-2", subject="travel"), spent("a-2")]
-    assert customers.add_activities(twice) == {"a-1": "accepted", "a-2": "conflict"}
+    assert customers.add_activities(twice) == ["accepted", "duplicate", "accepted", "conflict", "duplicate"]
     token = customers.known_tokens([ADA])[ADA]
     assert [each.subject for each in customers.subjects_before([token])[token]] == ["grocery", "grocery"]
 
 
 def test_an_empty_batch_is_no_error(customers: Customers, log: EventLog) -> None:
-    assert customers.add_activities([]) == {}
+    assert customers.add_activities([]) == []
     assert customers.tell([], log=log) == 0
     customers.put_vectors([], bundle="b")
 

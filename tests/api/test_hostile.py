@@ -29,6 +29,10 @@ HOSTILE_BODIES = {
     + b"}}",
     "duplicate keys": b'{"customer_id":"c","customer_id":"d","surface":"home","slots":1}',
     "not utf-8": b'{"customer_id":"\xff\xfe","surface":"home"}',
+    "a crowd of fields": json.dumps({f"f{n}": n for n in range(50_000)}).encode(),
+    "crowds of fields": json.dumps(
+        {name: [{f"f{n}": n for n in range(50)}] * 500 for name in ("outcomes", "displays", "activities", "customers")}
+    ).encode(),
     "utf-16": '{"customer_id":"c","surface":"home"}'.encode("utf-16"),
 }
 
@@ -42,6 +46,13 @@ def test_a_hostile_body_never_breaks_the_service(app: App, name: str, path: str)
     assert answer.status_code in (200, 400, 413, 422)
     if answer.status_code != 200:
         assert_problem(answer, answer.status_code)
+
+
+def test_a_crowd_of_unknown_fields_is_one_fault(app: App) -> None:
+    """Telling each would hold up everybody: 120,000 of them took 1.3 s."""
+    items = [BODIES["/v1/outcomes"]["outcomes"][0] | {f"f{n}": n for n in range(50)}] * 100
+    told = assert_problem(app.raw("/v1/outcomes", json.dumps({"outcomes": items}).encode()), 422)
+    assert "has 55 fields; known are outcome_id" in told["detail"]
 
 
 def strings_of(body: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

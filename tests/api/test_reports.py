@@ -143,6 +143,9 @@ def test_activity_is_batched_and_idempotent(app: App) -> None:
         "a-1": "conflict",
         "a-2": "happened_at lies in the future",
     }
+    fresh = item | {"activity_id": "a-3"}
+    told = report(fresh, fresh | {"subject": "other"}, fresh)
+    assert (told["accepted"], told["duplicates"], len(told["rejected"])) == (1, 1, 1)  # of three items, each by itself
 
 
 def test_facts_are_in_force_on_the_next_request_and_older_never_overwrites_newer(app: App) -> None:

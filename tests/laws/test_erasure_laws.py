@@ -344,6 +344,17 @@ def test_ers_4_what_comes_late_is_turned_away_and_what_is_new_is_about_somebody_
     assert app.post("/v1/activity", {"activities": [activity]}).json()["accepted"] == 0
     assert found(home, tmp_path) == set()
     assert home.customers.profile(CustomerId(CANARY)) is None
+    later(app, timedelta(minutes=1))
+    now = {"happened_at": stamp(app.clock.now())}
+    mixed = [
+        {"outcome_id": "canary-outcome-n", "customer_id": CANARY} | outcome,
+        {"outcome_id": "new-o", "customer_id": CANARY} | outcome | now | {"kind": "nonsense"},
+    ]
+    assert app.post("/v1/outcomes", {"outcomes": mixed}).json()["accepted"] == 0
+    assert home.customers.profile(CustomerId(CANARY)) is None  # nothing that was refused makes anybody known
+    mixed[1] |= {"kind": "seen"}
+    answer = app.post("/v1/outcomes", {"outcomes": mixed}).json()
+    assert (answer["accepted"], [each["outcome_id"] for each in answer["rejected"]]) == (1, ["canary-outcome-n"])
     later(app, timedelta(hours=1))
     app.tell(CANARY)
     assert home.customers.profiles([CustomerId(CANARY)])[CustomerId(CANARY)].facts
