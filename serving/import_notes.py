@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+import numpy as np
 import polars as pl
 
 from recsys.catalogue import Catalogue
 from recsys.customers import Told
 from recsys.imports import Staged
-from recsys.tables import ACTIVITY, CUSTOMERS, DECISIONS
-from recsys.vocabulary import Fact, Permissions, ProductId, Profile, Token
+from recsys.shelves import Rows
+from recsys.tables import ACTIVITY, CUSTOMERS, DECISIONS, PRODUCTS
+from recsys.vocabulary import Fact, Permissions, Profile, Token
 from serving import inventory
 from serving.bootstrap import Installation
 from serving.finding import SURFACE
@@ -20,7 +22,9 @@ from serving.import_rows import told_of
 from serving.permitted import path_of
 
 HISTORY = 64  # of a customer's latest activities, that encoders and rules can look back on
-_ASKED = 500  # customers whose verdicts are asked for the report
+_ASKED, _FEWEST = 500, 20  # customers whose verdicts are asked for the report, at least the fewest of a large catalogue
+_SCALE = (3.0, 12.0)  # points that the most valuable product of a catalogue usually has
+_VERDICTS = 2_000_000  # products times customers that are asked
 
 
 def notes(home: Installation, tables: Mapping[str, Staged], *, catalogue: Catalogue) -> Iterator[str]:
@@ -34,6 +38,13 @@ def notes(home: Installation, tables: Mapping[str, Staged], *, catalogue: Catalo
         yield (
             f"products: {home.settings.inventory.name} does not mean {entry.recipe} for {', '.join(strange)}: there "
             "the approved list answers (MRM-2)"
+        )
+    values = [product.value for product in catalogue.products]
+    if PRODUCTS.name in tables and values and not _SCALE[0] <= max(values) <= home.rewards.high:
+        yield (
+            f"products: the greatest value is {max(values):g} points, usual are {_SCALE[0]:g} to {_SCALE[1]:g}: what a "
+            "dismissal costs is a fixed part of a point, so much smaller cards are not worth showing, and a reward "
+            f"is cut at {home.rewards.high:g} ({home.settings.rewards.name})"
         )
     customers = tables.get(CUSTOMERS.name)
     if customers is not None and customers.rows and catalogue.products:
@@ -58,18 +69,25 @@ def _passed_over(home: Installation, activity: Staged) -> Iterator[str]:
         .collect(engine="streaming")
         .row(0)
     )
+    terms = home.settings.retention.name
     if old := activity.rows - young:
-        yield f"activity: {old:,} of {activity.rows:,} are older than such records are kept: not taken in (RET-1)"
+        yield (
+            f"activity: {old:,} of {activity.rows:,} are older than such records are kept: not taken in (RET-1; from "
+            f"{kept_since(home):%Y-%m-%d} on they are, by {terms}, activities)"
+        )
     if more := young - taken:
         yield f"activity: {more:,} of {activity.rows:,} lie beyond a customer's latest {HISTORY}: not taken in"
 
 
 def _reachable(home: Installation, customers: Staged, *, catalogue: Catalogue) -> Iterator[str]:
     """How many could be shown something under the rules with the facts as told, and which products nobody could."""
-    step = max(1, customers.rows // _ASKED)
-    rows = customers.scan().gather_every(step).head(_ASKED).collect().iter_rows(named=True)
+    asked = max(_FEWEST, min(_ASKED, _VERDICTS // len(catalogue.products)))
+    step = max(1, customers.rows // asked)
+    rows = customers.scan().gather_every(step).head(asked).collect().iter_rows(named=True)
     profiles, now = [_profile(told_of(row)) for row in rows], home.clock.now()
-    reached, blocked, someone = set[ProductId](), dict[ProductId, Counter[str]](), 0
+    row_of = {product: row for row, product in enumerate(catalogue.ids)}
+    reached, someone = np.zeros(len(row_of), dtype=np.bool_), 0
+    blocked = defaultdict[str, Rows](lambda: np.zeros(len(row_of), dtype=np.intp))  # rule → how often of each product
     for profile in profiles:
         found = False
         for surface in catalogue.surfaces:
@@ -78,23 +96,25 @@ def _reachable(home: Installation, customers: Staged, *, catalogue: Catalogue) -
             said = home.offers.current.rules.of(profile).verdicts(
                 profile, products=products, surface=surface, at=now, path=path_of(profile)
             )
-            fine = said.eligible()
-            reached.update(fine)
-            found = found or bool(fine)
-            for verdict in said.expanded():
-                if not verdict.allowed:
-                    blocked.setdefault(verdict.product_id, Counter())[verdict.rule_id] += 1
+            at, fine = np.array([row_of[product] for product in said.products]), said.allowed.all(axis=1)
+            reached[at] |= fine
+            found = found or bool(fine.any())
+            for column in np.flatnonzero(~said.allowed.all(axis=0)).tolist():
+                blocked[said.rules[column]][at] += ~said.allowed[:, column]
         someone += found
     yield f"customers: of {len(profiles):,} asked, {someone / len(profiles):.0%} could be shown something today"
-    never = [product for product in blocked if product not in reached]
+    refused = np.sum(list(blocked.values()), axis=0) > 0 if blocked else reached
+    rows_never = np.flatnonzero(refused & ~reached)
+    never = [catalogue.ids[row] for row in rows_never.tolist()]
     if never:
-        worst = ", ".join(rule for rule, _ in sum((blocked[each] for each in never), Counter()).most_common(3))
+        times = Counter({rule: int(counts[rows_never].sum()) for rule, counts in blocked.items()})
+        worst = ", ".join(rule for rule, _ in times.most_common(3))
         yield (
-            f"customers: {len(never)} of {len(catalogue.products)} products could be shown to none of them "
+            f"customers: {len(never):,} of {len(catalogue.products):,} products could be shown to none of them "
             f"({', '.join(never[:5])}{', …' if len(never) > 5 else ''}), mostly by {worst}"
         )
         packs = home.offers.current.rules.packs
-        refusing = {rule for each in never for rule in blocked[each]}
+        refusing = {rule for rule, n in times.items() if n}
         read = {fact for pack in packs for rule in pack.rules if rule.name in refusing for fact in rule.reads}
         if missing := [column for column, _ in customers.left_out if column in read]:
             yield f"customers: those rules refuse for want of facts that nobody mapped: {', '.join(missing)}"

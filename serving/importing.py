@@ -9,6 +9,7 @@ so an import that was interrupted, or is run again, adds nothing twice.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -129,9 +130,11 @@ def _checked(home: Installation, plan: ImportMap, *, folder: Path, told: Progres
     def staged(those: Iterable[Mapped], ids: Collection[str] | None) -> None:
         for mapped in those:
             name = mapped.table.name
-            also = _never(mapped.table, named=said(mapped), ids=ids, kinds=kinds, latest=latest)
+            also = list(_never(mapped.table, named=said(mapped), ids=ids, kinds=kinds, latest=latest))
+            if mapped.table is PRODUCTS:
+                also.append(_nowhere(plan, named=said(mapped)))
             try:
-                tables[name] = stage(mapped, folder=folder, also=tuple(also), told=partial(told, name))
+                tables[name] = stage(mapped, folder=folder, also=also, told=partial(told, name))
             except InvalidTable as error:
                 wrong.append(error)
 
@@ -140,7 +143,10 @@ def _checked(home: Installation, plan: ImportMap, *, folder: Path, told: Progres
     catalogue, text = home.offers.current.catalogue, ""
     if offer and not wrong:
         text = catalogue_text(tables[PRODUCTS.name], creatives=tables.get(CREATIVES.name), plan=plan)
-        catalogue = catalogues.parse(text, where=offer[0].source.name)
+        try:
+            catalogue = catalogues.parse(text, where=offer[0].source.name)
+        except InvalidCatalogue as error:  # without the line, which is of a text that nobody wrote
+            raise InvalidCatalogue(re.sub(r" \(line \d+\)", "", str(error))) from None
     staged((mapped for mapped in plan.tables if mapped not in offer), None if wrong else catalogue.ids)
     if wrong:
         raise InvalidTable.together(wrong, where=plan.name)
@@ -162,6 +168,14 @@ def _never(
     for name in ("happened_at", "made_at", "as_of"):
         if name in table.by_name:
             yield never(pl.col(name) > latest, "lies in the future", name)
+
+
+def _nowhere(plan: ImportMap, *, named: Mapping[str, str]) -> Fault:
+    """Products for surfaces that the map does not describe."""
+    known = [surface.name for surface in plan.surfaces]
+    strange = pl.col("surfaces").list.eval(~pl.element().is_in(known)).list.any()
+    why = f"names a surface that {plan.name} has no [[surface]] for; it has {', '.join(known)}"
+    return Fault(strange, f"{named.get('surfaces', 'surfaces')} {why}", of="surfaces")
 
 
 def catalogue_text(products: Staged, *, creatives: Staged | None, plan: ImportMap) -> str:

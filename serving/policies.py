@@ -27,7 +27,7 @@ RECENT = timedelta(days=7)
 SHOWN = timedelta(days=56)
 LEAST_DAYS = 5
 """Days on both sides before a realised difference gets an interval: the day is the unit."""
-UNIFORM = "uniform"
+UNIFORM, FALLBACK = "uniform", "fallback:"
 MOST_SHOWN, OTHERS = 6, "all others"
 """Products that are told by day; the others are told as one."""
 
@@ -116,11 +116,14 @@ def _exploration(
     even = _sum(slots, since=since, by="name").get(UNIFORM, 0)
     against = sum(n for recipe, n in _sum(chance, since=since, by="name").items() if recipe != UNIFORM)
     whole = sum(_sum(decided, since=since, by="name").values())
-    uniform = _sum(decided, since=since, by="name").get(UNIFORM, 0)
+    lately = [row for row in decided if row.day >= since]
+    fallen = sum(row.n for row in lately if row.other.startswith(FALLBACK))
+    uniform = sum(row.n for row in lately if row.name == UNIFORM and not row.other.startswith(FALLBACK))
     return {
         "cards": cards,
         "share": (even + against) / cards if cards else None,
         "uniform_share": uniform / whole if whole else None,
+        "fallback_share": fallen / whole if whole else None,
         "against_share": against / cards if cards else None,
     }
 

@@ -98,6 +98,9 @@ def test_check_says_what_is_missing_and_what_that_costs_and_changes_nothing(
     path.write_text(MAP.replace('in_app = { from = "consent", true = ["Y"], false = ["N"] }\n', ""))
     told = recsys("import", "--map", path, "--check").out
     assert "customers: no in_app: nobody allows marketing in the app: everybody gets the broadcast path" in told
+    path.write_text(MAP.replace('value = "points"', "value = { always = 0.5 }"))
+    told = recsys("import", "--map", path, "--check").out
+    assert "the greatest value is 0.5 points, usual are 3 to 12" in told
     assert state(home) == before
 
 
@@ -172,7 +175,13 @@ BAD_MAPS: dict[str, tuple[str, str, str]] = {
         "",
         "describes no surface they may appear on",
     ),
-    "a surface of no sort": ('["home"]', '["hall"]', "names the surface hall, which this file does not describe"),
+    "a surface of no sort": (
+        '["home"]',
+        '["hall"]',
+        "names a surface that bank.toml has no [[surface]] for; it has home",
+    ),
+    "a needed column": ('family = "group"\n', "", "products: the map names no column for family"),
+    "texts for a list": (', split = ";"', "", "must be a list, not texts; say what parts them"),
     "two forms at once": ('from = "has", split', 'from = "has", always = "x", split', "needs one of from, always"),
 }
 
@@ -328,7 +337,8 @@ def test_ret_1_what_may_not_be_kept_is_not_taken_in_and_that_is_said(
     spending(path.parent, day=1, at=days)
     spending(path.parent, day=2, at=days)
     told = recsys("import", "--map", path)
-    assert "4 of 6 are older than such records are kept: not taken in (RET-1)" in told.out
+    assert "4 of 6 are older than such records are kept: not taken in (RET-1; from 20" in told.out
+    assert "on they are, by default_retention.toml, activities)" in told.out
     made = installed(home)
     profiles = made.customers.profiles([CustomerId("ann"), CustomerId("bob")])
     assert [len(made.customers.activities_of(each.token)) for each in profiles.values()] == [0, 2]

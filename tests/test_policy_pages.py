@@ -71,6 +71,11 @@ def test_policies_tell_who_serves_what_share_and_what_is_shown(tmp_path: Path) -
         assert told["lag"]["events"] == 0
         assert app.get("/v1/policies", key="analyst").json() == told
         page = look(app, "/policies")
+        fallen = sum(decision.mode.startswith("fallback:") for decision in app.decisions())
+        sliced = made.count("uniform") - fallen  # before a snapshot every answer is a fallback, drawn evenly
+        assert fallen
+        shares = told["exploration"]["fallback_share"], told["exploration"]["uniform_share"]
+        assert shares == pytest.approx((fallen / len(made), sliced / len(made)))
         assert 'data-chart="products"' in page
         assert set(charts_of_policies(told)) == {"products"}
         assert "Nobody was promoted yet" in page

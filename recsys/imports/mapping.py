@@ -105,6 +105,9 @@ def _typed(series: pl.Series, reading: Reading, *, column: Column, said: str, wh
         if reading.split and series.dtype == pl.String:
             parts = series.str.split(reading.split).list.eval(pl.element().str.strip_chars())
             return parts.list.eval(pl.element().filter(pl.element() != ""))
+        if series.dtype == pl.String:
+            why = f'{said} must be a list, not texts; say what parts them, as in {{ from = "…", split = ";" }}'
+            raise InvalidTable(why, where=where)
         return series
     if isinstance(want, pl.Boolean):
         return _truth(series, reading, said=said, where=where)

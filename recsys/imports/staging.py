@@ -65,6 +65,10 @@ def stage(
     `also` is refused too. Raises `InvalidTable` with every column that does not fit, its file and its first rows;
     what lies in `folder` is then worth nothing.
     """
+    given = {reading.column for reading in of.readings}
+    needed = [each.name for each in of.table if not each.nullable and (of.table.name, each.name) not in DEFAULTS]
+    if missing := [name for name in needed if name not in given]:
+        raise InvalidTable(f"the map names no column for {', '.join(missing)}", where=of.table.name)
     rows, keys, misfits = 0, folder / f"{of.table.name}.keys", Misfits()
     whole = replace(of.table, by_month="")  # written in the order of the source
 
