@@ -39,7 +39,7 @@ class Shift:
 
     def __str__(self) -> str:
         if not self.n_decisions:
-            return "no decision could be drawn again, so nobody knows how far it moves them"
+            return "there is no decision that could be drawn again, so nobody knows how far it moves them"
         return (
             f"over the latest {self.n_decisions} decisions it moves the first slot's probabilities by "
             f"{self.mean:.1%} on average, {self.largest:.1%} at most"

@@ -42,5 +42,8 @@ def relearned(
         told(event.position)
     for recipe in recipes:
         if recipe.learner not in STILL and not learners[recipe.name].taught:
-            raise Misuse(f"{recipe.name} finds no lesson in the log before {until:%Y-%m-%d %H:%M}: choose a later time")
+            raise Misuse(
+                f"{recipe.name} finds no lesson in the log before {until:%Y-%m-%d %H:%M}: choose a later time, or wait "
+                "until cards that were seen teach, a day and more after that"
+            )
     return {name: learner.snapshot(int(until.strftime("%Y%m%d"))) for name, learner in learners.items()}

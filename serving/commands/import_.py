@@ -50,7 +50,9 @@ def command(*, path: Path | None, only_check: bool, rounds: Path | None, describ
     with tqdm(unit="rows", unit_scale=True, mininterval=0.5, leave=False) as bar:
 
         def told(what: str, rows: int) -> None:
-            bar.set_description(what)
+            if bar.desc != what:  # each table is counted by itself
+                bar.reset()
+                bar.set_description_str(what, refresh=False)
             bar.update(rows)
 
         with checking(home, plan, told=told) as checked:
