@@ -107,15 +107,14 @@ def _reachable(home: Installation, customers: Staged, *, catalogue: Catalogue) -
     rows_never = np.flatnonzero(refused & ~reached)
     never = [catalogue.ids[row] for row in rows_never.tolist()]
     if never:
-        times = Counter({rule: int(counts[rows_never].sum()) for rule, counts in blocked.items()})
+        times = +Counter({rule: int(counts[rows_never].sum()) for rule, counts in blocked.items()})  # without noughts
         worst = ", ".join(rule for rule, _ in times.most_common(3))
         yield (
             f"customers: {len(never):,} of {len(catalogue.products):,} products could be shown to none of them "
             f"({', '.join(never[:5])}{', …' if len(never) > 5 else ''}), mostly by {worst}"
         )
         packs = home.offers.current.rules.packs
-        refusing = {rule for rule, n in times.items() if n}
-        read = {fact for pack in packs for rule in pack.rules if rule.name in refusing for fact in rule.reads}
+        read = {fact for pack in packs for rule in pack.rules if rule.name in times for fact in rule.reads}
         if missing := [column for column, _ in customers.left_out if column in read]:
             yield f"customers: those rules refuse for want of facts that nobody mapped: {', '.join(missing)}"
 

@@ -44,6 +44,6 @@ def relearned(
         if recipe.learner not in STILL and not learners[recipe.name].taught:
             raise Misuse(
                 f"{recipe.name} finds no lesson in the log before {until:%Y-%m-%d %H:%M}: choose a later time, or wait "
-                "until cards that were seen teach, a day and more after that"
+                "until the windows of cards that were seen have closed"
             )
     return {name: learner.snapshot(int(until.strftime("%Y%m%d"))) for name, learner in learners.items()}
