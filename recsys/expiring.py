@@ -17,9 +17,10 @@ from sqlalchemy import Connection, delete, func, or_, select
 
 from recsys import database as db
 from recsys.database import Database
+from recsys.ended_days import drop
 from recsys.errors import StoreUnavailable
 from recsys.eventlog import EventLog
-from recsys.partitions import drop, forget_keys, partitions, terms_in
+from recsys.partitions import forget_keys, partitions
 from recsys.readmarks import ReadMark
 from recsys.records import display_key, micros
 from recsys.terms import Term, Terms, term_of
@@ -84,11 +85,9 @@ def _whole_days(
         if organic.text not in over:
             continue
         try:
-            with database.writing() as connection:
-                if terms_in(connection, part) <= over:
-                    went = drop(connection, part)
-                    gone.counts["decisions"] += went.get("decision", 0)
-                    gone.counts["reports"] += went.get("outcome", 0) + went.get("display", 0)
+            if went := drop(database, part, over=over):
+                gone.counts["decisions"] += went.get("decision", 0)
+                gone.counts["reports"] += went.get("outcome", 0) + went.get("display", 0)
         except StoreUnavailable as error:
             logger.warning("%s stays until the next time: %s", part.name, error)
             return

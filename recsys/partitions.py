@@ -43,9 +43,6 @@ _EVENTS = (
     "PRIMARY KEY (position, recorded_at)) PARTITION BY RANGE (recorded_at)",
     "CREATE INDEX IF NOT EXISTS events_by_token ON events (token)",
 )
-_ENDS = "('decision', 'display', 'outcome')"  # kinds that are kept for a time, and not for ever
-_DECISION = "'decision:' || CASE its.kind WHEN 'outcome' THEN its.text::json ->> 1 ELSE substr(its.key, 9) END"
-_REPORTED = timedelta(days=100) // timedelta(microseconds=1)  # reports come so late; later ones go with their own day
 _LISTED = text(
     "SELECT child.relname AS name, pg_get_expr(child.relpartbound, child.oid) AS bound FROM pg_inherits "
     "JOIN pg_class child ON child.oid = inhrelid JOIN pg_class parent ON parent.oid = inhparent "
@@ -100,7 +97,7 @@ def _moved(connection: Connection) -> None:
         connection.execute(text(f"DROP TABLE {_FIRST}"))
     else:
         until = (latest // _DAY + 1) * _DAY
-        _attach(connection, Partition(0, until, _FIRST))
+        attach(connection, Partition(0, until, _FIRST))
 
 
 def day_of(recorded_at: int) -> int:
@@ -117,10 +114,11 @@ def open_day(connection: Connection, day: int) -> None:
     if any(each.since <= since < each.until for each in partitions(connection)):
         return
     connection.execute(text(f"CREATE TABLE {name} (LIKE events INCLUDING ALL)"))
-    _attach(connection, Partition(since, until, name))
+    attach(connection, Partition(since, until, name))
 
 
-def _attach(connection: Connection, part: Partition) -> None:
+def attach(connection: Connection, part: Partition) -> None:
+    """Make a table of its name the partition of its time."""
     bounds = f"FROM ({part.since or 'MINVALUE'}) TO ({part.until})"
     connection.execute(text(f"ALTER TABLE events ATTACH PARTITION {part.name} FOR VALUES {bounds}"))
 
@@ -156,63 +154,3 @@ def forget_keys(connection: Connection, positions: Sequence[int]) -> None:
     """Drop the keys of events that went."""
     if connection.dialect.name == "postgresql":
         connection.execute(delete(event_keys).where(event_keys.c.position.in_(positions)))
-
-
-def terms_in(connection: Connection, part: Partition) -> set[str | None]:
-    """How long the decisions of a partition are kept; None among them where that was not written down."""
-    first, last = _positions(connection, part)
-    within = "position BETWEEN :first AND :last AND key LIKE 'decision:%'"
-    query = text(f"SELECT DISTINCT term FROM event_keys WHERE {within}")
-    return set(connection.execute(query, {"first": first, "last": last}).scalars())
-
-
-def drop(connection: Connection, part: Partition) -> Mapping[str, int]:
-    """Let a day go, all of whose decisions have been kept long enough: (kind → how many rows went).
-
-    With it goes what was reported of its decisions later. What is kept for ever (permissions, switches), and what was
-    reported of older decisions that are still kept, stays in a small partition in its place. Raises `SQLAlchemyError`
-    where others read for so long that the lock is not had; nothing is done then.
-    """
-
-    def run(statement: str) -> Any:
-        return connection.execute(text(statement), values)
-
-    first, last = _positions(connection, part)
-    until = part.until + _REPORTED
-    values = {"first": first, "last": last, "late": part.until, "until": until}
-    run("SET LOCAL lock_timeout = '2s'")
-    run("SET LOCAL enable_nestloop = off")  # what is compared below has no statistics: one pass over each side
-    run(
-        f"CREATE TEMPORARY TABLE staying ON COMMIT DROP AS SELECT * FROM {part.name} its WHERE kind NOT IN {_ENDS} OR "
-        f"kind <> 'decision' AND EXISTS (SELECT FROM event_keys k WHERE k.key = {_DECISION} AND k.position < :first)"
-    )
-    run(
-        "CREATE TEMPORARY TABLE reported ON COMMIT DROP AS SELECT its.position, its.recorded_at FROM events its "
-        f"JOIN {part.name} decided ON decided.kind = 'decision' AND decided.key = {_DECISION} "
-        "WHERE its.recorded_at >= :late AND its.recorded_at < :until AND its.kind IN ('outcome', 'display')"
-    )
-    counts = {row.kind: row.n for row in run(f"SELECT kind, count(*) AS n FROM {part.name} GROUP BY kind")}
-    for row in run("SELECT kind, count(*) AS n FROM staying GROUP BY kind"):
-        counts[row.kind] -= row.n
-    for row in run(
-        "DELETE FROM events USING reported r WHERE events.position = r.position AND events.recorded_at = r.recorded_at "
-        "RETURNING events.kind"
-    ):
-        counts[row.kind] = counts.get(row.kind, 0) + 1
-    gone = (
-        "(position BETWEEN :first AND :last AND position NOT IN (SELECT position FROM staying) "
-        "OR position IN (SELECT position FROM reported))"
-    )
-    run(f"DELETE FROM event_keys WHERE {gone}")
-    run(f"DELETE FROM quarantine WHERE {gone}")
-    run(f"DROP TABLE {part.name}")
-    if run("SELECT count(*) FROM staying").scalar():
-        run(f"CREATE TABLE {part.name} (LIKE events INCLUDING ALL)")
-        run(f"INSERT INTO {part.name} SELECT * FROM staying")
-        _attach(connection, part)
-    return {kind: n for kind, n in counts.items() if n}
-
-
-def _positions(connection: Connection, part: Partition) -> tuple[int, int]:
-    row = connection.execute(text(f"SELECT min(position), max(position) FROM {part.name}")).one()
-    return row[0] or 0, row[1] or 0

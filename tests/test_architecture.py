@@ -20,7 +20,7 @@ FLOORS = {
 STORES = ("database", "eventlog", "customers", "profiles", "activities", "contacts", "register", "keys", "leases",
           "quarantine", "readmarks", "secrets_of_home", "suppression", "orders", "kept",
           "prepared", "promotions", "trail", "erasures", "tombstones", "daily",
-          "expiring", "evidence", "compaction", "partitions")  # fmt: skip
+          "expiring", "ended_days", "evidence", "compaction", "partitions")  # fmt: skip
 DOORS = {
     "torch": {f"embeddings/{name}.py" for name in ("two_tower", "sequential", "losses", "fitting", "training",
                                                   "sequence_training", "encoding", "together")},

@@ -20,6 +20,7 @@ from datetime import timedelta
 from functools import partial
 from random import Random
 from statistics import median
+from threading import Event, Thread
 
 import psycopg
 from sqlalchemy import create_engine, make_url, text
@@ -27,8 +28,9 @@ from sqlalchemy import create_engine, make_url, text
 from recsys import records
 from recsys.clocks import FixedClock
 from recsys.database import Database
+from recsys.ended_days import drop
 from recsys.eventlog import Entry, EventLog
-from recsys.partitions import day_of, drop, open_day, partitions
+from recsys.partitions import day_of, open_day, partitions
 from recsys.terms import load
 from recsys.vocabulary import Decision, Token
 from tests import builders
@@ -189,11 +191,29 @@ def _median(calls: list) -> float:  # type: ignore[type-arg]
 
 
 def _drop(database: Database) -> None:
-    """What retention takes for one day that ended."""
+    """What retention takes for one day that ended, and how long an append had to wait meanwhile."""
+    waits, ended = list[float](), Event()
+
+    def appending() -> None:
+        log = EventLog(database, clock=FixedClock(START + timedelta(days=DAYS)))
+        while not ended.wait(0.02):
+            started = time.perf_counter()
+            log.append([Entry(builders.decision(secrets.token_hex(16)))])
+            waits.append(time.perf_counter() - started)
+
+    with database.reading() as connection:
+        oldest = partitions(connection)[0]
+    beside = Thread(target=appending)
+    beside.start()
     started = time.perf_counter()
-    with database.writing() as connection:
-        gone = drop(connection, partitions(connection)[0])
-    print(f"retention: {sum(gone.values()):,} events of one day gone in {time.perf_counter() - started:.1f} s")
+    gone = drop(database, oldest, over=[load().of([]), None]) or {}  # its first decision, of the parts, has no term
+    took = time.perf_counter() - started
+    ended.set()
+    beside.join()
+    print(
+        f"retention: {sum(gone.values()):,} events of one day gone in {took:.1f} s; of {len(waits):,} appends beside "
+        f"it the longest took {max(waits) * 1e3:.0f} ms, the median {median(waits) * 1e3:.1f}"
+    )
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.event import listen, remove
 
-from recsys import partitions, terms
+from recsys import ended_days, partitions, terms
 from recsys.clocks import FixedClock
 from recsys.database import Database
+from recsys.errors import StoreUnavailable
 from recsys.eventlog import Entry, EventLog, Status
 from recsys.expiring import expire
 from recsys.terms import term_of
@@ -139,6 +140,31 @@ def test_ret_1_what_is_kept_for_ever_or_longer_outlives_its_day(database: Databa
     assert [event.position for event in log.read()] == [1, 2, 4, 6]
     with database.reading() as connection:
         assert len(partitions.partitions(connection)) == 3
+
+
+def test_ret_1_a_day_whose_going_was_cut_short_goes_the_next_time(
+    database: Database, lived: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = term_of(TERMS.of([])).after((START + 2 * DAY).replace(hour=0))
+    assert ended is not None
+
+    def cut(*_: object, **__: object) -> None:
+        raise StoreUnavailable("somebody reads")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ended_days, "_table_gone", cut)
+        expire(database, log=lived, terms=TERMS, now=ended + timedelta(hours=1))
+    with database.reading() as connection:
+        assert len(partitions.partitions(connection)) == DAYS
+    expire(database, log=lived, terms=TERMS, now=ended + timedelta(hours=1))
+    left = list(lived.read())
+    assert {event.body.decision_id[:3] for event in left if isinstance(event.body, Decision)} == {
+        f"d-{day}" for day in range(2, DAYS)
+    }
+    assert len(left) == 6 * 5 - 2
+    with database.reading() as connection:
+        assert len(partitions.partitions(connection)) == DAYS - 2
+        assert connection.execute(select(func.count()).select_from(partitions.event_keys)).scalar() == len(left)
 
 
 def test_an_installation_of_one_table_becomes_partitions_in_place(store: Store, database: Database) -> None:
