@@ -121,6 +121,9 @@ def test_the_second_file_counts_its_own_rows_and_ids_are_compared_across_files(
         "the same activity_id (their basket and line) comes again with another content: "
         "row 1 of 1.parquet and row 1 of 2.parquet"
     )
+    spending(path.parent, day=2, basket=[10, 10, 21], line=[1, 2, 1])
+    told = recsys("import", "--map", path).sentence
+    assert "comes again with another content (this is one such key of 2): row " in told
     assert state(home)[0] == 0
 
 

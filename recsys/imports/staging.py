@@ -138,6 +138,7 @@ def _compare(staged: Staged, *, of: Mapped, hashes: NDArray[np.uint64]) -> None:
     table, key = staged.table, list(staged.table.key)
     shares = -(-staged.rows // TOGETHER)
     body = [name for name in table.by_name if name not in (*key, "reported_at")] if table.delivered_again else []
+    first, n = pl.DataFrame(), 0
     for share in range(shares):
         asked = pl.Series(_share(hashes, share=share, of=shares)).sort().to_numpy()  # on every core
         if not (asked[1:] == asked[:-1]).any():
@@ -145,10 +146,12 @@ def _compare(staged: Staged, *, of: Mapped, hashes: NDArray[np.uint64]) -> None:
         least, most = (pl.lit(end, dtype=pl.UInt64) for end in _bounds(share, of=shares))
         part = staged.scan().filter(_hash(table).is_between(least, most))
         counted = pl.struct(body).hash().n_unique() if body else pl.len()
-        found = part.group_by(key).agg(counted.alias("__times")).filter(pl.col("__times") > 1).head(1)
-        twice = found.collect(engine="streaming")
-        if twice.height:
-            raise _twice(twice.select(key), of=of)
+        found = part.group_by(key).agg(counted.alias("__times")).filter(pl.col("__times") > 1)
+        twice = found.collect(engine="streaming").select(key)
+        n += twice.height
+        first = twice.head(1) if first.is_empty() else first
+    if n:
+        raise _twice(first, n=n, of=of)
 
 
 def _share(hashes: NDArray[np.uint64], *, share: int, of: int) -> NDArray[np.uint64]:
@@ -163,12 +166,14 @@ def _bounds(share: int, *, of: int) -> tuple[int, int]:
     return (share << 64) // of, ((share + 1 << 64) // of) - 1
 
 
-def _twice(keys: pl.DataFrame, *, of: Mapped) -> InvalidTable:
-    """The error that names the rows of a key, read again for it."""
+def _twice(keys: pl.DataFrame, *, n: int, of: Mapped) -> InvalidTable:
+    """The error that names the rows of one key, read again for it, and says of how many, `n`, it could."""
     table = of.table
     again = "comes again with another content" if table.delivered_again else "comes more than once"
     names = said(of)
     why = f"the same {' and '.join(names.get(each, each) for each in table.key)} {again}"
+    if n > 1:
+        why += f" (this is one such key of {n:,})"
     rows, places = dict[str, list[int]](), list[str]()
     for where, before, part in sources.read(of.source, columns=theirs(of)):
         frame, _ = _fitting(part, of=of, where=where, before=before)
