@@ -1,6 +1,6 @@
 """A PostgreSQL log of many events: what it takes on disk, and what appends and tails cost beside an empty one.
 
-EVENTS=1000000 is another number (of 10,000,000; 100,000,000 take 69 GB). They lie over DAYS=100 days, one decision to
+EVENTS=1000000 is another number (of 10,000,000; 100,000,000 take 70 GB). They lie over DAYS=100 days, one decision to
 three outcomes, and come in as a restore brings them: by COPY, the indexes of their keys made afterwards. Then, in the
 same run on the same server: groups of 64 appended, pages of 2,000 read from the end, decisions found by their ids, and
 a day that has been kept long enough.
