@@ -1,16 +1,20 @@
 """The exact linear learner: Bayesian logistic regression with shared and per-product parts.
 
-The logit of a stage, for product p in context x, is the sum of three independent Gaussian beliefs:
+The logit of a stage, for product p in context x, is the sum of four independent Gaussian beliefs:
 
     what is true of every product · [1, affinity, seen, x]  +  of what p is like (family, class, tags)
-    +  what is p's own · [1, affinity, seen, x]
+    +  what is true of p's family · [1, affinity, seen, x]  +  what is p's own · [1, affinity, seen, x]
 
 with full covariances, updated by one Laplace step for each lesson (`beliefs`). Priors do the pooling:
 a rate is free to lie where the log puts it (`level`), while context moves a product away from its rate
 only as far as the log insists (`context`, `shared`). So a stage with a few hundred lessons stays close
 to its products' rates and one with a hundred thousand bends, without a learning rate to tune. Deviations are about
 those that products differ by (`level`, `later_level`): with twice as wide ones an unlucky fortnight ends a
-product. A new product starts from what all share and from what is like it.
+product. A new product starts from what all share, what is like it, and for whom its family is: taught every tap of
+300 days (4,000 customers of the plain bank, seed 21) but those of a cash ISA, its order of customers correlates with
+that of its true worth by .55, and by -.09 without families (a one-year fix: .77 and .31; round-ups: -.20 and -.28).
+Taught all, its greedy slates are worth 1.01 times as much (seeds 21 and 22); in the held-back worlds see
+`make bench ARGS=simulate`.
 
 With `waves` the context also enters as random Fourier features (bandits/waves.py; Rahimi and Recht 2007), by
 which a product's part bends like a Gaussian-process classifier: in a throw-away sketch (own parts only, six
@@ -36,7 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +53,7 @@ from bandits.earned import Earned
 from bandits.forgetting import Calendar
 from bandits.linear_policy import LinearPolicy
 from bandits.newcomers import Newcomers
-from bandits.priors import HEAD, Deviations, Settings
+from bandits.priors import HEAD, Deviations, Settings, family_of
 from bandits.pupil import Pupil
 from bandits.recipe import Recipe
 from bandits.stacked import Stacked
@@ -60,18 +64,20 @@ from recsys.rewards import Rewards
 from recsys.vocabulary import Floats, ProductId
 
 KIND = "linear"
+_Told: TypeAlias = tuple[Belief, Belief, Mapping[ProductId, Belief], Mapping[str, Belief]]  # shared, alike, own, kin
 
 
 class _Stage:
     """What is believed of one stage, whatever the product."""
 
-    __slots__ = ("alike", "prior", "shared", "taught")
+    __slots__ = ("alike", "families", "prior", "shared", "taught")
 
     def __init__(self, shared: Belief, *, alike: Belief, prior: Deviations) -> None:
         self.shared = shared  # over the columns of contexts
         self.alike = alike  # over the columns of products' features
         self.prior = prior
         self.taught: set[ProductId] = set()  # products with a lesson of this stage
+        self.families: set[str] = set()  # theirs
 
 
 class LinearLearner(Pupil):
@@ -86,6 +92,7 @@ class LinearLearner(Pupil):
         self._features = Columns([], knots=0)
         self._stages = [self._stage(row) for row in range(len(chain.stages))]
         self._own = Stacked(self._deviations())
+        self._kin = Stacked(self._deviations())  # by family
         self._calendar = Calendar(self.settings.forgetting)
         self._earned = Earned(len(chain.stages), prior=self.settings.prior)
         self._newcomers = Newcomers()
@@ -95,14 +102,19 @@ class LinearLearner(Pupil):
         if (kept := self._calendar.share(one)) < 1.0:
             self._forget(kept)
         stage, product = self._stages[one.stage], one.candidate.product_id
-        own = self._own.belief(one.stage, product)
+        own, family = self._own.belief(one.stage, product), family_of(one.candidate.names)
         if self.settings.forgetting.by_lesson:
             self._age(one.stage, self.settings.keep)
-            self._own.forget_one(self.settings.keep, stage=one.stage, product=product)
+            self._own.forget_one(self.settings.keep, stage=one.stage, name=product)
+            if family:
+                self._kin.forget_one(self.settings.keep, stage=one.stage, name=family)
         x = self._contexts.rows(one.context.names, np.array([one.context.values]), [one.candidate])[0]
         parts = [(stage.shared, x), (own, x)]
         if one.candidate.names:
             parts.insert(1, (stage.alike, self._features.vector(one.candidate.names, one.candidate.values)))
+        if family:
+            parts.append((self._kin.belief(one.stage, family), x))
+            stage.families.add(family)
         learn(parts, start=self.settings.start, label=one.label, weight=one.weight)
         stage.taught.add(product)
         self._earned.learn(one)
@@ -113,6 +125,7 @@ class LinearLearner(Pupil):
         for row in range(len(self._stages)):
             self._age(row, kept)
         self._own.forget(kept, taught=[stage.taught for stage in self._stages])
+        self._kin.forget(kept, taught=[stage.families for stage in self._stages])
 
     def _age(self, row: int, kept: float) -> None:
         """Age what is believed of a stage whatever the product."""
@@ -125,7 +138,8 @@ class LinearLearner(Pupil):
         if more := self._contexts.columns.take_in(context):
             for stage in self._stages:
                 stage.shared.grow(np.full(more, stage.prior.shared))
-            self._own.make_room(more, deviations=np.array([stage.prior.own for stage in self._stages]))
+            for stacked in (self._own, self._kin):
+                stacked.make_room(more, deviations=np.array([stage.prior.own for stage in self._stages]))
         if more := self._features.take_in(features):
             for stage in self._stages:
                 stage.alike.grow(np.full(more, stage.prior.shared))
@@ -157,11 +171,10 @@ class LinearLearner(Pupil):
     def _cut(self, name: str, *, frozen: bool) -> LinearPolicy:
         contexts, features, stages = self._contexts, self._features, self._stages
         shared, alike = [stage.shared for stage in stages], [stage.alike for stage in stages]
-        own = self._own.rows, self._own.means, self._own.covariances
+        own, kin = self._own, self._kin
         if frozen:
-            contexts, features = contexts.copy(), features.copy()
+            contexts, features, own, kin = contexts.copy(), features.copy(), own.copy(), kin.copy()
             shared, alike = [_copied(belief) for belief in shared], [_copied(belief) for belief in alike]
-            own = dict(own[0]), own[1].copy(), own[2].copy()
         return LinearPolicy(
             name,
             start=self.settings.start,
@@ -170,6 +183,7 @@ class LinearLearner(Pupil):
             shared=shared,
             alike=alike,
             own=own,
+            kin=kin,
             chain=self.chain,
             exploration=self.recipe.exploration,
             lessons=self._taught,
@@ -188,6 +202,7 @@ class LinearLearner(Pupil):
             "contexts": self._contexts.columns.names,
             "features": self._features.names,
             "products": [sorted(stage.taught) for stage in self._stages],
+            "families": [sorted(stage.families) for stage in self._stages],
             "earned": self._earned.plain,
             "met": self._newcomers.plain,
             **self._calendar.plain,
@@ -195,7 +210,8 @@ class LinearLearner(Pupil):
         arrays: list[NDArray[Any]] = []
         for row, stage in enumerate(self._stages):
             own = [self._own.belief(row, product) for product in sorted(stage.taught)]
-            for belief in (stage.shared, stage.alike, *own):
+            kin = [self._kin.belief(row, family) for family in sorted(stage.families)]
+            for belief in (stage.shared, stage.alike, *own, *kin):
                 arrays += [belief.mean.astype("<f8"), belief.covariance.astype("<f8")]
         return pack(header, arrays)
 
@@ -209,21 +225,25 @@ class LinearLearner(Pupil):
         learner._earned = Earned.of(header, prior=learner.settings.prior)
         learner._newcomers = Newcomers(header.get("met"))
         beliefs = (Belief.of(mean, covariance) for mean, covariance in zip(arrays[::2], arrays[1::2], strict=True))
-        told = [
-            (next(beliefs), next(beliefs), {product: next(beliefs) for product in products})
-            for products in header["products"]
+        told: list[_Told] = [
+            (
+                next(beliefs),
+                next(beliefs),
+                {name: next(beliefs) for name in products},
+                {name: next(beliefs) for name in families},
+            )
+            for products, families in zip(header["products"], _families(header), strict=True)
         ]
         names = _with_room(header["contexts"], told, stages=learner._stages)
         learner._contexts = Design(learner.settings, names=names)
         learner._features = Columns(header["features"], knots=0)
-        learner._own = Stacked(learner._deviations())
-        for product in sorted({product for _, _, own in told for product in own}):
-            learner._own.belief(0, product)
-        for row, (stage, (shared, alike, own)) in enumerate(zip(learner._stages, told, strict=True)):
-            stage.shared, stage.alike, stage.taught = shared, alike, set(own)
-            for product, belief in own.items():
-                mine = learner._own.belief(row, product)
-                mine.mean[...], mine.covariance[...] = belief.mean, belief.covariance
+        learner._own, learner._kin = Stacked(learner._deviations()), Stacked(learner._deviations())
+        for row, (stage, (shared, alike, own, kin)) in enumerate(zip(learner._stages, told, strict=True)):
+            stage.shared, stage.alike, stage.taught, stage.families = shared, alike, set(own), set(kin)
+            for stacked, each in ((learner._own, own), (learner._kin, kin)):
+                for name, belief in each.items():
+                    mine = stacked.belief(row, name)
+                    mine.mean[...], mine.covariance[...] = belief.mean, belief.covariance
         return learner
 
 
@@ -232,18 +252,22 @@ def new(recipe: Recipe, rewards: Rewards) -> LinearLearner:
     return LinearLearner(recipe, chain=Chain.of(rewards, recipe.reward))
 
 
-def _with_room(
-    names: list[str], told: Sequence[tuple[Belief, Belief, Mapping[ProductId, Belief]]], *, stages: Sequence[_Stage]
-) -> list[str]:
+def _with_room(names: list[str], told: Sequence[_Told], *, stages: Sequence[_Stage]) -> list[str]:
     """Give a state from before the last column of `HEAD` what a new learner would believe of it."""
     place = len(HEAD) - 1
     if names[place : place + 1] == [HEAD[place]]:
         return names
-    for stage, (shared, _, own) in zip(stages, told, strict=True):
+    for stage, (shared, _, own, _) in zip(stages, told, strict=True):  # nor had it families then
         shared.make_room(place, deviation=stage.prior.near)
         for belief in own.values():
             belief.make_room(place, deviation=stage.prior.own)
     return [*HEAD, *names[place:]]
+
+
+def _families(header: Mapping[str, Any]) -> list[list[str]]:
+    """Families taught, by stage; none in states from before there were any."""
+    found: list[list[str]] = header.get("families", [[] for _ in header["products"]])
+    return found
 
 
 def _copied(belief: Belief) -> Belief:
@@ -254,7 +278,7 @@ def _opened(recipe: Recipe, state: bytes) -> tuple[Mapping[str, Any], list[NDArr
     header, arrays = unpack(state)
     if header.get("kind") != KIND:
         raise Corrupt(f"the state holds a {header.get('kind')} learner, not {KIND}")
-    if len(arrays) != 2 * sum(2 + len(products) for products in header["products"]):
+    if len(arrays) != 2 * sum(2 + len(some) for some in header["products"]) + 2 * sum(map(len, _families(header))):
         raise Corrupt(f"a {KIND} learner's state does not hold what it names")
     if asdict(Settings()) | header["settings"] != asdict(Settings.of(recipe.options)):  # older states name fewer
         raise InvalidConfiguration(f"recipe {recipe.name}: the state was learned with other options")

@@ -18,7 +18,8 @@ from bandits.chained import ChainedPolicy
 from bandits.columns import Columns
 from bandits.designs import Design
 from bandits.exploration import Exploration
-from bandits.priors import HEAD
+from bandits.priors import HEAD, family_of
+from bandits.stacked import Stacked
 from recsys.shelves import Candidates, Memo, Rows, Shelf
 from recsys.vocabulary import Bools, Candidate, Context, Floats, ProductId
 
@@ -37,7 +38,8 @@ class LinearPolicy(ChainedPolicy):
         features: Columns,
         shared: Sequence[Belief],
         alike: Sequence[Belief],
-        own: tuple[Mapping[ProductId, int], Floats, Floats],
+        own: Stacked,
+        kin: Stacked,
         chain: Chain,
         exploration: Exploration,
         lessons: int,
@@ -49,13 +51,13 @@ class LinearPolicy(ChainedPolicy):
         self._start = start
         self._contexts = contexts
         self._features = features
-        self._row, self._own, self._unsure = own  # (stages, rows, columns) and (stages, rows, columns, columns)
+        self._own, self._kin = own, kin
         self._shared = np.array([belief.mean for belief in shared])  # (stages, columns)
         self._alike = np.array([belief.mean for belief in alike])  # (stages, features)
         self._shared_unsure, self._alike_unsure = shared, alike
         self._frozen = frozen
-        self._weights = self._own + self._shared[:, None] if frozen else None  # (stages, rows, columns)
-        self._packed: _Packed | None = None
+        self._weights = Memo(self._weighed)  # both by pairs of a product and its family
+        self._packed = Memo(self._packing)
         self._standing = Memo(self._stood)
         self._likeness: dict[tuple[tuple[str, ...], tuple[float, ...]], Floats] = {}
 
@@ -67,7 +69,7 @@ class LinearPolicy(ChainedPolicy):
         """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
         candidates = Candidates.of(candidates)
         x, at = self._contexts.rows(names, values, candidates), self._standing_of(candidates)
-        chances = _logistic(self._logits(x, at.rows) + at.likeness[0])
+        chances = _logistic(self._logits(x, at, shelf=candidates.shelf) + at.likeness[0])
         chances[:, at.null] = 0.0
         return chances
 
@@ -80,12 +82,9 @@ class LinearPolicy(ChainedPolicy):
         candidates, values = Candidates.of(candidates), np.array([context.values])
         if not candidates or not self._frozen:
             return self.probabilities(context, candidates), self.pair_spreads(context.names, values, candidates)
-        if self._packed is None:
-            covariances = self._unsure + np.array([each.covariance for each in self._shared_unsure])[:, None]
-            self._packed = _Packed(covariances)
         x, at = self._contexts.rows(context.names, values, candidates), self._standing_of(candidates)
-        variances = self._packed.variances(x, rows=_sliced(at.rows)) + at.likeness[1]
-        chances = _logistic(self._logits(x, at.rows) + at.likeness[0])
+        variances = self._packed(candidates.shelf).variances(x, rows=_sliced(at.pairs)) + at.likeness[1]
+        chances = _logistic(self._logits(x, at, shelf=candidates.shelf) + at.likeness[0])
         chances[:, at.null] = variances[:, at.null] = 0.0
         return chances, np.sqrt(np.maximum(variances, 0.0))
 
@@ -93,10 +92,11 @@ class LinearPolicy(ChainedPolicy):
         """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
         candidates = Candidates.of(candidates)
         x, at = self._contexts.rows(names, values, candidates), self._standing_of(candidates)
-        variances = np.empty((len(self._shared), len(candidates)))
-        for row in np.unique(at.rows).tolist():
-            mine = at.rows == row
-            variances[:, mine] = _quadratic(self._unsure[:, row], x[mine])
+        variances = np.zeros((len(self._shared), len(candidates)))
+        for beliefs, rows in ((self._own, at.rows), (self._kin, at.kin)):
+            for row in np.unique(rows[rows >= 0]).tolist():
+                mine = rows == row
+                variances[:, mine] += _quadratic(beliefs.covariances[:, row], x[mine])
         for stage, belief in enumerate(self._shared_unsure):
             variances[stage] += _quadratic(belief.covariance[None], x)[0]
         variances += at.likeness[1]
@@ -105,25 +105,56 @@ class LinearPolicy(ChainedPolicy):
 
     def norm(self) -> float:
         """The largest Euclidean norm among the weights of a product, or of what products are like, at a stage."""
-        own = np.linalg.norm(self._own + self._shared[:, None], axis=2)
-        return float(max(own.max(initial=0.0), np.linalg.norm(self._alike, axis=1).max(initial=0.0)))
+        own = np.linalg.norm(self._own.means + self._shared[:, None], axis=2).max(initial=0.0)
+        kin = np.linalg.norm(self._kin.means, axis=2).max(initial=0.0)
+        return float(max(own, kin, np.linalg.norm(self._alike, axis=1).max(initial=0.0)))
 
-    def _logits(self, x: Floats, rows: Rows) -> Floats:
+    def _logits(self, x: Floats, at: _Standing, *, shelf: Shelf) -> Floats:
         """(stages, n) from (n, columns), without what products are like."""
-        at = _sliced(rows)
-        weights = self._own[:, at] + self._shared[:, None] if self._weights is None else self._weights[:, at]
+        if self._frozen:
+            weights = self._weights(shelf)[:, _sliced(at.pairs)]
+        else:
+            weights = self._own.means[:, _sliced(at.rows)] + self._shared[:, None]
+            if self._kin.rows:
+                weights = weights + self._kin.means[:, np.maximum(at.kin, 0)]
         return np.asarray(self._start + np.einsum("snd,nd->sn", weights, x))
+
+    def _weighed(self, shelf: Shelf) -> Floats:
+        """(stages, pairs, columns) all weights of products and families but of what products are like."""
+        rows, kin = self._pairs(shelf)
+        return np.asarray(self._own.means[:, rows] + self._kin.means[:, np.maximum(kin, 0)] + self._shared[:, None])
+
+    def _packing(self, shelf: Shelf) -> _Packed:
+        """Their covariances."""
+        rows, kin = self._pairs(shelf)
+        covariances = (
+            self._own.covariances[:, rows] + np.array([each.covariance for each in self._shared_unsure])[:, None]
+        )
+        related = kin >= 0
+        covariances[:, related] += self._kin.covariances[:, kin[related]]
+        return _Packed(covariances)
+
+    def _pairs(self, shelf: Shelf) -> tuple[Rows, Rows]:
+        """(pairs,) rows of the products and of the families of a shelf, each pair once."""
+        at = self._standing(shelf)
+        first = np.unique(at.pairs, return_index=True)[1]
+        return at.rows[first], at.kin[first]
 
     def _standing_of(self, candidates: Candidates) -> _Standing:
         """How this policy knows the candidates, in their order."""
         at, rows = self._standing(candidates.shelf), candidates.rows
-        return _Standing(at.rows[rows], at.likeness[..., rows], at.null[rows])
+        return _Standing(at.rows[rows], at.kin[rows], at.pairs[rows], at.likeness[..., rows], at.null[rows])
 
     def _stood(self, shelf: Shelf) -> _Standing:
         """Where the products of a shelf stand here, and what their own features add."""
         likeness = np.array([self._like(candidate) for candidate in shelf.candidates])
+        families = [family_of(candidate.names) for candidate in shelf.candidates]
+        rows = np.array([self._own.rows.get(product, 0) for product in shelf.ids], dtype=np.intp)
+        kin = np.array([self._kin.rows.get(name, 0) if name else -1 for name in families], dtype=np.intp)
         return _Standing(
-            rows=np.array([self._row.get(product, 0) for product in shelf.ids], dtype=np.intp),
+            rows=rows,
+            kin=kin,
+            pairs=_numbered(rows, kin),
             likeness=likeness.reshape(-1, 2, len(self._shared)).transpose(1, 2, 0),
             null=null_among(shelf.ids),
         )
@@ -147,6 +178,8 @@ class _Standing:
     """Products as one policy knows them."""
 
     rows: Rows  # (n,) of beliefs about a product's own
+    kin: Rows  # (n,) of beliefs about its family, -1 where it has none
+    pairs: Rows  # (n,) which pair of the two it is, in the order of its shelf
     likeness: Floats  # (2, stages, n) what its features add to logits, and to their variances
     null: Bools  # (n,)
 
@@ -170,6 +203,17 @@ class _Packed:
         crossed = self._heads[:, rows] @ np.concatenate([np.zeros(len(HEAD)), 2.0 * tail])  # (stages, n, heads)
         crossed += np.einsum("snij,nj->sni", self._heads[:, rows, :, : len(HEAD)], heads)
         return np.asarray(found + np.einsum("sni,ni->sn", crossed, heads))
+
+
+def _numbered(rows: Rows, kin: Rows) -> Rows:
+    """(n,) a number for each pair, in the order in which pairs first come.
+
+    >>> _numbered(np.array([3, 0, 0, 3]), np.array([1, 1, 1, 1]))
+    array([0, 1, 1, 0])
+    """
+    numbers: dict[tuple[int, int], int] = {}
+    pairs = zip(rows.tolist(), kin.tolist(), strict=True)
+    return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], dtype=np.intp)
 
 
 def _sliced(rows: Rows) -> Rows | slice:

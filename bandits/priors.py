@@ -14,13 +14,25 @@ from recsys.vocabulary import Floats
 HEAD = ("level", "affinity", "seen_lately")
 """The first columns of every belief: what is not of the context."""
 
+FAMILY = "family_"
+"""How the feature of a product begins that names its family, whose products pool what context does to them."""
+
 
 _POOLED = 0.01  # what context does to one product's chance of coming anyway: next to nothing that it does not do to all
 
 
+def family_of(features: tuple[str, ...]) -> str:
+    """The feature that names a product's family; "" where none does.
+
+    >>> family_of(("class_service", "family_savings"))
+    'family_savings'
+    """
+    return next((name for name in features if name.startswith(FAMILY)), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Deviations:
-    """Prior standard deviations of the weights of a stage."""
+    """Prior standard deviations of the weights of a stage; a family's are those of one of its products."""
 
     rate: float  # of the level that all products share
     level: float  # of a product's own level
@@ -44,7 +56,7 @@ class Settings:
     prior: float = 0.02  # probability of every stage before anything is learned
     rate: float = 3.0  # of the level that all products share, which may lie wherever the log puts it
     level: float = 1.0  # of a product's own level beside that
-    context: float = 0.15  # of what context does to one product
+    context: float = 0.15  # of what context does to one product, and to a family of them
     shared: float = 0.3  # of what context does to all, and of what a product is like
     later: float = 0.03  # of both in stages that follow another, of which few lessons come
     later_level: float = 0.7  # of a product's own level in those

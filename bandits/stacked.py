@@ -1,4 +1,4 @@
-"""What is believed of every product at every stage, end to end in two arrays, so that many are asked at once."""
+"""What is believed of every product, or family, at every stage, end to end in two arrays: many are asked at once."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from bandits.beliefs import Belief
-from recsys.vocabulary import Floats, ProductId
+from recsys.vocabulary import Floats
 
 
 class Stacked:
-    """Beliefs of (stages, rows): row 0 is a product never taught, which keeps the prior. Its learner owns it."""
+    """Beliefs of (stages, rows): row 0 is whatever was never taught, which keeps the prior. Its learner owns it."""
 
     __slots__ = ("_covariances", "_deviations", "_means", "_rows")
 
     def __init__(self, deviations: Floats) -> None:
         n_stages, d = deviations.shape
         self._deviations = deviations  # (stages, d) of the prior
-        self._rows: dict[ProductId, int] = {}
+        self._rows: dict[str, int] = {}
         self._means = np.zeros((n_stages, 1, d))  # with room for rows to come
         self._covariances = np.array([[np.diag(row**2)] for row in deviations]).reshape(n_stages, 1, d, d)
 
@@ -26,8 +26,8 @@ class Stacked:
         return len(self._rows) + 1
 
     @property
-    def rows(self) -> Mapping[ProductId, int]:
-        """Where each product stands."""
+    def rows(self) -> Mapping[str, int]:
+        """Where each product, or family, stands."""
         return self._rows
 
     @property
@@ -40,20 +40,26 @@ class Stacked:
         """(stages, rows, d, d), a view."""
         return self._covariances[:, : len(self)]
 
-    def belief(self, stage: int, product: ProductId) -> Belief:
-        """A view of one product's belief about a stage; makes room for a product not met before."""
-        row = self._rows.get(product)
+    def copy(self) -> Stacked:
+        """The same beliefs, to go apart from here on."""
+        other = Stacked(self._deviations)
+        other._rows, other._means, other._covariances = dict(self._rows), self.means.copy(), self.covariances.copy()
+        return other
+
+    def belief(self, stage: int, name: str) -> Belief:
+        """A view of one's belief about a stage; makes room for one not met before."""
+        row = self._rows.get(name)
         if row is None:
-            row = self._take_in(product)
+            row = self._take_in(name)
         return Belief.view(self._means[stage, row], self._covariances[stage, row])
 
-    def _take_in(self, product: ProductId) -> int:
+    def _take_in(self, name: str) -> int:
         row = len(self)
         if row == self._means.shape[1]:
             self._means = np.concatenate([self._means, np.zeros_like(self._means)], axis=1)
             priors = np.broadcast_to(self._covariances[:, :1], self._covariances.shape)
             self._covariances = np.concatenate([self._covariances, priors], axis=1)
-        self._rows[product] = row
+        self._rows[name] = row
         return row
 
     def make_room(self, places: int, *, deviations: Floats) -> None:
@@ -68,12 +74,12 @@ class Stacked:
             wider[..., d + place, d + place] = more[:, place, None] ** 2
         self._covariances = wider
 
-    def forget(self, kept: float, *, taught: Sequence[Collection[ProductId]]) -> None:
+    def forget(self, kept: float, *, taught: Sequence[Collection[str]]) -> None:
         """Age what was `taught` of each stage; what was not is the prior, and stays it to the last bit."""
-        for stage, products in enumerate(taught):
-            for product in sorted(products):
-                self.forget_one(kept, stage=stage, product=product)
+        for stage, names in enumerate(taught):
+            for name in sorted(names):
+                self.forget_one(kept, stage=stage, name=name)
 
-    def forget_one(self, kept: float, *, stage: int, product: ProductId) -> None:
-        """Age what is believed of one product at one stage."""
-        self.belief(stage, product).forget(kept, deviations=self._deviations[stage])
+    def forget_one(self, kept: float, *, stage: int, name: str) -> None:
+        """Age what is believed of one at one stage."""
+        self.belief(stage, name).forget(kept, deviations=self._deviations[stage])

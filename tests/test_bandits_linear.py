@@ -232,3 +232,64 @@ def test_a_snapshot_is_as_unsure_as_its_learner() -> None:
     assert isinstance(live, linear.LinearPolicy)
     np.testing.assert_allclose(frozen.spreads(moment(3), products()), live.spreads(moment(3), products()), rtol=1e-9)
     np.testing.assert_allclose(frozen.judged(moment(3), products())[0], frozen.probabilities(moment(3), products()))
+
+
+def _of_family(product: str, family: str) -> Candidate:
+    return Candidate(product, "", (f"family_{family}",), (1.0,))
+
+
+def _taught_by_family(**options: float) -> linear.LinearLearner:
+    """Two savings products that go down at payday, and a loan that goes down otherwise."""
+    rng, learner = np.random.default_rng(5), _learner(**options)
+    for _ in range(6000):
+        payday = float(rng.random() < 0.5)
+        product, family = [("pot", "savings"), ("isa", "savings"), ("loan", "credit")][int(rng.integers(3))]
+        rate = 0.3 if (payday == 1.0) == (family == "savings") else 0.05
+        context = Context(("payday",), (payday,))
+        happened = float(rng.random() < rate)
+        learner.teach(context, _of_family(product, family), stage="tapped", label=happened)
+    return learner
+
+
+def test_a_new_product_starts_from_whom_its_family_is_for() -> None:
+    learner = _taught_by_family()
+    for family, more in (("savings", True), ("credit", False)):
+        payday, otherwise = (
+            _rate(learner, Context(("payday",), (value,)), _of_family("new", family)) for value in (1.0, 0.0)
+        )
+        assert (payday > 1.5 * otherwise) is more
+        assert (otherwise > 1.5 * payday) is not more
+
+
+@pytest.mark.parametrize("bonus", [False, True])
+def test_families_survive_a_state_and_serve_alike_from_snapshot_and_learner(*, bonus: bool) -> None:
+    learner = _taught_by_family(keep=0.999)
+    again = linear.LinearLearner.from_state(learner.recipe, learner.state())
+    assert again.state() == learner.state()
+    shown = [
+        _of_family("pot", "savings"),
+        _of_family("new", "savings"),
+        _of_family("new", "credit"),
+        _of_family("pot", "unheard of"),
+        Candidate("alone"),
+    ]
+    context = Context(("payday",), (1.0,))
+    asked = [learner.snapshot(1), learner.live(), again.snapshot(1)]
+    for policy in asked[1:]:
+        if bonus:
+            np.testing.assert_allclose(policy.spreads(context, shown), asked[0].spreads(context, shown), rtol=1e-9)
+        np.testing.assert_allclose(
+            policy.probabilities(context, shown), asked[0].probabilities(context, shown), rtol=1e-12
+        )
+    spreads = asked[0].spreads(context, shown)[0]
+    assert spreads[0] < spreads[1] < spreads[3]  # known, of a known family, of none that is known
+
+
+def test_a_state_from_before_families_is_read() -> None:
+    learner = _learner()
+    for label in (1.0, 0.0, 0.0):
+        learner.teach(Context(("payday",), (1.0,)), Candidate("pot"), stage="tapped", label=label)
+    header, arrays = unpack(learner.state())
+    del header["families"]
+    older = linear.LinearLearner.from_state(learner.recipe, pack(header, arrays))
+    assert older.state() == learner.state()
