@@ -42,7 +42,7 @@ def main() -> None:
     """Print the ratios, lessons a second, and the memory."""
     rng = np.random.default_rng(0)
     contexts = [Context(NAMES, tuple(rng.normal(size=FEATURES).tolist())) for _ in range(100)]
-    families = tuple(f"family-{i}" for i in range(4))
+    families = tuple(f"family_{i}" for i in range(4))
     candidates = [
         Candidate(
             f"product-{i}", f"creative-{i}", families, tuple(np.eye(4)[i % 4].tolist()), 0.1 * (i % 7), float(i % 3)
