@@ -102,7 +102,7 @@ class LinearLearner(Pupil):
         if (kept := self._calendar.share(one)) < 1.0:
             self._forget(kept)
         stage, product = self._stages[one.stage], one.candidate.product_id
-        own, family = self._own.belief(one.stage, product), family_of(one.candidate.names)
+        own, family = self._own.belief(one.stage, product), family_of(one.candidate)
         if self.settings.forgetting.by_lesson:
             self._age(one.stage, self.settings.keep)
             self._own.forget_one(self.settings.keep, stage=one.stage, name=product)

@@ -148,7 +148,7 @@ class LinearPolicy(ChainedPolicy):
     def _stood(self, shelf: Shelf) -> _Standing:
         """Where the products of a shelf stand here, and what their own features add."""
         likeness = np.array([self._like(candidate) for candidate in shelf.candidates])
-        families = [family_of(candidate.names) for candidate in shelf.candidates]
+        families = [family_of(candidate) for candidate in shelf.candidates]
         rows = np.array([self._own.rows.get(product, 0) for product in shelf.ids], dtype=np.intp)
         kin = np.array([self._kin.rows.get(name, 0) if name else -1 for name in families], dtype=np.intp)
         return _Standing(

@@ -9,7 +9,7 @@ import numpy as np
 from bandits.forgetting import Forgetting
 from bandits.recipe import Options, settings_of
 from recsys.errors import InvalidConfiguration
-from recsys.vocabulary import Floats
+from recsys.vocabulary import Candidate, Floats
 
 HEAD = ("level", "affinity", "seen_lately")
 """The first columns of every belief: what is not of the context."""
@@ -21,13 +21,14 @@ FAMILY = "family_"
 _POOLED = 0.01  # what context does to one product's chance of coming anyway: next to nothing that it does not do to all
 
 
-def family_of(features: tuple[str, ...]) -> str:
+def family_of(candidate: Candidate) -> str:
     """The feature that names a product's family; "" where none does.
 
-    >>> family_of(("class_service", "family_savings"))
+    >>> family_of(Candidate("pot", "", ("class_service", "family_credit", "family_savings"), (1.0, 0.0, 1.0)))
     'family_savings'
     """
-    return next((name for name in features if name.startswith(FAMILY)), "")
+    features = zip(candidate.names, candidate.values, strict=True)
+    return next((name for name, value in features if value and name.startswith(FAMILY)), "")
 
 
 @dataclass(frozen=True, slots=True)
