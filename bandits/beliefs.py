@@ -88,15 +88,18 @@ def learn(parts: Parts, *, start: float, label: float, weight: float = 1.0) -> N
     """
     if weight == 0.0:
         return
-    gains = [np.einsum("ij,j->i", belief.covariance, x) for belief, x in parts]
-    before = start + math.fsum(float(belief.mean @ x) for belief, x in parts)
-    spread = math.fsum(float(gain @ x) for gain, (_, x) in zip(gains, parts, strict=True))
+    gains = [belief.covariance.dot(x) for belief, x in parts]
+    before, spread = start, 0.0
+    for gain, (belief, x) in zip(gains, parts, strict=True):
+        before += float(belief.mean.dot(x))
+        spread += float(gain.dot(x))
     chance = sigmoid(mode(before, spread=weight * spread, label=label))
     curvature = weight * chance * (1.0 - chance)
-    learned = curvature / (1.0 + curvature * spread)
+    learned = math.sqrt(curvature / (1.0 + curvature * spread))
     for gain, (belief, _) in zip(gains, parts, strict=True):
         belief.mean += (weight * (label - chance)) * gain
-        belief.covariance -= learned * (gain[:, None] * gain)
+        told = learned * gain
+        belief.covariance -= told[:, None] * told  # symmetric to the last bit
 
 
 def mode(before: float, *, spread: float, label: float) -> float:
