@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import sqlite3
@@ -27,7 +28,7 @@ from recsys.keys import Keys, Scope
 from recsys.layers import Layers
 from recsys.readmarks import ReadMark
 from recsys.vocabulary import Decision, Outcome
-from serving.bootstrap import compose, random_id, recommender_of
+from serving.bootstrap import compose, recommender_of
 from serving.commands.learn import learner_of
 from serving.doors import InProcess
 from serving.learner_loop import LEASE
@@ -253,9 +254,11 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     midnight = START.replace(hour=0)
     slots = {name: min(3, surface.max_slots) for name, surface in home.offers.current.catalogue.surfaces.items()}
     bank = Bank.create(customers=200, seed=5, start=midnight, catalogue=tuple(TRUTHS))
-    door = InProcess(
-        home, recommender=recommender_of(home, layers=lambda: Layers(holdout_share=0.0), new_id=random_id), slots=slots
+    dice = random.Random(5)  # the ids decide what is drawn
+    recommender = recommender_of(
+        home, layers=lambda: Layers(holdout_share=0.0), new_id=lambda: f"{dice.getrandbits(128):032x}"
     )
+    door = InProcess(home, recommender=recommender, slots=slots)
 
     async def live() -> None:
         async for _ in Traffic(bank, door, clock, slots).days(14):
