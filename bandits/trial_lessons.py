@@ -13,6 +13,7 @@ from recsys.bank.dice import Ints, uniforms
 from recsys.bank.outcomes import KINDS, Outcomes
 from recsys.bank.visits import Arrivals
 from recsys.delays import Delays
+from recsys.joining import family_of
 from recsys.rewards import SEEN, UNSHOWN, Rewards, Stage
 from recsys.vocabulary import Bools, Candidate, Context, Floats
 
@@ -61,7 +62,7 @@ class Book:
         self._organic: list[tuple[Ints, Ints, Floats]] = []
         self._carded: list[tuple[Ints, Ints, Floats]] = []
         self._delays = {stage.name: Delays(stage.horizon) for stage in self._stages if stage.horizon is not None}
-        self._coming: dict[str, list[tuple[float, float, str]]] = {name: [] for name in self._delays}
+        self._coming: dict[str, list[tuple[float, float, int]]] = {name: [] for name in self._delays}
 
     def take(self, shown: Shown, outcomes: Outcomes, *, organic: Outcomes) -> Floats:
         """Keep a day; (n, P) displays of it are told back."""
@@ -118,17 +119,18 @@ class Book:
         """What an outcome of each slot stands for; then note what came, and follow the rest."""
         delays, coming = self._delays[stage.name], self._coming[stage.name]
         start = self._trial.start
-        for each in [each for each in coming if each[0] <= now]:
-            delays.note(each[2], start + timedelta(seconds=each[1]), delay=timedelta(seconds=each[0] - each[1]))
+        names = [(str(each.product_id), family_of(each)) for each in self._candidates]
+        for came, decided, column in [each for each in coming if each[0] <= now]:
+            product, family = names[column]
+            made_at, delay = start + timedelta(seconds=decided), timedelta(seconds=came - decided)
+            delays.note(product, made_at, family=family, delay=delay)
         coming[:] = [each for each in coming if each[0] > now]
         age, at = min(stage.window, stage.taught_after), start + timedelta(seconds=now)
-        families = [candidate.names[0] for candidate in self._candidates]
-        stands = {name: 1.0 / delays.share(name, age, now=at) for name in set(families)}
-        found = np.array([stands[families[column]] for column in columns.tolist()]).reshape(columns.shape)
+        stands = np.array([1.0 / delays.share(product, age, family=family, now=at) for product, family in names])
         for visit, column, second in zip(visits.tolist(), columns.tolist(), when.tolist(), strict=True):
             if np.isfinite(second):
-                coming.append((second, float(day.shown.seconds[visit]), families[column]))
-        return found
+                coming.append((second, float(day.shown.seconds[visit]), column))
+        return np.asarray(stands[columns])
 
     def _unshown(self, learner: Learner, stage: Stage, day: _Open, *, names: tuple[str, ...]) -> None:
         """One candidate of each decision that was not shown; none where a card brought it meanwhile."""

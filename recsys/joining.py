@@ -108,14 +108,15 @@ class _Followed:
     """Slots that a stage with a horizon has been taught of: what still comes of them tells how late things come."""
 
     delays: Delays
-    open: dict[tuple[DecisionId, ProductId], tuple[datetime, str]] = field(default_factory=dict)
+    open: dict[tuple[DecisionId, ProductId], tuple[datetime, str]] = field(default_factory=dict)  # when, which family
 
     def taught(
         self, decision: Decision, candidate: Candidate, *, came_at: datetime | None, horizon: timedelta, now: datetime
     ) -> None:
         family = family_of(candidate)
         if came_at is not None:
-            self.delays.note(family, decision.made_at, delay=came_at - decision.made_at)
+            product, delay = candidate.product_id, came_at - decision.made_at
+            self.delays.note(product, decision.made_at, family=family, delay=delay)
         else:
             self.open[decision.decision_id, candidate.product_id] = (decision.made_at, family)
         while self.open:
@@ -128,7 +129,8 @@ class _Followed:
         if outcome.decision_id is not None:
             found = self.open.pop((outcome.decision_id, outcome.product_id), None)
             if found is not None:
-                self.delays.note(found[1], found[0], delay=outcome.happened_at - found[0])
+                made_at, family = found
+                self.delays.note(outcome.product_id, made_at, family=family, delay=outcome.happened_at - made_at)
 
 
 _PATIENCE = timedelta(days=3)  # for late delivery of what came just within a horizon
@@ -299,7 +301,8 @@ class Joiner:
         if stage.horizon is None:
             return 1.0
         followed, candidate = self._followed[stage.name], decision.candidates[row]
-        share = followed.delays.share(family_of(candidate), min(stage.window, stage.taught_after), now=now)
+        age, family = min(stage.window, stage.taught_after), family_of(candidate)
+        share = followed.delays.share(candidate.product_id, age, family=family, now=now)
         came_at = waiting.came_at(self._mark(waiting, candidate.product_id, stage.kind))
         followed.taught(decision, candidate, came_at=came_at, horizon=stage.horizon, now=now)
         return share
