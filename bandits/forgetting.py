@@ -47,6 +47,11 @@ class Forgetting:
             raise InvalidConfiguration(f'forgetting: keep_per is "day" or "lesson", not "{self.keep_per}"')
 
     @property
+    def by_day(self) -> bool:
+        """Whether every day ages all."""
+        return self.keep < 1.0 and self.keep_per == DAY
+
+    @property
     def by_lesson(self) -> bool:
         """Whether every lesson ages what it touches."""
         return self.keep < 1.0 and self.keep_per == LESSON
@@ -57,23 +62,29 @@ class Forgetting:
 
 
 class Calendar:
-    """The last business day that a learner heard of; part of its state."""
+    """The last business day that a learner heard of, where it minds; part of its state."""
 
-    __slots__ = ("_forgetting", "day")
+    __slots__ = ("_forgetting", "_minds", "day")
 
-    def __init__(self, forgetting: Forgetting, day: int | None = None) -> None:
+    def __init__(self, forgetting: Forgetting, *, drifts: bool = False) -> None:
+        """`drifts` says that days count though nothing be forgotten by them."""
         self._forgetting = forgetting
-        self.day = day
+        self._minds = drifts or forgetting.by_day
+        self.day: int | None = None
 
-    def share(self, one: Taught) -> float:
-        """What is kept of everything when this lesson comes: below 1 on the first lesson of a later day."""
-        if self._forgetting.keep_per != DAY or self._forgetting.keep == 1.0 or one.day is None:
-            return 1.0
+    def passed(self, one: Taught) -> int:
+        """Days since the last that was heard of: above 0 on the first lesson of a later day."""
+        if not self._minds or one.day is None:
+            return 0
         passed = 0 if self.day is None else max(0, one.day - self.day)
         self.day = one.day if self.day is None else max(self.day, one.day)
-        return self._forgetting.share(passed)
+        return passed
+
+    def share(self, one: Taught) -> float:
+        """What is kept of everything when this lesson comes."""
+        return self._forgetting.share(self.passed(one))
 
     @property
     def plain(self) -> Mapping[str, Any]:
-        """For a state's header; nothing where nothing is forgotten."""
+        """For a state's header; nothing where no day counts."""
         return {} if self.day is None else {"day": self.day}

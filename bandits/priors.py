@@ -64,6 +64,7 @@ class Settings:
     affinity: float = 0.5  # prior mean of what a unit of affinity adds to the first good stages
     knots: int = 0  # hats per context feature, which let a line bend
     waves: int = 0  # random Fourier features of the context; above 0, `context` and `shared` are of all of it together
+    drift: float = 0.07  # how far a product's own level moves in a day, in stages straight from "seen"
     keep: float = 1.0  # forgetting (bandits/forgetting.py)
     keep_per: str = "day"
 
@@ -78,6 +79,8 @@ class Settings:
         for name in ("rate", "level", "context", "shared", "later", "later_level"):
             if not 0.0 < getattr(self, name) <= 100.0:
                 raise InvalidConfiguration(f"linear: {name} must be in (0, 100]")
+        if not 0.0 <= self.drift <= 1.0:
+            raise InvalidConfiguration("linear: drift must be in [0, 1]")
         if not -10.0 <= self.affinity <= 10.0:
             raise InvalidConfiguration("linear: affinity must be in [-10, 10]")
         if not (self.knots == 0 or 2 <= self.knots <= 20):

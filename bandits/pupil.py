@@ -39,11 +39,19 @@ class Pupil(ABC):
         label: float,
         weight: float = 1.0,
         importance: float = 1.0,
+        day: int | None = None,
     ) -> None:
         """One lesson without its decision; raises `Misuse` for poison."""
         self._learn(
             checked_values(
-                context, candidate, stage=stage, label=label, weight=weight, importance=importance, chain=self.chain
+                context,
+                candidate,
+                stage=stage,
+                label=label,
+                weight=weight,
+                importance=importance,
+                chain=self.chain,
+                day=day,
             )
         )
 

@@ -125,11 +125,13 @@ class Learner(Protocol):
         label: float,
         weight: float = 1.0,
         importance: float = 1.0,
+        day: int | None = None,
     ) -> None:
         """One lesson without its decision: `stage` given the one before came out as `label` in [0, 1].
 
         `weight` says how many lessons it counts for, from 0 (it only counts as taught) to `teaching.HEAVIEST`, and
-        `importance` how much rarer than by an even draw the candidate was drawn (`teaching.importance_of`).
+        `importance` how much rarer than by an even draw the candidate was drawn (`teaching.importance_of`). `day` is
+        when it was known (`date.toordinal`): a learner that forgets by the day forgets nothing without it.
         """
 
     def snapshot(self, version: int) -> Policy:

@@ -83,3 +83,8 @@ class Stacked:
     def forget_one(self, kept: float, *, stage: int, name: str) -> None:
         """Age what is believed of one at one stage."""
         self.belief(stage, name).forget(kept, deviations=self._deviations[stage])
+
+    def drift(self, variances: Floats) -> None:
+        """Let every first weight have moved by as much: (stages,) more variance, but never more than the prior's."""
+        levels = self.covariances[:, :, 0, 0]
+        levels += np.clip(self._deviations[:, :1] ** 2 - levels, 0.0, variances[:, None])

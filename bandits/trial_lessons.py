@@ -59,6 +59,7 @@ class Book:
         self._candidates, self._trial, self._people = candidates, trial, people
         self._open: dict[int, _Open] = {}
         self._last = max(stage.taught_after for stage in self._stages) // timedelta(days=1) + 2
+        self._today = 0  # as an ordinal
         self._organic: list[tuple[Ints, Ints, Floats]] = []
         self._carded: list[tuple[Ints, Ints, Floats]] = []
         self._delays = {stage.name: Delays(stage.horizon) for stage in self._stages if stage.horizon is not None}
@@ -88,6 +89,7 @@ class Book:
     def teach(self, learner: Learner, today: int, *, names: tuple[str, ...]) -> None:
         """Every lesson that is known by the end of day `today`."""
         now = (today + 1) * _DAY
+        self._today = self._trial.start.toordinal() + today
         for stage in self._stages:
             ripe = today - int(np.ceil(stage.taught_after / timedelta(days=1)))
             if (day := self._open.get(ripe)) is not None:
@@ -196,4 +198,5 @@ class Book:
                 stage=stage.name,
                 label=label,
                 weight=1.0 if label > 0.0 else 1.0 / keep,
+                day=self._today,
             )
