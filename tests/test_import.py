@@ -166,6 +166,20 @@ def test_the_hour_of_a_clock_change_is_refused_until_the_map_says_which(
     made.database.close()
 
 
+def test_a_map_says_what_stands_where_a_value_is_missing(home: Path, tmp_path: Path, recsys: Recsys) -> None:
+    balance = 'balance_pence = { from = "balance", unit = "pounds" }'
+    assert balance in MAP
+    path = written(tmp_path / "bank", text=MAP.replace(balance, balance.replace(" }", ", missing = 700 }")))
+    recsys("import", "--map", path)
+    made = installed(home)
+    known = [made.customers.profile(CustomerId(each)) for each in ("ann", "cyd")]
+    assert [None if each is None else each.value("balance_pence") for each in known] == [150, 700]  # pence, as ours are
+    made.database.close()
+    path.write_text(MAP.replace(balance, balance.replace(" }", ', missing = "none" }')))
+    assert "balance_pence" in (told := recsys("import", "--map", path)).err
+    assert told.code != 0
+
+
 BAD_MAPS: dict[str, tuple[str, str, str]] = {
     "a table of no sort": ("[activity", "[activities", "there is no table activities; did you mean activity?"),
     "a column of no sort": ("subject =", "subjects =", "activity has no column subjects; did you mean subject?"),

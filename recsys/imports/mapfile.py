@@ -12,6 +12,7 @@
     in_app = { from = "marketing", true = ["Y"], false = ["N"] }
     status = { from = "state", words = { A = "active", D = "dormant" } }
     held = { from = "products", split = ";" }
+    employment = { from = "job", missing = "unemployed" }           # stands for what is missing, in our words and units
     [activity.columns]
     activity_id = { join = ["basket_id", "product_id"], by = "/" }  # or { row = "tx" }: its place in the source
 
@@ -64,7 +65,7 @@ class Reading:
     column: str
     form: str  # one of _FORMS
     theirs: tuple[str, ...] = ()
-    value: Any = None  # of "always", and the beginning of ids of "row"
+    value: Any = None  # of "always", what stands where "from" is missing, and the beginning of ids of "row"
     by: str = "-"
     unit: str = ""
     zone: str = ""
@@ -179,10 +180,7 @@ def _reading(name: str, said: Any, *, inner: tomls.Table, zone: str) -> Reading:
     zone = _zone(told, default=zone)
     match forms[0]:
         case "always":
-            value = told.row.pop("always")
-            if isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
-                raise told.fail("always must be one value, or a list of texts")
-            made = Reading(name, "always", value=_in_zone(value, zone=zone, told=told))
+            made = Reading(name, "always", value=_value("always", zone=zone, told=told))
         case "join":
             theirs = told.texts("join")
             made = Reading(name, "join", theirs, by=told.text("by") if "by" in told.row else "-")
@@ -199,17 +197,22 @@ def _reading(name: str, said: Any, *, inner: tomls.Table, zone: str) -> Reading:
             true, false = told.texts("true", ()), told.texts("false", ())
             if set(true) & set(false):
                 raise told.fail("true and false share a word")
+            missing = _value("missing", zone=zone, told=told) if "missing" in told.row else None
             made = Reading(
-                name, "from", theirs, unit=unit, zone=zone, twice=twice, words=words, true=true, false=false, **texts
-            )
+                name, "from", theirs, missing, unit=unit, zone=zone, twice=twice, words=words, true=true, false=false,
+                **texts,
+            )  # fmt: skip
     told.done()
     return made
 
 
-def _in_zone(value: Any, *, zone: str, told: tomls.Table) -> Any:
+def _value(key: str, *, zone: str, told: tomls.Table) -> Any:
+    value = told.row.pop(key)
+    if isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
+        raise told.fail(f"{key} must be one value, or a list of texts", key=key)
     if isinstance(value, datetime) and value.tzinfo is None:
         if not zone:
-            raise told.fail("always is a time without a zone; write it as 2026-03-02T09:00:00Z, or give zone")
+            raise told.fail(f"{key} is a time without a zone; write it as 2026-03-02T09:00:00Z, or give zone")
         return value.replace(tzinfo=ZoneInfo(zone))
     return value
 

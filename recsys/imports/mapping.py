@@ -96,7 +96,11 @@ def _read(
     series = frame[reading.theirs[0]].alias(column.name)
     if reading.words:
         series = _translated(series, reading, said=said, where=where)
-    return _typed(series, reading, column=column, said=said, where=where).alias(column.name)
+    typed = _typed(series, reading, column=column, said=said, where=where).alias(column.name)
+    if reading.value is None or not typed.null_count():
+        return typed
+    standing = pl.select(_always(reading, column=column, where=where)).to_series()
+    return standing.new_from_index(0, typed.len()).zip_with(typed.is_null(), typed)
 
 
 def _typed(series: pl.Series, reading: Reading, *, column: Column, said: str, where: str) -> pl.Series:
