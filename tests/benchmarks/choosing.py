@@ -8,7 +8,8 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from bandits.exploration import Exploration
 from bandits.learner import load_policy, make_learner
 from bandits.recipe import Learner, Recipe
 from recsys import rewards
+from recsys.shelves import Candidates, Shelf
 from recsys.vocabulary import Candidate, Context, Decision, Lesson, Slot
 from tests import builders
 from tests.benchmarks.timing import microseconds
@@ -49,25 +51,33 @@ def main() -> None:
         )
         for i in range(CANDIDATES)
     ]
+    shelf = Shelf([replace(each, affinity=None, seen_lately=0.0) for each in candidates])
+    rows = np.arange(CANDIDATES)
+    affinities, seen = np.array([[each.affinity or 0.0, each.seen_lately] for each in candidates]).T.copy()
     raw = microseconds(raw_prediction(contexts, candidates))
     print(f"one raw VW prediction of {CANDIDATES} candidates, examples reused, features pushed as arrays: {raw:.0f} µs")
     for recipe in RECIPES:
         learner = taught(recipe, contexts, candidates, n=2_000)
         policy, turn = learner.snapshot(1), iter(range(10**9))
 
-        def choose(policy: Any = policy, turn: Any = turn) -> object:
+        def choose(asked: Sequence[Candidate], policy: Any = policy, turn: Any = turn) -> object:
             number = next(turn)
             return draw_slate(
                 policy,
                 contexts[number % 100],
-                candidates,
+                asked,
                 length=SLOTS,
                 decision_id=f"d-{number}",
                 mask_of=everything_open(CANDIDATES),
             )
 
-        took = microseconds(choose)
-        print(f"{recipe.name:16} choosing {SLOTS} of {CANDIDATES}: {took:6.0f} µs, {took / raw:.2f} × raw", flush=True)
+        arrays = microseconds(lambda choose=choose: choose(Candidates(shelf, rows, affinities=affinities, seen=seen)))
+        records = microseconds(lambda choose=choose: choose(candidates))
+        print(
+            f"{recipe.name:16} choosing {SLOTS} of {CANDIDATES}: {arrays:6.0f} µs from arrays, as served, "
+            f"{arrays / raw:.2f} × raw; {records:.0f} µs from records, {records / raw:.2f} ×",
+            flush=True,
+        )
     for recipe in RECIPES[:2]:
         for told in (contexts, [Context(NAMES[:10], each.values[:10]) for each in contexts]):
             learner, n = taught(recipe, told, candidates, n=2_000), 10_000
