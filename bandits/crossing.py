@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import Misuse
+from recsys.shelves import Candidates, Memo, affinities_of, seen_of
 from recsys.vocabulary import Candidate, Context, Floats
 
 Indices: TypeAlias = NDArray[np.int64]
@@ -76,6 +77,7 @@ class Crossing:
         self._scale = scale
         self._known: dict[tuple[str, ...], dict[object, _Known]] = {}
         self._n_known = 0
+        self._shelves: dict[tuple[str, ...], Memo[list[_Known]]] = {}
 
     def table(self, context: Context, candidates: Sequence[Candidate]) -> Table:
         """Feature rows of `candidates`; raises `Misuse` where names and values do not pair."""
@@ -91,12 +93,12 @@ class Crossing:
         return self._table(list(x), names=names, candidates=candidates)
 
     def _table(self, heads: Sequence[Floats], *, names: tuple[str, ...], candidates: Sequence[Candidate]) -> Table:
-        known = [self._known_of(names, candidate) for candidate in candidates]
+        known = self._all_known(names, candidates)
         values = np.concatenate([part for head, one in zip(heads, known, strict=True) for part in (head, one.tail)])
         indices = np.concatenate([one.indices for one in known])
         ends = np.cumsum([one.indices.size for one in known])
-        values[ends - 3] = values[ends - 4] = [0.0 if c.affinity is None else c.affinity for c in candidates]
-        values[ends - 1] = values[ends - 2] = [c.seen_lately for c in candidates]
+        values[ends - 3] = values[ends - 4] = affinities_of(candidates)
+        values[ends - 1] = values[ends - 2] = seen_of(candidates)
         starts = np.concatenate([[0], ends[:-1]])
         return Table(indices, values, starts)
 
@@ -109,6 +111,16 @@ class Crossing:
         x[:-1] *= self._scale
         return np.concatenate([x, bumps * self._scale]) if bumps.size else x
 
+    def _all_known(self, names: tuple[str, ...], candidates: Sequence[Candidate]) -> list[_Known]:
+        if not isinstance(candidates, Candidates):
+            return [self._known_of(names, candidate) for candidate in candidates]
+        memo = self._shelves.get(names)
+        if memo is None:
+            memo = Memo(lambda shelf: [self._known_of(names, candidate) for candidate in shelf.candidates])
+            self._shelves[names] = memo
+        of_shelf = memo(candidates.shelf)
+        return [of_shelf[row] for row in candidates.rows.tolist()]
+
     def _known_of(self, names: tuple[str, ...], candidate: Candidate) -> _Known:
         of_names = self._known.get(names)
         if of_names is None:
@@ -117,7 +129,7 @@ class Crossing:
         known = of_names.get(key)
         if known is None:
             if self._n_known >= _MOST_KNOWN:
-                self._known, self._n_known, of_names = {names: {}}, 0, {}
+                self._known, self._shelves, self._n_known, of_names = {names: {}}, {}, 0, {}
             known = of_names[key] = self._hashed(names, candidate)
             self._known[names] = of_names
             self._n_known += 1

@@ -9,7 +9,7 @@ import numpy as np
 from bandits.columns import Columns
 from bandits.priors import HEAD, Settings
 from bandits.waves import Waves, evened
-from recsys.shelves import Candidates
+from recsys.shelves import affinities_of, seen_of
 from recsys.vocabulary import Candidate, Floats
 
 
@@ -39,16 +39,8 @@ class Design:
         return rows
 
 
-def _head(candidate: Candidate) -> tuple[float, float, float]:
-    """What stands in the first columns: 1, affinity, and how often this customer saw the product lately."""
-    return 1.0, candidate.affinity or 0.0, candidate.seen_lately
-
-
 def heads(candidates: Sequence[Candidate]) -> Floats:
-    """(n, 3) the heads of many."""
-    if not isinstance(candidates, Candidates):
-        return np.array([_head(candidate) for candidate in candidates]).reshape(-1, len(HEAD))
+    """(n, 3) what stands in the first columns: 1, affinity, and how often this customer saw the product lately."""
     found = np.ones((len(candidates), len(HEAD)))
-    found[:, 1] = np.where(np.isnan(candidates.affinities), 0.0, candidates.affinities)
-    found[:, 2] = candidates.seen
+    found[:, 1], found[:, 2] = affinities_of(candidates), seen_of(candidates)
     return found

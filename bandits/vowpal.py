@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vowpal_wabbit_next import Example, SimpleLabel, Workspace
 
-from bandits.chain import Chain
+from bandits.chain import Chain, null_among
 from bandits.chained import ChainedPolicy
 from bandits.crossing import Crossing, Table
 from bandits.earned import Earned
@@ -33,7 +33,8 @@ from bandits.state import pack, unpack
 from bandits.teaching import Taught
 from recsys.errors import Corrupt, InvalidConfiguration
 from recsys.rewards import Rewards
-from recsys.vocabulary import NOTHING, Candidate, Context, Floats, ProductId, Vector
+from recsys.shelves import ids_of
+from recsys.vocabulary import Candidate, Context, Floats, ProductId, Vector
 
 KIND = "vowpal"
 _GROUP = "f"  # the one namespace of our examples
@@ -66,17 +67,16 @@ class VowpalPolicy(ChainedPolicy):
 
     def probabilities(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
         """(stages, n) probability of each stage given the one before; 0 for the null choice."""
-        real = [i for i, candidate in enumerate(candidates) if candidate.product_id != NOTHING]
-        result = np.zeros((len(self._weights), len(candidates)))
-        if not real:
-            return result
-        result[:, real] = self._told(self._crossing.table(context, [candidates[i] for i in real]))
+        if not candidates:
+            return np.zeros((len(self._weights), 0))
+        result = self._told(self._crossing.table(context, candidates))
+        result[:, null_among(ids_of(candidates))] = 0.0
         return result
 
     def pair_probabilities(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
         """(stages, m) the same for candidate i in the context of row i; `values` is (m, len(names))."""
         result = self._told(self._crossing.pairs(names, values, candidates))
-        result[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        result[:, null_among(ids_of(candidates))] = 0.0
         return result
 
     def spreads(self, context: Context, candidates: Sequence[Candidate]) -> Floats:
@@ -95,7 +95,7 @@ class VowpalPolicy(ChainedPolicy):
             return self.probabilities(context, candidates), self.spreads(context, candidates)
         table = self._crossing.table(context, candidates)
         chances = self._told(table)
-        chances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        chances[:, null_among(ids_of(candidates))] = 0.0
         return chances, self._unsure(table, candidates)
 
     def pair_spreads(self, names: tuple[str, ...], values: Floats, candidates: Sequence[Candidate]) -> Floats:
@@ -105,7 +105,7 @@ class VowpalPolicy(ChainedPolicy):
     def _unsure(self, table: Table, candidates: Sequence[Candidate]) -> Floats:
         squares = table.values**2
         variances = np.stack([np.add.reduceat(squares / (_FIRM + s[table.indices]), table.starts) for s in self._sums])
-        variances[:, [candidate.product_id == NOTHING for candidate in candidates]] = 0.0
+        variances[:, null_among(ids_of(candidates))] = 0.0
         return np.asarray(np.sqrt(variances))
 
     def norm(self) -> float:

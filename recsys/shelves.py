@@ -141,3 +141,17 @@ def ids_of(candidates: Sequence[Candidate]) -> tuple[ProductId, ...]:
     ('pot', 'isa')
     """
     return candidates.ids if isinstance(candidates, Candidates) else tuple([each.product_id for each in candidates])
+
+
+def affinities_of(candidates: Sequence[Candidate]) -> Floats:
+    """(n,) their affinities, 0 where there is none."""
+    if isinstance(candidates, Candidates):
+        return np.where(np.isnan(candidates.affinities), 0.0, candidates.affinities)
+    return np.array([0.0 if each.affinity is None else each.affinity for each in candidates], dtype=np.float64)
+
+
+def seen_of(candidates: Sequence[Candidate]) -> Floats:
+    """(n,) how often each was seen lately."""
+    if isinstance(candidates, Candidates):
+        return candidates.seen
+    return np.array([each.seen_lately for each in candidates], dtype=np.float64)
