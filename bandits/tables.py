@@ -210,7 +210,8 @@ class RoundTable:
 
     def _refuse_nulls(self, frame: pl.DataFrame, *, before: int) -> None:
         for name in frame.columns:
-            refuse(frame[name].is_null().to_numpy(), f"{name} is empty", where=_WHERE, before=before)
+            why = ": leave such rounds out, no weight can judge them" if name == "propensity" else ""
+            refuse(frame[name].is_null().to_numpy(), f"{name} is empty{why}", where=_WHERE, before=before)
 
     def _distribution(self, frame: pl.DataFrame, *, before: int) -> tuple[Floats | None, Floats | None]:
         if not self.full:

@@ -20,6 +20,8 @@ def read_text(path: Path, *, error: type[Misuse]) -> str:
     """The text of a file, or `error` saying that it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise error(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"{path}: cannot be read ({type(problem).__name__})") from None
 

@@ -13,7 +13,7 @@ from recsys.catalogue import Catalogue
 from recsys.customers import Told
 from recsys.imports import Staged
 from recsys.shelves import Rows
-from recsys.tables import ACTIVITY, CUSTOMERS, DECISIONS, PRODUCTS
+from recsys.tables import ACTIVITY, CUSTOMERS, DECISIONS, OUTCOMES, PRODUCTS
 from recsys.vocabulary import Fact, Permissions, Profile, Token
 from serving import inventory
 from serving.bootstrap import Installation
@@ -46,6 +46,14 @@ def notes(home: Installation, tables: Mapping[str, Staged], *, catalogue: Catalo
             "dismissal costs is a fixed part of a point, so much smaller cards are not worth showing, and a reward "
             f"is cut at {home.rewards.high:g} ({home.settings.rewards.name})"
         )
+    if PRODUCTS.name in tables:
+        kept = set(catalogue.ids)
+        if gone := [each for each in home.offers.current.catalogue.ids if each not in kept]:
+            told = f"{', '.join(gone[:5])}{', …' if len(gone) > 5 else ''}"
+            yield f"products: {len(gone):,} of the catalogue in force are not in these files and leave it ({told})"
+    outcomes = tables.get(OUTCOMES.name)
+    if outcomes is not None:
+        yield from _unearned(home, outcomes)
     customers = tables.get(CUSTOMERS.name)
     if customers is not None and customers.rows and catalogue.products:
         yield from _reachable(home, customers, catalogue=catalogue)
@@ -58,6 +66,21 @@ def notes(home: Installation, tables: Mapping[str, Staged], *, catalogue: Catalo
         n = unknown.select(pl.len()).collect().item()
         if n:
             yield f"decisions: {n:,} of {decisions.rows:,} have no propensities: kept, and no use to importance weights"
+
+
+def _unearned(home: Installation, outcomes: Staged) -> Iterator[str]:
+    """Kinds of outcomes that count only after another one, of which these files tell none."""
+    ours = outcomes.scan().filter(pl.col("decision_id").is_not_null())
+    counts = dict(ours.group_by("kind").len().collect(engine="streaming").iter_rows())
+    kinds = {stage.name: stage.kind for stage in home.rewards.stages}
+    for stage in home.rewards.stages:
+        before = kinds.get(stage.given)
+        if stage.kind in counts and before is not None and before not in counts:
+            yield (
+                f"outcomes: {counts[stage.kind]:,} are {stage.kind}, which counts only after {before}, and none of "
+                f"them is {before}: decisions earn nothing by it ({home.settings.rewards.name}; a file of your own is "
+                'named in settings.toml: rewards = "…")'
+            )
 
 
 def _passed_over(home: Installation, activity: Staged) -> Iterator[str]:

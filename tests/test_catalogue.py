@@ -205,5 +205,5 @@ def test_a_product_needs_words_and_ids_must_differ() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidCatalogue, match=r"gone\.toml: cannot be read"):
+    with pytest.raises(InvalidCatalogue, match=r"gone\.toml: there is no such file"):
         load(tmp_path / "gone.toml")

@@ -94,7 +94,7 @@ def test_recipes_learned_anew_are_judged_only_by_what_came_after(
         (["--policy", "uniform", "--estimators", "magic"], "there is no estimator magic"),
         (["--policy", "uniform", "--compare", "uniform"], "would be compared with itself"),
         (["--policy", "uniform", "--slots", "0"], "Invalid value for '--slots'"),
-        (["--policy", "uniform", "--rules", "nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["--policy", "uniform", "--rules", "nowhere.toml"], "nowhere.toml: there is no such file"),
     ],
 )
 def test_misuse_is_one_sentence_and_exit_2(

@@ -323,6 +323,43 @@ def test_past_decisions_become_rounds_and_those_without_propensities_are_kept_ap
     made.database.close()
 
 
+def test_propensities_may_come_as_texts_and_outcomes_that_cannot_earn_are_said(
+    home: Path, tmp_path: Path, recsys: Recsys
+) -> None:
+    path = written(
+        tmp_path / "bank", text=PAST.replace('propensities = "p"', 'propensities = { from = "p", split = ";" }')
+    )
+    past(path.parent)
+    kept = pl.read_parquet(path.parent / "decisions.parquet")
+    texts = [";".join("" if each is None else str(each) for each in row) for row in kept["p"].to_list()]
+    kept.with_columns(p=pl.Series(texts)).write_parquet(path.parent / "decisions.parquet")
+    told = recsys("import", "--map", path, "--rounds", tmp_path / "rounds").out
+    assert "1 of 4 have no propensities" in told
+    assert "counts only after" not in told
+    assert pl.read_parquet(tmp_path / "rounds" / "known.parquet")["reward"].to_list() == [6.0, 0.0, 0.0]
+    came = pl.read_parquet(path.parent / "outcomes.parquet")
+    came.filter(pl.col("kind") != "tapped").write_parquet(path.parent / "outcomes.parquet")
+    told = recsys("import", "--map", path, "--check").out
+    assert (
+        "1 are opened, which counts only after tapped, and none of them is tapped: decisions earn nothing by it" in told
+    )
+    kept.with_columns(p=pl.Series(["some", *texts[1:]])).write_parquet(path.parent / "decisions.parquet")
+    assert "propensities (their p) holds what is no number (row 1)" in recsys("import", "--map", path, "--check").err
+
+
+def test_products_that_new_files_lack_and_activities_that_differ_are_said(
+    home: Path, tmp_path: Path, recsys: Recsys
+) -> None:
+    path = written(tmp_path / "bank")
+    recsys("import", "--map", path)
+    products = pl.read_parquet(path.parent / "products.parquet")
+    products.head(1).write_parquet(path.parent / "products.parquet")
+    spending(path.parent, day=1, spent=[99.0, 98.0, 97.0])
+    told = recsys("import", "--map", path).out
+    assert "products: 1 of the catalogue in force are not in these files and leave it (2)" in told
+    assert "activities conflict: held under their ids with another content, which stays" in told
+
+
 def test_of_a_long_history_the_latest_is_kept_for_each_customer(home: Path, tmp_path: Path, recsys: Recsys) -> None:
     path = written(tmp_path / "bank")
     n = 500

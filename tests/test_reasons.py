@@ -108,7 +108,7 @@ def test_trn_1_each_kind_of_mistake_is_refused_with_one_sentence(text: str, sent
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidReasons, match="cannot be read"):
+    with pytest.raises(InvalidReasons, match="there is no such file"):
         reasonfile.load(tmp_path / "none.toml")
 
 

@@ -108,6 +108,8 @@ def _typed(series: pl.Series, reading: Reading, *, column: Column, said: str, wh
     if isinstance(column.dtype, pl.List):
         if reading.split and series.dtype == pl.String:
             parts = series.str.split(reading.split).list.eval(pl.element().str.strip_chars())
+            if isinstance(want, pl.Float64):
+                return _numbers(parts, said=said, where=where)
             return parts.list.eval(pl.element().filter(pl.element() != ""))
         if series.dtype == pl.String:
             why = f'{said} must be a list, not texts; say what parts them, as in {{ from = "…", split = ";" }}'
@@ -153,6 +155,13 @@ def _number(series: pl.Series, reading: Reading, *, column: Column, said: str, w
     frame = series.to_frame()
     refuse(frame, [Fault(wrong, f"{said} is no whole number of pence", seen)], where=where)
     return frame.select(pence.round().cast(pl.Int64, strict=False)).to_series()
+
+
+def _numbers(parts: pl.Series, *, said: str, where: str) -> pl.Series:
+    """Lists of numbers written as texts; an empty part is one that is not known."""
+    read = parts.list.eval(pl.element().filter(pl.element() != "").cast(pl.Float64, strict=False).is_null())
+    _refuse(read.list.any(), f"{said} holds what is no number", where=where)
+    return parts.list.eval(pl.element().cast(pl.Float64, strict=False))
 
 
 def _truth(series: pl.Series, reading: Reading, *, said: str, where: str) -> pl.Series:

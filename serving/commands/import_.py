@@ -17,6 +17,8 @@ from serving.commands.switches import who
 from serving.importing import can_take, checking, take
 from serving.leading import calm_the_collector
 
+_MEANS = {"activities conflict": ": held under their ids with another content, which stays"}
+
 
 @click.command
 @click.option("--map", "path", type=click.Path(path_type=Path, dir_okay=False), help="what stands where in your tables")
@@ -71,6 +73,6 @@ def command(*, path: Path | None, only_check: bool, rounds: Path | None, describ
         click.echo("nothing was changed (--check)")
         return
     for what, n in sorted(taken.counts.items()):
-        click.echo(f"{n:>12,} {what}")
+        click.echo(f"{n:>12,} {what}{_MEANS.get(what, '')}")
     for each in taken.rounds:
         click.echo(f"rounds in {each}")
