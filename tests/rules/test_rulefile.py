@@ -77,7 +77,7 @@ def test_a_rule_id_that_comes_twice_is_refused() -> None:
 
 
 def test_a_pack_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRulePack, match=r"gone\.toml: cannot be read"):
+    with pytest.raises(InvalidRulePack, match=r"gone\.toml: there is no such file"):
         load_pack(tmp_path / "gone.toml")
 
 
