@@ -20,12 +20,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import Misuse
-from recsys.shelves import Candidates, Memo, affinities_of, seen_of
+from recsys.shelves import Candidates, Shelf, affinities_of, seen_of
 from recsys.vocabulary import Candidate, Context, Floats
 
 Indices: TypeAlias = NDArray[np.int64]
@@ -77,7 +78,7 @@ class Crossing:
         self._scale = scale
         self._known: dict[tuple[str, ...], dict[object, _Known]] = {}
         self._n_known = 0
-        self._shelves: dict[tuple[str, ...], Memo[list[_Known]]] = {}
+        self._shelves: dict[tuple[str, ...], WeakKeyDictionary[Shelf, list[_Known]]] = {}
 
     def table(self, context: Context, candidates: Sequence[Candidate]) -> Table:
         """Feature rows of `candidates`; raises `Misuse` where names and values do not pair."""
@@ -114,11 +115,9 @@ class Crossing:
     def _all_known(self, names: tuple[str, ...], candidates: Sequence[Candidate]) -> list[_Known]:
         if not isinstance(candidates, Candidates):
             return [self._known_of(names, candidate) for candidate in candidates]
-        memo = self._shelves.get(names)
-        if memo is None:
-            memo = Memo(lambda shelf: [self._known_of(names, candidate) for candidate in shelf.candidates])
-            self._shelves[names] = memo
-        of_shelf = memo(candidates.shelf)
+        shelves = self._shelves.setdefault(names, WeakKeyDictionary())  # a `Memo` would hold this object in a ring
+        if (of_shelf := shelves.get(candidates.shelf)) is None:
+            of_shelf = shelves[candidates.shelf] = [self._known_of(names, each) for each in candidates.shelf.candidates]
         return [of_shelf[row] for row in candidates.rows.tolist()]
 
     def _known_of(self, names: tuple[str, ...], candidate: Candidate) -> _Known:

@@ -175,9 +175,18 @@ def test_a_map_says_what_stands_where_a_value_is_missing(home: Path, tmp_path: P
     known = [made.customers.profile(CustomerId(each)) for each in ("ann", "cyd")]
     assert [None if each is None else each.value("balance_pence") for each in known] == [150, 700]  # pence, as ours are
     made.database.close()
-    path.write_text(MAP.replace(balance, balance.replace(" }", ', missing = "none" }')))
-    assert "balance_pence" in (told := recsys("import", "--map", path)).err
-    assert told.code != 0
+    for wrong, why in (
+        ('"none"', "must be whole numbers, not texts"),
+        ("1.5", "must be whole pence (row 3)"),
+        ("true", "cannot be True, as the map has it; recsys import --describe says what it must be"),
+        ("2026-01-01", "cannot be 2026-01-01, as the map has it"),
+        ('["a"]', "cannot be ['a'], as the map has it"),
+    ):
+        path.write_text(MAP.replace(balance, balance.replace(" }", f", missing = {wrong} }}")))
+        told = recsys("import", "--map", path)
+        assert told.code == 2
+        assert "people.csv: balance_pence" in told.err
+        assert why in told.err
 
 
 BAD_MAPS: dict[str, tuple[str, str, str]] = {

@@ -259,6 +259,10 @@ def _translated(series: pl.Series, reading: Reading, *, said: str, where: str) -
 
 def _always(reading: Reading, *, column: Column, where: str) -> pl.Expr:
     value = reading.value
+    number = isinstance(column.element, (pl.Int64, pl.Float64)) and isinstance(value, (bool, date))
+    if number or isinstance(value, list) != isinstance(column.dtype, pl.List):  # polars would make one of the other
+        why = f"{column.name} cannot be {value}, as the map has it; recsys import --describe says what it must be"
+        raise InvalidTable(why, where=where)
     if isinstance(value, str) and isinstance(column.element, (pl.Datetime, pl.Date)):
         read = _moment if isinstance(column.element, pl.Datetime) else _day
         one = Reading(reading.column, "from", ("always",), zone=reading.zone)
